@@ -1,0 +1,153 @@
+"""The two faces every part between a strategy and an exchange has: events up, requests down.
+
+Outside, the faces are exactly the documentation's (`mlthon.api`). Inside they are wider: market data carries exchange
+time and ids, executions carry their id, fee and maker flag, answers carry the id of the request they answer. The
+router narrows the wide faces to the documented ones at the outermost step.
+
+Units inside: prices are whole ticks and quantities whole lots of their instrument, sides are +1 (buy) and -1 (sell),
+times are nanoseconds since 1970 UTC, money is an integer in 10^-18 of its coin (`mlthon.basics.money`).
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, Protocol
+
+from mlthon.basics.defs import CancelCode, Exchange, GtwRejectCode, GtwStatus, OrderStatus
+
+if TYPE_CHECKING:
+    from mlthon.basics.instrument import Instrument
+    from mlthon.engine.tracker import TrackedOrder
+
+NO_BID: Final = -(1 << 62)
+"""The price of a bid side that is empty (its quantity is 0): lower than every price."""
+NO_ASK: Final = 1 << 62
+"""The price of an ask side that is empty (its quantity is 0): higher than every price."""
+
+# What a book event does. SET replaces the quantity of a level (0 deletes it).
+SET_BID: Final = 0
+SET_ASK: Final = 1
+# A snapshot: RESET empties the book, SETs follow, LIVE says it is whole. STALE: the book has a gap and must not be used
+# until the next RESET ... LIVE.
+RESET: Final = 2
+LIVE: Final = 3
+STALE: Final = 4
+# The same by single orders (level_id is the order's id): quantity 0 deletes.
+ORDER_BID: Final = 5
+ORDER_ASK: Final = 6
+
+
+class MarketEvents(Protocol):
+    """Market data of one instrument, on its way up. A feed handler, a replay and the embedded exchange call it; the
+    engine's feed, a recorder and the candles implement it."""
+
+    def quote(self, bid: int, bid_qty: int, ask: int, ask_qty: int, exch_ts: int, recv_ts: int) -> None:
+        """The best bid and ask are now these."""
+
+    def trade(self, price: int, qty: int, side: int, trade_id: int, exch_ts: int, recv_ts: int) -> None:
+        """A public trade; `side` is the taker's."""
+
+    def book(self, op: int, price: int, qty: int, level_id: int, exch_ts: int, recv_ts: int) -> None:
+        """A change of the book: `op` is one of the constants above."""
+
+
+class OrderEvents(Protocol):
+    """What a gateway says of one account's orders, on its way up. `wire_id` is the client order id that went over the
+    wire; `request_id` the number under which a question was asked."""
+
+    def gateway_status(self, status: GtwStatus, detail: str) -> None: ...
+
+    def new_order_ack(
+        self, wire_id: str, exchange_id: str, price: int, qty: int, leaves: int, engine_ts: int
+    ) -> None: ...
+
+    def new_order_reject(self, wire_id: str, code: GtwRejectCode, reason: str) -> None: ...
+
+    def modify_order_ack(self, wire_id: str, price: int | None, qty: int | None, leaves: int) -> None:
+        """`price` and `qty` are None where the modification did not change them."""
+
+    def modify_order_reject(self, wire_id: str, code: GtwRejectCode, reason: str) -> None: ...
+
+    def cancel_order_ack(self, wire_id: str) -> None:
+        """The request is accepted; `order_cancelled` follows and says that the order is gone."""
+
+    def cancel_order_reject(self, wire_id: str, code: GtwRejectCode, reason: str) -> None: ...
+
+    def cancel_all_ack(self, instrument: "Instrument") -> None: ...
+
+    def cancel_all_reject(self, instrument: "Instrument", code: GtwRejectCode, reason: str) -> None: ...
+
+    def order_cancelled(
+        self, wire_id: str, unsolicited: bool, engine_ts: int, code: CancelCode, reason: str
+    ) -> None: ...
+
+    def order_execution(
+        self,
+        wire_id: str,
+        exec_id: str,
+        price: int,
+        qty: int,
+        leaves: int,
+        fee: int,
+        fee_coin: str,
+        maker: bool,
+        exec_ts: int,
+    ) -> None:
+        """One fill. `fee` is money in `fee_coin`, negative for a rebate."""
+
+    def order_status(self, request_id: int, wire_id: str, status: OrderStatus, price: int, leaves: int) -> None: ...
+
+    def orders_info(self, request_id: int, wire_ids: Sequence[str]) -> None:
+        """The account's open orders that the question asked for."""
+
+    def position_info(
+        self,
+        request_id: int,
+        instrument: "Instrument",
+        position: int,
+        entry_price: float,
+        mark_price: float,
+        liquidation_price: float | None,
+    ) -> None:
+        """`position` in lots, short negative; prices in the quote currency."""
+
+    def wallet_info(self, request_id: int, coin: str, total: int, available: int) -> None: ...
+
+    def funding_info(self, request_id: int, instrument: "Instrument", rate: float, next_ts: int) -> None: ...
+
+    def account_info(self, request_id: int, user_id: str) -> None: ...
+
+    def rate_limit_info(self, used_percent: int, reset_ts: int) -> None: ...
+
+    def unsupported(self, request_type: str) -> None: ...
+
+    def request_reject(self, request_id: int, code: GtwRejectCode, detail: str, request_type: str) -> None: ...
+
+
+class Gateway(Protocol):
+    """One account on one exchange: requests go down into it, its `OrderEvents` come up. No call returns an answer and
+    none raises for what an exchange may refuse: answers are events, and never arrive inside the call."""
+
+    exchange: Exchange
+    account: str
+
+    def status(self) -> tuple[GtwStatus, str]: ...
+
+    def new_order(self, order: "TrackedOrder") -> None: ...
+
+    def modify_order(self, order: "TrackedOrder", price: int | None, qty: int | None) -> None: ...
+
+    def cancel_order(self, order: "TrackedOrder") -> None: ...
+
+    def cancel_all(self, instrument: "Instrument") -> None:
+        """Cancel every order of the account in the instrument."""
+
+    def fetch_order_status(self, request_id: int, order: "TrackedOrder") -> None: ...
+
+    def fetch_orders_info(self, request_id: int, instrument: "Instrument | None") -> None: ...
+
+    def fetch_position_info(self, request_id: int, instrument: "Instrument") -> None: ...
+
+    def fetch_wallet_info(self, request_id: int, coin: str) -> None: ...
+
+    def fetch_funding_info(self, request_id: int, instrument: "Instrument") -> None: ...
+
+    def fetch_account_info(self, request_id: int) -> None: ...
