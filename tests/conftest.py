@@ -1,0 +1,15 @@
+"""What tests share: the folder of reference data (real captures), which tests skip without."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The reference data: `MLTHON_SHARED`, or `shared` beside the repository."""
+    folder = Path(os.environ.get("MLTHON_SHARED") or Path(__file__).resolve().parents[2] / "shared")
+    if not (folder / "exchange-data").is_dir():
+        pytest.skip(f"no reference data at {folder}: set MLTHON_SHARED to its folder")
+    return folder
