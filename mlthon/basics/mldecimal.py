@@ -1,0 +1,151 @@
+"""`MLDecimal`: an exact, immutable decimal number, the base of `Price` and `Qty`.
+
+Inside is one integer, `units`, in 10^-18. Equal values are equal whatever their spelling (`Price('9226.5')` is
+`Price('9226.50000000')`), values of different types never are: a price is no quantity, and neither is a plain number.
+
+`to_float` is a slot and not a method: it holds a callable that gives the nearest float. Calling it costs what calling
+a method costs, and it can also be negated without being called, which strategies in use do by mistake
+(`-price.to_float`).
+"""
+
+import functools
+from decimal import Decimal
+from typing import Self, SupportsIndex
+
+from mlthon.basics import money
+
+Number = str | int | Decimal | float | SupportsIndex
+"""What exact numbers are made from, beside each other."""
+
+
+class Readout(functools.partial[float]):
+    """The callable behind `to_float`: called or negated it gives the value, or the negated value, as a float."""
+
+    __slots__ = ()
+
+    def __neg__(self) -> float:
+        return -self()
+
+
+class MLDecimal:
+    """An exact decimal number with up to 18 fractional digits.
+
+    `value` is a str, int, Decimal, float (through its shortest repr) or another `MLDecimal`. Raises ValueError for
+    text that is no number, NaN, infinity and too many digits; TypeError for any other type, bool included.
+    """
+
+    __slots__ = ("to_float", "units")
+
+    units: int
+    """The value in 10^-18."""
+    to_float: Readout
+    """`to_float()` is the nearest float."""
+
+    def __init__(self, value: "Number | MLDecimal") -> None:
+        _fill(self, value.units if isinstance(value, MLDecimal) else money.parse(value))
+
+    @classmethod
+    def from_units(cls, units: int) -> Self:
+        """The number that is `units` times 10^-18."""
+        self = cls.__new__(cls)
+        _fill(self, units)
+        return self
+
+    def to_str(self) -> str:
+        """The shortest plain decimal text: no exponent, no trailing zeros."""
+        return money.to_str(self.units)
+
+    def to_decimal(self) -> Decimal:
+        """The same number as a Decimal, exactly."""
+        return Decimal(money.to_str(self.units))
+
+    def __str__(self) -> str:
+        return money.to_str(self.units)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}('{money.to_str(self.units)}')"
+
+    def __format__(self, spec: str) -> str:
+        return format(self.to_decimal(), spec) if spec else str(self)
+
+    def __float__(self) -> float:
+        return self.to_float()
+
+    def __bool__(self) -> bool:
+        return self.units != 0
+
+    def __hash__(self) -> int:
+        return hash(self.units)
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is type(self):
+            return self.units == other.units
+        return NotImplemented
+
+    def __lt__(self, other: Self) -> bool:
+        if type(other) is type(self):
+            return self.units < other.units
+        return NotImplemented
+
+    def __le__(self, other: Self) -> bool:
+        if type(other) is type(self):
+            return self.units <= other.units
+        return NotImplemented
+
+    def __gt__(self, other: Self) -> bool:
+        if type(other) is type(self):
+            return self.units > other.units
+        return NotImplemented
+
+    def __ge__(self, other: Self) -> bool:
+        if type(other) is type(self):
+            return self.units >= other.units
+        return NotImplemented
+
+    def __add__(self, other: Self) -> Self:
+        if type(other) is type(self):
+            return self.from_units(self.units + other.units)
+        return NotImplemented
+
+    def __sub__(self, other: Self) -> Self:
+        if type(other) is type(self):
+            return self.from_units(self.units - other.units)
+        return NotImplemented
+
+    def __mul__(self, factor: int) -> Self:
+        if isinstance(factor, int):
+            return self.from_units(self.units * factor)
+        return NotImplemented
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> Self:
+        return self.from_units(-self.units)
+
+    def __pos__(self) -> Self:
+        return self
+
+    def __abs__(self) -> Self:
+        return self if self.units >= 0 else self.from_units(-self.units)
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def __reduce__(self) -> tuple[object, tuple[int]]:
+        return type(self).from_units, (self.units,)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"{self!r} is immutable: {name} cannot be set")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"{self!r} is immutable: {name} cannot be deleted")
+
+
+def _fill(number: MLDecimal, units: int) -> None:
+    if not -money.LIMIT < units < money.LIMIT:
+        raise ValueError(f"{money.to_str(units)} is too large: at most {money.WHOLE_DIGITS} digits before the point")
+    object.__setattr__(number, "units", units)
+    object.__setattr__(number, "to_float", Readout((units / money.UNIT).__float__))

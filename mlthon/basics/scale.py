@@ -1,0 +1,97 @@
+"""`Scale`: whole steps (ticks, lots) on one side, `Price` and `Qty` on the other.
+
+Inside the engine a price is a number of ticks. `scale.values[n]` is the `Price` of n ticks: a dict that makes what it
+lacks, because the same few prices come again and again (a hit costs one dict lookup). `scale.steps(x)` is the way
+back, from anything an order may be given as.
+"""
+
+from typing import Final, Generic, TypeVar
+
+from mlthon.basics import money
+from mlthon.basics.mldecimal import MLDecimal, Number
+
+T = TypeVar("T", bound=MLDecimal)
+
+CACHED: Final = 200_000
+"""A cache is emptied when it holds so many entries: memory stays bounded however far prices wander."""
+
+
+class NotOnStep(ValueError):
+    """A price that is no multiple of its tick, or a quantity that is no multiple of its lot."""
+
+
+class Values(dict[int, T]):
+    """n -> the value of n steps, each made once."""
+
+    __slots__ = ("_kind", "_step_units")
+
+    def __init__(self, kind: type[T], step_units: int) -> None:
+        self._kind = kind
+        self._step_units = step_units
+
+    def __missing__(self, steps: int) -> T:
+        if len(self) >= CACHED:
+            self.clear()
+        value = self[steps] = self._kind.from_units(steps * self._step_units)
+        return value
+
+
+class Scale(Generic[T]):
+    """The multiples of one step as values of one kind (`Price` or `Qty`).
+
+    `step_units`: the step in 10^-18, more than 0. `step`: the same as a value. `values[n]`: the value of n steps.
+    """
+
+    __slots__ = ("_known", "kind", "step", "step_units", "values")
+
+    def __init__(self, kind: type[T], step_units: int) -> None:
+        if step_units <= 0:
+            raise ValueError(f"a step must be more than 0, not {money.to_str(step_units)}")
+        self.kind = kind
+        self.step_units = step_units
+        self.step = kind.from_units(step_units)
+        self.values: Values[T] = Values(kind, step_units)
+        self._known: dict[str | int | float, int] = {}
+
+    def steps(self, value: Number | MLDecimal) -> int:
+        """How many steps `value` is, exactly. Raises NotOnStep when that is no whole number, and what
+        `MLDecimal(value)` raises when it is no number at all."""
+        if isinstance(value, MLDecimal):
+            steps, rest = divmod(value.units, self.step_units)
+            if rest:
+                raise self._not_on_step(value)
+            return steps
+        of = type(value)
+        if of is str or of is float or of is int:
+            known = self._known.get(value)  # type: ignore[arg-type]
+            if known is not None:
+                return known
+        return self._new_steps(value)
+
+    def _new_steps(self, value: Number) -> int:
+        steps, rest = divmod(money.parse(value), self.step_units)
+        if rest:
+            raise self._not_on_step(value)
+        if isinstance(value, str | float | int):
+            if len(self._known) >= CACHED:
+                self._known.clear()
+            self._known[value] = steps
+        return steps
+
+    def _not_on_step(self, value: object) -> NotOnStep:
+        number = self.kind(value)  # type: ignore[arg-type]
+        return NotOnStep(f"{self.kind.__name__} {number} is not a multiple of {self.step}")
+
+    def __reduce__(self) -> tuple[object, tuple[type[T], int]]:
+        return Scale, (self.kind, self.step_units)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Scale):
+            return self.kind is other.kind and self.step_units == other.step_units
+        return NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((self.kind, self.step_units))
+
+    def __repr__(self) -> str:
+        return f"Scale({self.kind.__name__}, step {self.step})"
