@@ -16,96 +16,130 @@ Two instruments are the same when their ids are.
 from collections.abc import Sequence
 from decimal import Decimal
 from functools import cached_property
-from typing import ClassVar
-
-import attrs
+from typing import ClassVar, Final, NamedTuple
 
 from mlthon.basics import money
 from mlthon.basics.defs import Exchange, InstrumentType, Quantification
 from mlthon.basics.instrument_utils import InstrumentUtils as InstrumentUtils
 from mlthon.basics.mldecimal import MLDecimal, Number
+from mlthon.basics.mlt_enum import MltEnum
 from mlthon.basics.price import Price
 from mlthon.basics.qty import Qty
 from mlthon.basics.scale import Scale
 
 
-@attrs.frozen
-class TickRule:
+class TickRule(NamedTuple):
     """From the price or quantity `above` on, values are multiples of `step`."""
 
     above: Decimal
     step: Decimal
 
 
-def _rules(value: "Number | Sequence[TickRule] | None") -> tuple[TickRule, ...] | None:
-    if value is None:
-        return None
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return tuple(value)
-    return (TickRule(Decimal(0), _decimal(value)),)
+Rules = Number | MLDecimal | Sequence[TickRule]
+"""Tick rules as they may be given: a number is the one step of all values."""
 
 
-def _decimal(value: Number | MLDecimal) -> Decimal:
-    units = value.units if isinstance(value, MLDecimal) else money.parse(value)
-    return Decimal(money.to_str(units))
-
-
-def _optional_decimal(value: Number | None) -> Decimal | None:
-    return None if value is None else _decimal(value)
-
-
-def _optional_qty(value: Number | MLDecimal | None) -> Qty | None:
-    return None if value is None else Qty(value)
-
-
-_of_exchange = attrs.validators.optional(attrs.validators.instance_of(Exchange))
-_of_type = attrs.validators.optional(attrs.validators.instance_of(InstrumentType))
-_of_quantification = attrs.validators.optional(attrs.validators.instance_of(Quantification))
-
-
-@attrs.frozen(eq=False, slots=False)
 class Instrument:
-    """An instrument. Raises ValueError or TypeError for fields that contradict one another or are no numbers."""
+    """An instrument, immutable. Raises ValueError or TypeError for fields that contradict one another or are no
+    numbers."""
 
     TYPE: ClassVar[InstrumentType | None] = None
 
-    instrument_id: int | None = None
-    instrument_type: InstrumentType | None = attrs.field(default=None, validator=_of_type)
-    instrument_group_id: int | None = None
-    exch_instr_id: str | None = None
-    exchange: Exchange | None = attrs.field(default=None, validator=_of_exchange)
-    mlt_symbol: str | None = None
-    price_tick_rules: tuple[TickRule, ...] | None = attrs.field(default=None, converter=_rules)
-    quantity_tick_rules: tuple[TickRule, ...] | None = attrs.field(default=None, converter=_rules)
-    multiplier: Decimal | None = attrs.field(default=None, converter=_optional_decimal)
-    min_quantity: Qty | None = attrs.field(default=None, converter=_optional_qty)
-    base_currency: str | None = None
-    quote_currency: str | None = None
-    quantification: Quantification | None = attrs.field(default=None, validator=_of_quantification)
-    price_precision: int | None = None
-    quantity_precision: int | None = None
-    valid_start_ts: int | None = None
-    valid_end_ts: int | None = None
-    instrument_name: str | None = None
-    max_quantity: Qty | None = attrs.field(default=None, converter=_optional_qty)
-    min_notional: Decimal | None = attrs.field(default=None, converter=_optional_decimal)
-    settle_currency: str | None = None
-    maker_fee: Decimal | None = attrs.field(default=None, converter=_optional_decimal)
+    instrument_id: int | None
+    instrument_type: InstrumentType | None
+    instrument_group_id: int | None
+    exch_instr_id: str | None
+    exchange: Exchange | None
+    mlt_symbol: str | None
+    price_tick_rules: tuple[TickRule, ...] | None
+    quantity_tick_rules: tuple[TickRule, ...] | None
+    multiplier: Decimal | None
+    min_quantity: Qty | None
+    base_currency: str | None
+    quote_currency: str | None
+    quantification: Quantification | None
+    price_precision: int | None
+    quantity_precision: int | None
+    valid_start_ts: int | None
+    valid_end_ts: int | None
+    instrument_name: str | None
+    max_quantity: Qty | None
+    min_notional: Decimal | None
+    """The least value of an order, in the quote currency."""
+    settle_currency: str | None
+    maker_fee: Decimal | None
     """Part of the traded value that a maker pays; negative for a rebate."""
-    taker_fee: Decimal | None = attrs.field(default=None, converter=_optional_decimal)
+    taker_fee: Decimal | None
 
-    def __attrs_post_init__(self) -> None:
-        if self.TYPE is not None and self.instrument_type not in (None, self.TYPE):
-            raise ValueError(f"a {type(self).__name__} cannot be of type {self.instrument_type}")
-        if self.instrument_type is None:
-            object.__setattr__(self, "instrument_type", self.TYPE)
+    # Written by hand and not by attrs, whose import alone takes longer than everything else in basics.
+    def __init__(
+        self,
+        instrument_id: int | None = None,
+        instrument_type: InstrumentType | None = None,
+        instrument_group_id: int | None = None,
+        exch_instr_id: str | None = None,
+        exchange: Exchange | None = None,
+        mlt_symbol: str | None = None,
+        price_tick_rules: Rules | None = None,
+        quantity_tick_rules: Rules | None = None,
+        multiplier: Number | None = None,
+        min_quantity: Number | MLDecimal | None = None,
+        base_currency: str | None = None,
+        quote_currency: str | None = None,
+        quantification: Quantification | None = None,
+        price_precision: int | None = None,
+        quantity_precision: int | None = None,
+        valid_start_ts: int | None = None,
+        valid_end_ts: int | None = None,
+        instrument_name: str | None = None,
+        *,
+        max_quantity: Number | MLDecimal | None = None,
+        min_notional: Number | None = None,
+        settle_currency: str | None = None,
+        maker_fee: Number | None = None,
+        taker_fee: Number | None = None,
+    ) -> None:
+        instrument_type = instrument_type or self.TYPE
+        if instrument_name is None and exchange and instrument_type and mlt_symbol:
+            instrument_name = InstrumentUtils.exch_type_sym_to_instr_name(exchange, instrument_type, mlt_symbol)
+        self.__dict__.update(
+            instrument_id=instrument_id,
+            instrument_type=instrument_type,
+            instrument_group_id=instrument_group_id,
+            exch_instr_id=exch_instr_id,
+            exchange=exchange,
+            mlt_symbol=mlt_symbol,
+            price_tick_rules=_rules(price_tick_rules),
+            quantity_tick_rules=_rules(quantity_tick_rules),
+            multiplier=_optional_decimal(multiplier),
+            min_quantity=_optional_qty(min_quantity),
+            base_currency=base_currency,
+            quote_currency=quote_currency,
+            quantification=quantification,
+            price_precision=price_precision,
+            quantity_precision=quantity_precision,
+            valid_start_ts=valid_start_ts,
+            valid_end_ts=valid_end_ts,
+            instrument_name=instrument_name,
+            max_quantity=_optional_qty(max_quantity),
+            min_notional=_optional_decimal(min_notional),
+            settle_currency=settle_currency,
+            maker_fee=_optional_decimal(maker_fee),
+            taker_fee=_optional_decimal(taker_fee),
+        )
+        self._check()
+
+    def _check(self) -> None:
+        for field, kind in _ENUMS.items():
+            value = getattr(self, field)
+            if value is not None and not isinstance(value, kind):
+                raise TypeError(f"{self}: {field} must be of {kind.__name__}, not {value!r}")
+        if self.TYPE is not None and self.instrument_type is not self.TYPE:
+            raise ValueError(f"{self}: a {type(self).__name__} cannot be of type {self.instrument_type}")
         if self.multiplier is not None and self.multiplier <= 0:
-            raise ValueError(f"the multiplier must be more than 0, not {self.multiplier}")
+            raise ValueError(f"{self}: the multiplier must be more than 0, not {self.multiplier}")
         if self.min_quantity and self.max_quantity and self.max_quantity < self.min_quantity:
-            raise ValueError(f"max_quantity {self.max_quantity} is less than min_quantity {self.min_quantity}")
-        if self.instrument_name is None and self.exchange and self.instrument_type and self.mlt_symbol:
-            name = InstrumentUtils.exch_type_sym_to_instr_name(self.exchange, self.instrument_type, self.mlt_symbol)
-            object.__setattr__(self, "instrument_name", name)
+            raise ValueError(f"{self}: max_quantity {self.max_quantity} is less than min_quantity {self.min_quantity}")
 
     # Derived
 
@@ -214,8 +248,18 @@ class Instrument:
     def __hash__(self) -> int:
         return hash(self.instrument_id)
 
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"{self} is immutable: {name} cannot be set")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"{self} is immutable: {name} cannot be deleted")
+
     def __str__(self) -> str:
         return self.name or f"{type(self).__name__} {self.instrument_id}"
+
+    def __repr__(self) -> str:
+        fields = [f"{field}={value!r}" for field in _FIELDS if (value := getattr(self, field)) is not None]
+        return f"{type(self).__name__}({', '.join(fields)})"
 
 
 class Spot(Instrument):
@@ -240,3 +284,31 @@ class Cfd(Instrument):
     """A contract for difference with a broker (OANDA's currencies and metals)."""
 
     TYPE = InstrumentType.Cfd
+
+
+_FIELDS: Final = tuple(field for field in Instrument.__annotations__ if field != "TYPE")
+_ENUMS: Final[dict[str, type[MltEnum]]] = {
+    "instrument_type": InstrumentType,
+    "exchange": Exchange,
+    "quantification": Quantification,
+}
+
+
+def _rules(value: Rules | None) -> tuple[TickRule, ...] | None:
+    if value is None:
+        return None
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return tuple(value)
+    return (TickRule(Decimal(0), _decimal(value)),)
+
+
+def _decimal(value: Number | MLDecimal) -> Decimal:
+    return MLDecimal(value).to_decimal()
+
+
+def _optional_decimal(value: Number | None) -> Decimal | None:
+    return None if value is None else _decimal(value)
+
+
+def _optional_qty(value: Number | MLDecimal | None) -> Qty | None:
+    return None if value is None else Qty(value)
