@@ -7,6 +7,7 @@ over its errors turns each into `place: what is wrong; what was meant`.
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal, InvalidOperation
+from enum import Enum
 from pathlib import Path
 from typing import Any, Final, TypeVar, get_origin
 
@@ -16,7 +17,6 @@ from cattrs.cols import homogenous_tuple_structure_factory, list_structure_facto
 from cattrs.errors import BaseValidationError, ForbiddenExtraKeysError
 from cattrs.gen import make_dict_structure_fn
 
-from mlthon.basics.mlt_enum import MltEnum
 from mlthon.errors import UserError, near
 
 Tree = dict[str, Any]
@@ -107,11 +107,12 @@ def _decimal(value: Any, _: Any) -> Decimal:
     return number
 
 
-def _enum(value: Any, kind: type[MltEnum]) -> MltEnum:
-    names = kind.__members__
-    if isinstance(value, str) and value in names:
-        return names[value]
-    raise ValueError(f"needs one of {', '.join(names)}, not {value!r}{near(str(value), names)}")
+def _enum(value: Any, kind: type[Enum]) -> Enum:
+    """A member by its name, or by its value where that is a text."""
+    named = {each.value if isinstance(each.value, str) else name: each for name, each in kind.__members__.items()}
+    if isinstance(value, str) and value in named:
+        return named[value]
+    raise ValueError(f"needs one of {', '.join(named)}, not {value!r}{near(str(value), named)}")
 
 
 def _needs(container: type, name: str, build: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
@@ -132,7 +133,7 @@ def _converter() -> Converter:
     for kind, (allowed, name) in _SCALARS.items():
         converter.register_structure_hook(kind, _scalar(kind, allowed, name))
     converter.register_structure_hook(Decimal, _decimal)
-    converter.register_structure_hook_func(lambda t: isinstance(t, type) and issubclass(t, MltEnum), _enum)
+    converter.register_structure_hook_func(lambda t: isinstance(t, type) and issubclass(t, Enum), _enum)
     containers: tuple[tuple[Callable[[Any], bool], type, str, Callable[[Any, Converter], Any]], ...] = (
         (_is(list), list, 'a list such as ["a", "b"]', list_structure_factory),
         (_is(tuple), list, 'a list such as ["a", "b"]', homogenous_tuple_structure_factory),

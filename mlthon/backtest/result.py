@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
-from attrs import frozen
+from attrs import field, frozen
 
 from mlthon.basics.money import to_str
 
@@ -52,7 +52,7 @@ class Progress:
     orders: int
     fills: int
     holdings: tuple[Holding, ...] = ()
-    pnl: Amounts = {}
+    pnl: Amounts = field(factory=dict)
     errors: int = 0
 
     @property

@@ -1,0 +1,192 @@
+"""What a run is configured with: frozen classes, read from a TOML file and from `KEY=VALUE` settings.
+
+    [engine]                  # seed, time zone, error budget, feed timing, data: `EngineConfig`
+    [exchanges.NAME]          # one a venue, NAME as in `mlthon.basics.defs.Exchange`: `ExchangeSettings`
+    [params]                  # the parameters of the one strategy that the command line names
+    [strategies.NAME]         # or several strategies in one engine: `StrategyConfig`
+    [strategies.NAME.params]
+
+A setting (`--set`) beats the file. Its key is `engine.…`, `exchanges.NAME.…` or `NAME.…` (a parameter of the strategy
+that has its own table), and otherwise a parameter of the single strategy. Its value is a TOML value, and where it is
+none, the text itself.
+
+Whatever is wrong is a `UserError` that names the file or setting, the key, what is allowed there and what was meant.
+`mlthon.structure` does the reading; here stand the classes and where each key belongs.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+from zoneinfo import ZoneInfo, available_timezones
+
+from attrs import evolve, field, fields, frozen
+from attrs.validators import ge, gt
+
+from mlthon.basics.defs import Exchange
+from mlthon.data.timing import FeedTiming
+from mlthon.errors import UserError, near
+from mlthon.exchange.config import ExchangeConfig
+from mlthon.structure import KeyPath, Tree, parse_setting, read_toml, structure
+
+PARAMS: Final = "params"
+STRATEGIES: Final = "strategies"
+RESERVED: Final = ("engine", "exchanges", STRATEGIES, PARAMS)
+"""What stands at the top of a configuration file; no strategy can bear one of these names."""
+
+
+def _known_zone(_: object, __: object, name: str | None) -> None:
+    if name is None:
+        return
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise ValueError(f"{name!r} is no time zone{near(name, available_timezones())}") from None
+
+
+def _known_exchanges(_: object, __: object, names: Any) -> None:
+    for name in names or ():
+        if name not in Exchange.__members__:
+            known = near(name, Exchange.__members__) or f"; there are {', '.join(Exchange.__members__)}"
+            raise ValueError(f"{name!r} is no exchange{known}")
+
+
+def _usable_names(_: object, __: object, strategies: Mapping[str, object]) -> None:
+    for name in strategies:
+        if name in RESERVED or not name or "." in name:
+            raise ValueError(f"a strategy cannot be named {name!r}")
+
+
+@frozen
+class ErrorBudget:
+    """A strategy whose callbacks raised `count` times within `window_s` seconds is stopped and its orders cancelled."""
+
+    count: int = field(default=10, validator=ge(1))
+    window_s: float = field(default=60.0, validator=gt(0))
+
+
+@frozen
+class ReportConfig:
+    """`sample_s`: the seconds between two points of the equity curve, from which drawdown and Sharpe are computed."""
+
+    sample_s: float = field(default=60.0, validator=gt(0))
+
+
+@frozen(kw_only=True)
+class ExchangeSettings(ExchangeConfig):
+    """One venue: the embedded exchange's own configuration, and which instruments of it the run has (catalogue names,
+    ids or the exchange's symbols); None means those of the data, or without data the whole catalogue."""
+
+    instruments: list[str] | None = None
+
+
+@frozen(kw_only=True)
+class StrategyConfig:
+    """One strategy of a run.
+
+    `strategy`: a module, `module:Class`, or a file (`my.py`, `my.py:Class`). `exchanges`: those it may see, None for
+    all of the run's. `account`: the account of each exchange it trades on. `params`: what its constructor and
+    `on_strat_params_update` get.
+    """
+
+    strategy: str
+    exchanges: list[str] | None = field(default=None, validator=_known_exchanges)
+    account: str = "main"
+    params: dict[str, Any] = field(factory=dict)
+
+
+@frozen(kw_only=True)
+class EngineConfig:
+    """The `[engine]` table.
+
+    `timezone`: of daily callbacks; None is UTC in a backtest and the system's on paper. `stop_ack_timeout_s`: a
+    strategy that has not said `send_stop_ack` that long after `on_stop` is taken to have said it. `data`: recordings
+    and stores, relative to the configuration file. `timing`: how the recording's two clocks become feed latency.
+    """
+
+    seed: int = field(default=1, validator=ge(0))
+    timezone: str | None = field(default=None, validator=_known_zone)
+    error_budget: ErrorBudget = field(factory=ErrorBudget)
+    stop_ack_timeout_s: float = field(default=3.0, validator=gt(0))
+    data: list[str] | None = None
+    timing: FeedTiming = field(factory=FeedTiming)
+    report: ReportConfig = field(factory=ReportConfig)
+
+
+@frozen(kw_only=True)
+class RunConfig(EngineConfig):
+    """The whole configuration of a run; `file` and `overrides` say where it came from, so that it can be read again."""
+
+    exchanges: dict[str, ExchangeSettings] = field(factory=dict)
+    strategies: dict[str, StrategyConfig] = field(factory=dict)
+    params: dict[str, Any] = field(factory=dict)
+    file: Path | None = None
+    overrides: tuple[str, ...] = ()
+
+
+@frozen(kw_only=True)
+class _File:
+    """What the top of a configuration file may hold."""
+
+    engine: EngineConfig = field(factory=EngineConfig)
+    exchanges: dict[str, ExchangeSettings] = field(factory=dict, validator=_known_exchanges)
+    strategies: dict[str, StrategyConfig] = field(factory=dict, validator=_usable_names)
+    params: dict[str, Any] = field(factory=dict)
+
+
+def load_config(file: Path | None = None, overrides: Sequence[str] = ()) -> RunConfig:
+    """The configuration in `file` (none: all defaults) with the `KEY=VALUE` settings applied.
+
+    Raises `UserError` for a file that cannot be read or is no TOML, an unknown key, and a value that is not allowed.
+    """
+    tree: Tree = read_toml(file) if file else {}
+    sources: dict[KeyPath, str] = {(): str(file or "configuration")}
+    for setting in overrides:
+        keys, value = parse_setting(setting)
+        path = _place(keys, tree)
+        _put(tree, path, value, setting)
+        sources[path] = f"--set {setting}"
+    content = structure(tree, _File, sources)
+    data = content.engine.data
+    if data is not None and file:
+        data = [str(file.parent / path) for path in data]
+    engine = evolve(content.engine, data=data)
+    return RunConfig(
+        **{each.name: getattr(engine, each.name) for each in fields(EngineConfig)},
+        exchanges=content.exchanges,
+        strategies=content.strategies,
+        params=content.params,
+        file=file,
+        overrides=tuple(overrides),
+    )
+
+
+def _place(keys: KeyPath, tree: Tree) -> KeyPath:
+    """Where in the file's tree a setting with these keys belongs."""
+    if keys[0] in RESERVED and len(keys) > 1:
+        return keys
+    strategies = tree.get(STRATEGIES)
+    if isinstance(strategies, dict) and keys[0] in strategies and len(keys) > 1:
+        return (STRATEGIES, keys[0], PARAMS, *keys[1:])
+    return (PARAMS, *keys)
+
+
+def _put(tree: Tree, path: KeyPath, value: object, setting: str) -> None:
+    *tables, last = path
+    for depth, name in enumerate(tables, 1):
+        below = tree.setdefault(name, {})
+        if not isinstance(below, dict):
+            raise UserError(
+                f"--set {setting}: {'.'.join(path[:depth])} is {below!r} and holds no keys",
+                f"Set it as a whole: --set {'.'.join(path[:depth])}=VALUE",
+            )
+        tree = below
+    tree[last] = value
+
+
+def reload_params(config: RunConfig) -> dict[str, dict[str, Any]]:
+    """Read the configuration's file again: the parameters of each strategy by name, those of `[params]` under ``.
+
+    Raises `UserError` as `load_config` does; the caller keeps the old parameters then.
+    """
+    again = load_config(config.file, config.overrides)
+    return {"": again.params} | {name: strategy.params for name, strategy in again.strategies.items()}
