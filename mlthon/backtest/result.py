@@ -25,11 +25,13 @@ def exact(amounts: Amounts) -> dict[str, Decimal]:
     return {name: Decimal(to_str(units)) for name, units in sorted(amounts.items())}
 
 
-@frozen
+@frozen(kw_only=True)
 class Holding:
-    """Where one account stands in one instrument. `position`: signed, in 10^-18 of the instrument's unit. `entry` and
-    `mark`: prices in 10^-18, None when flat or without a market. `pnl`: realised and unrealised, fees taken off, in
-    `coin`."""
+    """Where one account stands in one instrument, by the account's own books.
+
+    `position`: signed, in 10^-18 of the instrument's unit. `entry` and `mark`: prices in 10^-18, None when flat or
+    without a market. The rest is money in `coin`: fees paid and funding received are positive.
+    """
 
     instrument: str
     account: str
@@ -37,7 +39,15 @@ class Holding:
     position: int
     entry: int | None
     mark: int | None
-    pnl: int
+    realised: int
+    unrealised: int
+    fees: int
+    funding: int = 0
+
+    @property
+    def pnl(self) -> int:
+        """What the account gained by it, all in all."""
+        return self.realised + self.unrealised - self.fees + self.funding
 
 
 @frozen
@@ -73,7 +83,8 @@ class Result:
 
     `orders`, `cancels`: requests sent (a cancel-all counts as one cancel). `acks`, `rejects`: answers to new orders,
     modifications and cancels. `volume`: value traded. `pnl`: equity's change, fees taken off. `position`: by instrument
-    name. `errors`: callbacks that raised. `ended`: why it is over. `digest`: None when it was not asked for.
+    name. `errors`: callbacks that raised. `ended`: why it is over. `digest`: None when it was not asked for. `deposits`:
+    what the accounts that trade started with.
     """
 
     strategy: str
@@ -95,6 +106,7 @@ class Result:
     start_ns: int = 0
     end_ns: int = 0
     holdings: tuple[Holding, ...] = ()
+    deposits: Amounts = field(factory=dict)
 
     @property
     def events_per_s(self) -> float:
