@@ -28,8 +28,8 @@ NOISE_ULPS: Final = 4
 
 
 class TickFormat:
-    """Rounding to a step. `tick_size` is the step in `tick_unit`s (see `mlthon.TickUnit`): a str, int, float, Decimal,
-    Price or Qty more than 0. Every function raises ValueError for NaN, infinity, text that is no number and a tick
+    """Rounding to a step. `tick_size` is the step: a str, int, float, Decimal, Price or Qty more than 0. For
+    `tick_unit` see `mlthon.TickUnit`. Every function raises ValueError for NaN, infinity, text that is no number and a tick
     size of 0 or less, TypeError for what is no number."""
 
     @staticmethod
@@ -85,10 +85,7 @@ def step_units(tick_size: Exact, tick_unit: TickUnit) -> int:
     """The step in 10^-18. Raises ValueError when it is not more than 0 or has more than 18 fractional digits."""
     if not isinstance(tick_unit, TickUnit):
         raise TypeError(f"tick_unit must be TickUnit.Lot or TickUnit.Cent, not {tick_unit!r}")
-    size = tick_size.units if isinstance(tick_size, MLDecimal) else money.parse(tick_size)
-    step, rest = divmod(size, tick_unit.value)
-    if rest:
-        raise ValueError(f"tick_size {tick_size!r} in {tick_unit.name}s has more than {money.DIGITS} fractional digits")
+    step = tick_size.units if isinstance(tick_size, MLDecimal) else money.parse(tick_size)
     if step <= 0:
         raise ValueError(f"tick_size must be more than 0, not {tick_size!r}")
     return step
