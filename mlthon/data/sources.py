@@ -1,0 +1,63 @@
+"""From paths to sources: what is a path, and which importer reads it."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from mlthon.data.importers.base import Format, ReadOptions, RecordedFile, WrongFile
+from mlthon.data.importers.lines import head
+from mlthon.data.recordings import FORMATS, group
+from mlthon.data.rows import Problem, Source
+
+
+class NoData(ValueError):
+    """Paths in which there is nothing that can be read; the message names what can be."""
+
+
+def open_sources(paths: Sequence[Path | str], options: ReadOptions | None = None) -> tuple[list[Source], list[Problem]]:
+    """The sources that the paths hold, and the files among them that are none of the known formats.
+
+    A path is a store, a recording, or a folder of recordings (searched with its subfolders, names that begin with a
+    dot left out). Raises NoData for a path that does not exist or holds nothing known.
+    """
+    options = options or ReadOptions()
+    problems: list[Problem] = []
+    found: list[tuple[Format, RecordedFile]] = []
+    for path in map(Path, paths):
+        files = _recordings(path, options, problems)
+        if not files:
+            raise NoData(_nothing(path, problems))
+        found += files
+    sources: list[Source] = []
+    sources.extend(group(found, options))
+    return sources, problems
+
+
+def _recordings(path: Path, options: ReadOptions, problems: list[Problem]) -> list[tuple[Format, RecordedFile]]:
+    found = []
+    for file in _files(path):
+        try:
+            first = head(file)
+            reader = next((reader for reader in FORMATS if reader.recognises(file, first)), None)
+            if reader is None:
+                raise WrongFile("not of a known format")
+            found.append((reader, reader.describe(file, first, options)))
+        except (OSError, WrongFile) as error:
+            problems.append(Problem(str(file), str(error)))
+    return found
+
+
+def _files(path: Path) -> Iterator[Path]:
+    if not path.exists():
+        raise NoData(f"{path}: no such file or folder")
+    if not path.is_dir():
+        yield path
+        return
+    for file in sorted(path.rglob("*")):
+        if file.is_file() and not any(part.startswith(".") for part in file.relative_to(path).parts):
+            yield file
+
+
+def _nothing(path: Path, problems: Sequence[Problem]) -> str:
+    known = "; ".join(reader.NAME for reader in FORMATS)
+    seen = "".join(f"\n  {problem}" for problem in problems[:5])
+    return f"{path}: nothing here can be read. Read are: a store; {known}.{seen}"
