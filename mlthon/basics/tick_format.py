@@ -29,8 +29,8 @@ NOISE_ULPS: Final = 4
 
 class TickFormat:
     """Rounding to a step. `tick_size` is the step: a str, int, float, Decimal, Price or Qty more than 0. For
-    `tick_unit` see `mlthon.TickUnit`. Every function raises ValueError for NaN, infinity, text that is no number and a tick
-    size of 0 or less, TypeError for what is no number."""
+    `tick_unit` see `mlthon.TickUnit`. Every function raises ValueError for NaN, infinity, text that is no number and
+    a tick size of 0 or less, TypeError for what is no number."""
 
     @staticmethod
     def price_down_from_float(x: float, tick_size: Exact, tick_unit: TickUnit = TickUnit.Lot) -> Price:
