@@ -16,7 +16,7 @@ Two instruments are the same when their ids are.
 from collections.abc import Sequence
 from decimal import Decimal
 from functools import cached_property
-from typing import ClassVar, Final, NamedTuple
+from typing import ClassVar, Final, NamedTuple, TypeVar
 
 from mlthon.basics import money
 from mlthon.basics.defs import Exchange, InstrumentType, Quantification
@@ -26,6 +26,8 @@ from mlthon.basics.mlt_enum import MltEnum
 from mlthon.basics.price import Price
 from mlthon.basics.qty import Qty
 from mlthon.basics.scale import Scale
+
+T = TypeVar("T")
 
 
 class TickRule(NamedTuple):
@@ -141,7 +143,22 @@ class Instrument:
         if self.min_quantity and self.max_quantity and self.max_quantity < self.min_quantity:
             raise ValueError(f"{self}: max_quantity {self.max_quantity} is less than min_quantity {self.min_quantity}")
 
-    # Derived
+    # Derived; what an instrument that trades must have is never None here
+
+    @property
+    def number(self) -> int:
+        """The instrument id. Raises ValueError when there is none."""
+        return self._required(self.instrument_id, "instrument_id")
+
+    @property
+    def venue(self) -> Exchange:
+        """The exchange. Raises ValueError when there is none."""
+        return self._required(self.exchange, "exchange")
+
+    def _required(self, value: T | None, field: str) -> T:
+        if value is None:
+            raise ValueError(f"{self} cannot be traded: it has no {field}")
+        return value
 
     @property
     def symbol(self) -> str:

@@ -1,0 +1,298 @@
+"""A two-sided market maker, written as anyone would write one against the MLThon API.
+
+It rests one order at the best bid and one at the best ask. A side is quoted only where enough others rest too (the
+entry quantity), and its order is withdrawn when they leave (the exit quantity), because a price that empties is about
+to move through us. A side is left out while a fill of it would take the inventory past its limit. Orders are post-only:
+it never pays the spread.
+
+What to look at, in the order in which it happens: `on_framework_connected` (log in, set up timers and commands),
+`on_instruments` (choose what to trade and subscribe), `on_strat_params_update` (take the parameters), the two
+best-level callbacks (trade), the order callbacks (keep the `OrderMgr` true), `on_stop` (wind down).
+"""
+
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+from mlthon.api.istrat_env import IStratEnv, MDSub
+from mlthon.api.istrategy import IStrategy
+from mlthon.basics.defs import (
+    TIF,
+    CancelCode,
+    Exchange,
+    ExecInstructions,
+    FeedHandlerStatus,
+    GtwRejectCode,
+    GtwStatus,
+    OrderType,
+    Side,
+)
+from mlthon.basics.instrument import Instrument
+from mlthon.basics.price import Price
+from mlthon.basics.qty import Qty
+from mlthon.order.order_mgr import OrderMgr
+
+log = logging.getLogger("demo_strat")
+
+ZERO = Qty("0")
+
+
+class Quote:
+    """One side of our market: what is best there, and the id of our order at it."""
+
+    def __init__(self, side: Side) -> None:
+        self.side = side
+        self.best: Price | None = None
+        self.best_qty = ZERO
+        self.order_id: str | None = None
+
+
+class DemoStrat(IStrategy):
+    """See the module. `cfg` is the `[params]` table of the configuration."""
+
+    def __init__(self, cfg: dict[str, Any]) -> None:
+        self._cfg = cfg
+        self._env: IStratEnv | None = None
+        self._instrument: Instrument | None = None
+        self._orders = OrderMgr("1")
+        self._quotes = {Side.Buy: Quote(Side.Buy), Side.Sell: Quote(Side.Sell)}
+        self._position = ZERO
+        self._gateway_ready = False
+        self._feed_ready = False
+        self._trading = False
+        self._fills_today = 0
+        self._volume_today = ZERO
+        self._take_params(cfg)
+
+    def _take_params(self, params: dict[str, Any]) -> None:
+        self._symbol = str(params.get("symbol", "btc-usdt"))
+        self._quote_qty = Qty(params.get("quote_qty", "0.01"))
+        self._entry_qty = Qty(params.get("entry_qty", "0.5"))
+        self._exit_qty = Qty(params.get("exit_qty", "0.1"))
+        self._max_inventory = Qty(params.get("max_inventory", "0.05"))
+
+    # -- start-up --------------------------------------------------------------------------------------------------
+
+    def on_framework_connected(self, env: IStratEnv) -> None:
+        self._env = env
+        env.add_cmd_hook("status", self._on_status_command)
+        env.add_cmd_hook("params", self._on_params_command)
+        every_s = int(self._cfg.get("status_every_s", 600))
+        if every_s > 0:
+            env.setup_timer(every_s * 1000, self._on_status_timer)
+        env.setup_daily_callback(str(self._cfg.get("daily_reset", "00:00:00")), self._on_new_day)
+        env.login("demo_strat")
+
+    def on_start(self, params: str) -> None:
+        self._trading = True
+
+    def on_instruments(self, instruments: Iterable[Instrument]) -> None:
+        """Take the instrument with the wanted symbol and ask for its quotes and for a way to trade it."""
+        found = [each for each in instruments if each.get_mlt_symbol() == self._symbol]
+        if not found:
+            log.error("no instrument %s in this run: set the parameter `symbol`", self._symbol)
+            return
+        self._instrument = found[0]
+        exchange, number = self._instrument.venue, self._instrument.number
+        self._environment().subscribe_to_market_data(exchange, [number], [MDSub.BBO])
+        self._environment().request_execution_connection(exchange, [number])
+        log.info("trading %s", self._instrument.get_instrument_name())
+
+    def on_strat_params_update(self, strat_params: dict[str, Any]) -> None:
+        self._take_params(strat_params)
+
+    def on_gateway_status(self, exchange: Exchange, status: GtwStatus, detail: str) -> None:
+        self._gateway_ready = status is GtwStatus.ReadyToTrade
+        if self._gateway_ready and self._instrument is not None:
+            self._environment().fetch_position_info(exchange, self._instrument.number)
+
+    def on_feed_handler_status(self, exchange: Exchange, status: FeedHandlerStatus, detail: str) -> None:
+        self._feed_ready = status is FeedHandlerStatus.SnapshotEnd
+        if status is FeedHandlerStatus.Disconnected:
+            for quote in self._quotes.values():
+                quote.best = None
+                self._withdraw(quote)
+
+    def on_position_info(self, exchange: Exchange, instrument_id: int, position: Qty) -> None:
+        if not self._orders.get_num_open_orders():
+            self._position = position
+
+    # -- trading ---------------------------------------------------------------------------------------------------
+
+    def on_best_bid_level_update(
+        self, exchange: Exchange, instrument_id: int, price: Price, qty: Qty, recv_ts: int
+    ) -> None:
+        self._best_is(self._quotes[Side.Buy], price, qty)
+
+    def on_best_ask_level_update(
+        self, exchange: Exchange, instrument_id: int, price: Price, qty: Qty, recv_ts: int
+    ) -> None:
+        self._best_is(self._quotes[Side.Sell], price, qty)
+
+    def _best_is(self, quote: Quote, price: Price, qty: Qty) -> None:
+        """The market moved on one side: keep our order where it belongs, or take it away."""
+        quote.best, quote.best_qty = price, qty
+        if quote.order_id is None:
+            if self._wants(quote):
+                self._place(quote)
+            return
+        order = self._orders.get_order_with_client_id(quote.order_id)
+        if order is not None and (order.get_price() != price or qty < self._exit_qty):
+            self._withdraw(quote)
+
+    def _wants(self, quote: Quote) -> bool:
+        """Whether this side should have an order now."""
+        if not (self._trading and self._gateway_ready and self._feed_ready) or quote.best is None:
+            return False
+        if quote.best_qty < self._entry_qty:
+            return False
+        after = self._position + (self._quote_qty if quote.side is Side.Buy else -self._quote_qty)
+        return -self._max_inventory <= after <= self._max_inventory
+
+    def _place(self, quote: Quote) -> None:
+        instrument = self._instrument
+        if instrument is None:
+            return
+        order = self._orders.prepare_new_order(
+            instrument_id=instrument.number,
+            side=quote.side,
+            price=quote.best,
+            qty=self._quote_qty,
+            exec_instr=ExecInstructions.PostOnly,
+            order_type=OrderType.Limit,
+            tif=TIF.GTC,
+            nullable_attachment=quote,
+        )
+        if order is None:
+            return
+        quote.order_id = order.get_client_id()
+        self._environment().send_new_order(
+            quote.order_id,
+            instrument.venue,
+            instrument.number,
+            quote.side,
+            quote.best,
+            self._quote_qty,
+            ExecInstructions.PostOnly,
+            OrderType.Limit,
+            TIF.GTC,
+            False,
+        )
+
+    def _withdraw(self, quote: Quote) -> None:
+        instrument, client_id = self._instrument, quote.order_id
+        if instrument is None or client_id is None:
+            return
+        if self._orders.prepare_cancel_order(client_id=client_id):
+            self._environment().send_cancel_order(instrument.venue, instrument.number, client_id)
+
+    # -- what became of our orders ---------------------------------------------------------------------------------
+
+    def on_new_order_ack(
+        self,
+        exchange: Exchange,
+        client_id: str,
+        exchange_id: str,
+        instrument_id: int,
+        side: Side,
+        price: Price,
+        qty: Qty,
+        leaves_qty: Qty,
+        order_type: OrderType,
+        tif: TIF,
+        exec_instr: ExecInstructions,
+    ) -> None:
+        self._orders.apply_new_order_ack(
+            client_id=client_id, exchange_id=exchange_id, price=price, leaves_qty=leaves_qty
+        )
+
+    def on_new_order_reject(
+        self, exchange: Exchange, client_id: str, reject_code: GtwRejectCode, reject_reason: str
+    ) -> None:
+        self._orders.apply_new_order_reject(client_id=client_id)
+        self._gone(client_id)
+
+    def on_cancel_order_ack(self, exchange: Exchange, client_id: str) -> None:
+        self._orders.apply_cancel_order_ack(client_id=client_id)
+
+    def on_cancel_order_reject(
+        self, exchange: Exchange, nullable_client_id: str | None, reject_code: GtwRejectCode, reject_reason: str
+    ) -> None:
+        if nullable_client_id is not None:
+            self._orders.apply_cancel_order_reject(client_id=nullable_client_id)
+
+    def on_order_cancelled(
+        self,
+        exchange: Exchange,
+        client_id: str,
+        unsolicited: bool,
+        engine_ts: int,
+        recv_ts: int,
+        cancel_code: CancelCode,
+        cancel_reason: str,
+    ) -> None:
+        self._orders.apply_order_cancelled(client_id=client_id)
+        self._gone(client_id)
+
+    def on_order_execution(
+        self,
+        exchange: Exchange,
+        client_id: str,
+        side: Side,
+        price: Price,
+        fill_qty: Qty,
+        leaves_qty: Qty,
+        exec_ts: int,
+        recv_ts: int,
+    ) -> None:
+        self._position += fill_qty if side is Side.Buy else -fill_qty
+        self._fills_today += 1
+        self._volume_today += fill_qty
+        if self._orders.apply_order_execution(client_id=client_id, fill_qty=fill_qty, nullable_leaves_qty=leaves_qty):
+            self._gone(client_id)
+
+    def _gone(self, client_id: str) -> None:
+        """An order is over: its side is free again, and the next quote of the market may fill it."""
+        for quote in self._quotes.values():
+            if quote.order_id == client_id:
+                quote.order_id = None
+
+    # -- commands and timers ---------------------------------------------------------------------------------------
+
+    def _status(self) -> str:
+        return (
+            f"position {self._position.to_str()}, {self._orders.get_num_open_orders()} open orders, "
+            f"{self._fills_today} fills and {self._volume_today.to_str()} traded today"
+        )
+
+    def _on_status_command(self, params: list[str]) -> None:
+        self._environment().publish_telegram(self._status())
+
+    def _on_params_command(self, params: list[str]) -> None:
+        self._environment().publish_telegram(
+            f"quote {self._quote_qty.to_str()}, entry {self._entry_qty.to_str()}, exit {self._exit_qty.to_str()}, "
+            f"inventory up to {self._max_inventory.to_str()}"
+        )
+
+    def _on_status_timer(self) -> bool:
+        log.info("%s", self._status())
+        return True
+
+    def _on_new_day(self) -> bool:
+        self._fills_today = 0
+        self._volume_today = ZERO
+        return True
+
+    # -- the end ---------------------------------------------------------------------------------------------------
+
+    def on_stop(self, params: str) -> None:
+        """Trade no more, take our orders out of the market, and say that we are done."""
+        self._trading = False
+        for quote in self._quotes.values():
+            self._withdraw(quote)
+        self._environment().send_stop_ack()
+
+    def _environment(self) -> IStratEnv:
+        if self._env is None:
+            raise RuntimeError("the strategy is not connected to the framework yet")
+        return self._env

@@ -1,0 +1,155 @@
+"""A run put together: data, embedded exchanges, engine and strategies, wired to one another.
+
+Each kind of row of the merged data has a lane: the function that takes it. A row that counts at once on the exchange
+and at the strategy goes through both; where market data takes time to arrive it is two rows, and two lanes.
+"""
+
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, tzinfo
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from attrs import frozen
+
+from mlthon.backtest.loader import construct
+from mlthon.basics.catalogue import instruments as catalogue_instruments
+from mlthon.basics.catalogue import resolve
+from mlthon.basics.defs import Exchange
+from mlthon.basics.instrument import Instrument
+from mlthon.config import ExchangeSettings, RunConfig, StrategyConfig
+from mlthon.data.replay import Phase, Replay
+from mlthon.data.rows import Kind, Source
+from mlthon.engine.clock import Clock
+from mlthon.engine.engine import Engine, EngineSettings
+from mlthon.engine.faces import MarketEvents
+from mlthon.engine.feed import InstrumentFeed
+from mlthon.engine.session import ErrorBudget
+from mlthon.engine.taps import OrderFlowTap
+from mlthon.errors import UserError
+from mlthon.exchange.exchange import EmbeddedExchange
+from mlthon.exchange.market import Market
+
+Lane = Callable[[int, int, int, int, int, int], None]
+"""Takes a row: `(a, b, c, d, exch_ts, ts)`."""
+
+
+@frozen
+class Assembly:
+    """What a run works with. `strategies` maps names to their classes and configuration."""
+
+    clock: Clock
+    engine: Engine
+    exchanges: Mapping[Exchange, EmbeddedExchange]
+    accounts: Sequence[tuple[Exchange, str]]
+
+
+def zone_of(name: str | None, paper: bool) -> tzinfo | None:
+    """The time zone of daily callbacks: the configured one, else the system's on paper and UTC in a backtest."""
+    if name is not None:
+        return ZoneInfo(name)
+    return None if paper else UTC
+
+
+def instruments_of(config: RunConfig, sources: Sequence[Source]) -> list[Instrument]:
+    """Every instrument of the run: those that the configuration names, else those of the data, else the catalogue's."""
+    found: dict[Exchange, list[Instrument]] = {}
+    for source in sources:
+        for instrument in source.instruments:
+            found.setdefault(instrument.venue, []).append(instrument)
+    for name, settings in config.exchanges.items():
+        exchange = Exchange[name]
+        if settings.instruments is not None:
+            present = {each.number: each for each in found.get(exchange, [])}
+            named = [resolve(exchange, key) for key in settings.instruments]
+            found[exchange] = [present.get(each.number, each) for each in named]
+        elif exchange not in found:
+            found[exchange] = list(catalogue_instruments(exchange))
+    return list(dict.fromkeys(each for several in found.values() for each in several))
+
+
+def assemble(
+    config: RunConfig,
+    strategies: Mapping[str, tuple[type[Any], StrategyConfig]],
+    instruments: Iterable[Instrument],
+    *,
+    start: int,
+    seed: int,
+    paper: bool = False,
+    taps: Sequence[OrderFlowTap] = (),
+    publish: Callable[[str, str], None] | None = None,
+) -> Assembly:
+    """Build engine and exchanges at time `start` (ns) and put the strategies in. Raises `UserError` where a strategy
+    asks for an exchange that the run has not."""
+    clock = Clock(start)
+    settings = EngineSettings(
+        zone_of(config.timezone, paper),
+        ErrorBudget(config.error_budget.count, config.error_budget.window_s),
+        config.stop_ack_timeout_s,
+    )
+    engine = Engine(clock, instruments, settings, taps, publish=publish)
+    exchanges = {
+        exchange: EmbeddedExchange(
+            exchange,
+            engine.universe.of(exchange),
+            clock,
+            config.exchanges.get(exchange.name, ExchangeSettings()),
+            random.Random(f"{seed} {exchange.name}"),
+        )
+        for exchange in engine.universe.exchanges()
+    }
+    for name, (cls, wanted) in strategies.items():
+        bound = [Exchange[each] for each in wanted.exchanges] if wanted.exchanges else list(exchanges)
+        for exchange in bound:
+            if exchange not in exchanges:
+                raise UserError(
+                    f"strategy {name} trades on {exchange.name}, which this run has not",
+                    f"It has {', '.join(each.name for each in exchanges)}; configure [exchanges.{exchange.name}] or give data of it.",
+                )
+            port = engine.port(exchange, wanted.account)
+            if not hasattr(port, "gateway"):
+                port.gateway = exchanges[exchange].gateway(wanted.account, port)
+        engine.add_strategy(name, construct(cls, wanted.params), bound, wanted.account, wanted.params)
+    return Assembly(clock, engine, exchanges, list(engine.ports))
+
+
+def lanes_of(replay: Replay, assembly: Assembly) -> list[Lane]:
+    """The function that takes each kind of row of `replay`."""
+    engine = assembly.engine
+    lanes = []
+    for stream, phase in replay.lanes:
+        feed = engine.feed(stream.instrument)
+        exchange = assembly.exchanges[stream.instrument.venue]
+        market = exchange.market(stream.instrument)
+        if stream.kind is Kind.BOOK:
+            feed.expect_books()
+        to_market, to_feed = _receiver(market, stream.kind), _receiver(feed, stream.kind)
+        if phase is Phase.EXCHANGE:
+            lanes.append(to_market)
+        elif phase is Phase.FEED:
+            lanes.append(_observing(exchange, to_feed))
+        else:
+            lanes.append(_both(to_market, to_feed))
+    return lanes
+
+
+def _receiver(events: Market | InstrumentFeed | MarketEvents, kind: Kind) -> Lane:
+    return (events.quote, events.trade, events.book)[kind]
+
+
+def _both(to_market: Lane, to_feed: Lane) -> Lane:
+    def both(a: int, b: int, c: int, d: int, exch_ts: int, ts: int) -> None:
+        to_market(a, b, c, d, exch_ts, ts)
+        to_feed(a, b, c, d, exch_ts, ts)
+
+    return both
+
+
+def _observing(exchange: EmbeddedExchange, to_feed: Lane) -> Lane:
+    """A lane that also notes how long this row was on its way, for latency models that follow the feed's."""
+
+    def observing(a: int, b: int, c: int, d: int, exch_ts: int, ts: int) -> None:
+        exchange.observed_latency = ts - exch_ts
+        to_feed(a, b, c, d, exch_ts, ts)
+
+    return observing

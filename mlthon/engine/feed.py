@@ -1,0 +1,405 @@
+"""Market data on its last step: from one instrument's events to the strategies that asked for them.
+
+`InstrumentFeed` is the `MarketEvents` of one instrument. It remembers the top of the book, keeps the engine's own copy
+of the levels, and calls each subscriber. `ExchangeFeed` is all of one exchange: it knows which books are whole and
+tells subscribers so.
+
+A strategy hears of books per exchange and clears all of them on `Disconnected`, while a gap concerns one instrument. So
+a book that goes stale shuts the gate of every strategy that reads it: `Disconnected`, then no book updates of that
+exchange, and when every book it reads is whole again, `SnapshotStart`, all of them from the engine's own copy,
+`SnapshotEnd`. `detail` names the instrument. Quotes and trades flow on throughout.
+
+Subscribers are held as the strategies themselves, never as bound methods: a strategy may replace its callbacks while it
+runs.
+"""
+
+from typing import TYPE_CHECKING, Final
+
+from mlthon.api.istrat_env import MDSub
+from mlthon.basics.defs import SIDES, Exchange, FeedHandlerStatus, Side
+from mlthon.basics.instrument import Instrument
+from mlthon.engine.clock import MS, Clock
+from mlthon.engine.faces import (
+    LIVE,
+    NO_ASK,
+    NO_BID,
+    ORDER_ASK,
+    ORDER_BID,
+    RESET,
+    SET_ASK,
+    SET_BID,
+    STALE,
+    MarketEvents,
+)
+
+if TYPE_CHECKING:
+    from mlthon.engine.session import Session
+
+BOOK_KINDS: Final = frozenset({MDSub.PriceLevelBook, MDSub.LevelBook, MDSub.OrderBook})
+
+
+class Subscription:
+    """What one strategy reads of one exchange, and whether its gate is open (`live`)."""
+
+    __slots__ = ("kinds", "live", "session")
+
+    def __init__(self, session: "Session") -> None:
+        self.session = session
+        self.kinds: dict[InstrumentFeed, set[MDSub]] = {}
+        self.live = False
+
+    def books(self) -> "list[InstrumentFeed]":
+        return [feed for feed, kinds in self.kinds.items() if kinds & BOOK_KINDS]
+
+
+class InstrumentFeed:
+    """One instrument's market data, fanned out. Implements `MarketEvents`.
+
+    `has_books`: whether the source sends book events; without them a one-level book follows the quotes.
+    `has_orders`: whether it sends single orders.
+    """
+
+    __slots__ = (
+        "_best",
+        "_books",
+        "_both_sides",
+        "_exchange",
+        "_group",
+        "_has_books",
+        "_id",
+        "_levels",
+        "_prices",
+        "_qtys",
+        "_taps",
+        "_top_books",
+        "_trades",
+        "ask",
+        "ask_qty",
+        "bid",
+        "bid_qty",
+        "has_orders",
+        "instrument",
+        "last_trade",
+        "orders",
+        "whole",
+    )
+
+    def __init__(self, instrument: Instrument, group: "ExchangeFeed") -> None:
+        self.instrument = instrument
+        self._group = group
+        self._exchange = instrument.venue
+        self._id = instrument.number
+        self._prices = instrument.price_scale.values
+        self._qtys = instrument.qty_scale.values
+        self.bid, self.bid_qty, self.ask, self.ask_qty = NO_BID, 0, NO_ASK, 0
+        self.last_trade: int | None = None
+        self._best: tuple[Session, ...] = ()
+        self._both_sides: tuple[Session, ...] = ()
+        self._trades: tuple[Session, ...] = ()
+        self._books: tuple[Subscription, ...] = ()
+        self._top_books: tuple[Subscription, ...] = ()
+        self._taps: tuple[MarketEvents, ...] = ()
+        # The engine's own book. By side: price -> (quantity, level id). Single orders: id -> (op, price, quantity).
+        self._levels: tuple[dict[int, tuple[int, int]], dict[int, tuple[int, int]]] = ({}, {})
+        self.orders: dict[int, tuple[int, int, int]] = {}
+        self._has_books = False
+        self.has_orders = False
+        self.whole = True
+
+    # -- market events ---------------------------------------------------------------------------------------------
+
+    def quote(self, bid: int, bid_qty: int, ask: int, ask_qty: int, exch_ts: int, recv_ts: int) -> None:
+        rising = bid > self.bid
+        self.bid = bid
+        self.bid_qty = bid_qty
+        self.ask = ask
+        self.ask_qty = ask_qty
+        if self._both_sides:
+            prices, qtys = self._prices, self._qtys
+            for session in self._both_sides:
+                try:
+                    session.strategy.on_best_levels_update(
+                        self._exchange, self._id, prices[bid], qtys[bid_qty], prices[ask], qtys[ask_qty], recv_ts // MS
+                    )
+                except Exception as error:  # noqa: BLE001 - a strategy's own error must not stop the engine
+                    session.failed("on_best_levels_update", error)
+        if self._best:
+            self._each_side(rising, recv_ts // MS)
+        if self._top_books:
+            self._quote_as_book(exch_ts, recv_ts)
+        for tap in self._taps:
+            tap.quote(bid, bid_qty, ask, ask_qty, exch_ts, recv_ts)
+
+    def _each_side(self, rising: bool, recv_ms: int) -> None:
+        """Both sides of a quote, the ask first when prices rise, so that nobody ever sees a crossed pair."""
+        exchange, number = self._exchange, self._id
+        bid, bid_qty = self._prices[self.bid], self._qtys[self.bid_qty]
+        ask, ask_qty = self._prices[self.ask], self._qtys[self.ask_qty]
+        for session in self._best:
+            if rising:
+                try:
+                    session.strategy.on_best_ask_level_update(exchange, number, ask, ask_qty, recv_ms)
+                except Exception as error:  # noqa: BLE001 - see quote
+                    session.failed("on_best_ask_level_update", error)
+            try:
+                session.strategy.on_best_bid_level_update(exchange, number, bid, bid_qty, recv_ms)
+            except Exception as error:  # noqa: BLE001 - see quote
+                session.failed("on_best_bid_level_update", error)
+            if not rising:
+                try:
+                    session.strategy.on_best_ask_level_update(exchange, number, ask, ask_qty, recv_ms)
+                except Exception as error:  # noqa: BLE001 - see quote
+                    session.failed("on_best_ask_level_update", error)
+
+    def trade(self, price: int, qty: int, side: int, trade_id: int, exch_ts: int, recv_ts: int) -> None:
+        self.last_trade = price
+        for session in self._trades:
+            try:
+                session.strategy.on_public_trade(
+                    self._exchange,
+                    self._id,
+                    SIDES[side],
+                    self._prices[price],
+                    self._qtys[qty],
+                    exch_ts // MS,
+                    recv_ts // MS,
+                )
+            except Exception as error:  # noqa: BLE001 - see quote
+                session.failed("on_public_trade", error)
+        for tap in self._taps:
+            tap.trade(price, qty, side, trade_id, exch_ts, recv_ts)
+
+    def book(self, op: int, price: int, qty: int, level_id: int, exch_ts: int, recv_ts: int) -> None:
+        if op <= SET_ASK:
+            self._set_level(op, price, qty, level_id, recv_ts // MS)
+        elif op in (ORDER_BID, ORDER_ASK):
+            self._set_order(op, price, qty, level_id, recv_ts // MS)
+        elif op == RESET:
+            self.clear()
+            self.whole = False
+        elif op == LIVE:
+            self.whole = True
+            self._group.became_whole(self)
+        elif op == STALE:
+            self.clear()
+            self.whole = False
+            self._group.became_stale(self)
+        for tap in self._taps:
+            tap.book(op, price, qty, level_id, exch_ts, recv_ts)
+
+    # -- books -----------------------------------------------------------------------------------------------------
+
+    def clear(self) -> None:
+        for levels in self._levels:
+            levels.clear()
+        self.orders.clear()
+
+    def _set_level(self, op: int, price: int, qty: int, level_id: int, recv_ms: int) -> None:
+        levels = self._levels[op]
+        before = levels.get(price)
+        if qty:
+            if before is not None and before[0] == qty:
+                return
+            levels[price] = (qty, level_id)
+        elif levels.pop(price, None) is None:
+            return
+        if self.whole:
+            side = Side.Sell if op == SET_ASK else Side.Buy
+            for subscription in self._books:
+                if subscription.live:
+                    self._deliver_level(subscription, side, price, qty, level_id, before is None, recv_ms)
+
+    def _deliver_level(
+        self, subscription: Subscription, side: Side, price: int, qty: int, level_id: int, new: bool, recv_ms: int
+    ) -> None:
+        call, kinds = subscription.session.call, subscription.kinds[self]
+        exchange, number, at = self._exchange, self._id, self._prices[price]
+        if MDSub.PriceLevelBook in kinds:
+            if not qty:
+                call("on_delete_price_level", exchange, number, side, at, recv_ms)
+            elif new:
+                call("on_add_price_level", exchange, number, side, at, self._qtys[qty], recv_ms)
+            else:
+                call("on_modify_price_level", exchange, number, side, at, self._qtys[qty], recv_ms)
+        if MDSub.LevelBook in kinds:
+            self._deliver_by_id(subscription, side, price, qty, level_id or price, new, recv_ms)
+
+    def _deliver_by_id(
+        self, subscription: Subscription, side: Side, price: int, qty: int, level_id: int, new: bool, recv_ms: int
+    ) -> None:
+        call, exchange, number = subscription.session.call, self._exchange, self._id
+        if not qty:
+            call("on_delete_level", exchange, number, side, level_id, recv_ms)
+        elif new:
+            call("on_add_level", exchange, number, side, level_id, self._prices[price], self._qtys[qty], recv_ms)
+        else:
+            call("on_modify_level", exchange, number, side, level_id, self._qtys[qty], recv_ms)
+
+    def _set_order(self, op: int, price: int, qty: int, order_id: int, recv_ms: int) -> None:
+        before = self.orders.get(order_id)
+        if qty:
+            self.orders[order_id] = (op, price, qty)
+        elif self.orders.pop(order_id, None) is None:
+            return
+        if self.whole:
+            side = Side.Sell if op == ORDER_ASK else Side.Buy
+            for subscription in self._books:
+                if subscription.live and MDSub.OrderBook in subscription.kinds[self]:
+                    self._deliver_by_id(subscription, side, price, qty, order_id, before is None, recv_ms)
+
+    def _quote_as_book(self, exch_ts: int, recv_ts: int) -> None:
+        """Keep a one-level book from quotes, for a source that has no other."""
+        for op, price, qty in ((SET_BID, self.bid, self.bid_qty), (SET_ASK, self.ask, self.ask_qty)):
+            for old in [each for each in self._levels[op] if each != price]:
+                self._set_level(op, old, 0, 0, recv_ts // MS)
+            if qty:
+                self._set_level(op, price, qty, 0, recv_ts // MS)
+
+    def deliver_book(self, subscription: Subscription, recv_ms: int) -> None:
+        """The whole book as additions, best level first."""
+        for op, side in ((SET_BID, Side.Buy), (SET_ASK, Side.Sell)):
+            for price, (qty, level_id) in sorted(self._levels[op].items(), reverse=op == SET_BID):
+                self._deliver_level(subscription, side, price, qty, level_id, True, recv_ms)
+        if MDSub.OrderBook in subscription.kinds[self]:
+            for order_id, (op, price, qty) in self.orders.items():
+                side = Side.Sell if op == ORDER_ASK else Side.Buy
+                self._deliver_by_id(subscription, side, price, qty, order_id, True, recv_ms)
+
+    # -- subscribers -----------------------------------------------------------------------------------------------
+
+    def expect_books(self) -> None:
+        """The source sends books: until its first snapshot there is none to show."""
+        self._has_books = True
+        self.whole = False
+        self.bind()
+
+    def bind(self) -> None:
+        """Sort the subscribers by what each wants, once for each change of subscriptions."""
+        mine = [each for each in self._group.subscriptions.values() if self in each.kinds]
+        quoted = [each.session for each in mine if MDSub.BBO in each.kinds[self]]
+        self._both_sides = tuple(each for each in quoted if hasattr(each.strategy, "on_best_levels_update"))
+        self._best = tuple(each for each in quoted if each not in self._both_sides)
+        self._trades = tuple(each.session for each in mine if MDSub.PublicTrades in each.kinds[self])
+        self._books = tuple(each for each in mine if each.kinds[self] & BOOK_KINDS)
+        self._top_books = () if self._has_books else self._books
+
+    def add_tap(self, tap: MarketEvents) -> None:
+        """Let a recorder or the like hear everything."""
+        self._taps = (*self._taps, tap)
+
+    def mid(self) -> float | None:
+        """The middle of the market in ticks; the last trade where there is no two-sided quote."""
+        if self.bid_qty and self.ask_qty:
+            return (self.bid + self.ask) / 2
+        return self.last_trade
+
+
+class ExchangeFeed:
+    """The market data of one exchange: its instruments' feeds, its subscriptions, and what was said of their state."""
+
+    def __init__(self, exchange: Exchange, clock: Clock) -> None:
+        self.exchange = exchange
+        self.instruments: dict[Instrument, InstrumentFeed] = {}
+        self.subscriptions: dict[Session, Subscription] = {}
+        self.connected = True
+        self._clock = clock
+
+    def feed(self, instrument: Instrument) -> InstrumentFeed:
+        found = self.instruments.get(instrument)
+        if found is None:
+            found = self.instruments[instrument] = InstrumentFeed(instrument, self)
+        return found
+
+    def subscribe(self, session: "Session", wanted: dict[Instrument, set[MDSub]]) -> None:
+        """Add to what `session` reads; `tell_present` must follow."""
+        subscription = self.subscriptions.setdefault(session, Subscription(session))
+        for instrument, kinds in wanted.items():
+            subscription.kinds.setdefault(self.feed(instrument), set()).update(kinds)
+        self.bind()
+
+    def unsubscribe(self, session: "Session", unwanted: dict[Instrument, set[MDSub]]) -> None:
+        subscription = self.subscriptions.get(session)
+        if subscription is None:
+            return
+        for instrument, kinds in unwanted.items():
+            left = subscription.kinds.get(self.feed(instrument))
+            if left is not None:
+                left -= kinds
+                if not left:
+                    del subscription.kinds[self.feed(instrument)]
+        if not subscription.kinds:
+            del self.subscriptions[session]
+        self.bind()
+
+    def drop(self, session: "Session") -> None:
+        if self.subscriptions.pop(session, None) is not None:
+            self.bind()
+
+    def bind(self) -> None:
+        for feed in self.instruments.values():
+            feed.bind()
+
+    # -- status ----------------------------------------------------------------------------------------------------
+
+    def tell_present(self, session: "Session") -> None:
+        """The present state, for one who has just subscribed: everything it reads, between start and end."""
+        subscription = self.subscriptions.get(session)
+        if subscription is None:
+            return
+        waiting = self._waiting(subscription)
+        if waiting is not None:
+            subscription.live = False
+            self._say(subscription, FeedHandlerStatus.Disconnected, waiting)
+            return
+        if subscription.live and subscription.books():
+            self._shut(subscription, "subscriptions changed")
+        self._show(subscription, "")
+
+    def became_stale(self, feed: InstrumentFeed) -> None:
+        for subscription in list(self.subscriptions.values()):
+            if subscription.live and feed in subscription.books():
+                self._shut(subscription, f"{feed.instrument.name}: gap in the book")
+
+    def became_whole(self, feed: InstrumentFeed) -> None:
+        for subscription in list(self.subscriptions.values()):
+            if feed in subscription.books() and self._waiting(subscription) is None:
+                if subscription.live:
+                    self._shut(subscription, f"{feed.instrument.name}: new snapshot")
+                self._show(subscription, feed.instrument.name)
+
+    def disconnect(self, detail: str) -> None:
+        """The source is gone: nothing that was known of any book holds any more."""
+        self.connected = False
+        for feed in self.instruments.values():
+            feed.clear()
+        for subscription in list(self.subscriptions.values()):
+            self._shut(subscription, detail)
+
+    def reconnect(self, detail: str) -> None:
+        """The source is back. Books that need a snapshot stay shut until it has come."""
+        self.connected = True
+        for subscription in list(self.subscriptions.values()):
+            if not subscription.live and self._waiting(subscription) is None:
+                self._show(subscription, detail)
+
+    def _waiting(self, subscription: Subscription) -> str | None:
+        """Why this subscription cannot be shown its books yet; None if it can."""
+        if not self.connected:
+            return "the feed is disconnected"
+        missing = [feed.instrument.name for feed in subscription.books() if not feed.whole]
+        return f"waiting for a snapshot of {', '.join(missing)}" if missing else None
+
+    def _shut(self, subscription: Subscription, detail: str) -> None:
+        subscription.live = False
+        self._say(subscription, FeedHandlerStatus.Disconnected, detail)
+
+    def _show(self, subscription: Subscription, detail: str) -> None:
+        self._say(subscription, FeedHandlerStatus.SnapshotStart, detail)
+        now = self._clock.now // MS
+        for feed in subscription.books():
+            feed.deliver_book(subscription, now)
+        subscription.live = True
+        self._say(subscription, FeedHandlerStatus.SnapshotEnd, detail)
+
+    def _say(self, subscription: Subscription, status: FeedHandlerStatus, detail: str) -> None:
+        subscription.session.call("on_feed_handler_status", self.exchange, status, detail)

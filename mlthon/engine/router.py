@@ -1,0 +1,386 @@
+"""Between strategies and accounts: whose order is it, and who must hear of it.
+
+A `Port` stands for one account on one exchange. Requests of sessions go down through it into the account's gateway;
+the gateway's `OrderEvents` come up into it, are found their order, and reach the strategy that owns the order in the
+documented form. Everything that passes is shown to the taps.
+
+What this side refuses (an unknown instrument, a price between ticks, a gateway that is not ready) is refused by an
+event too, queued behind the call that asked.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from mlthon.basics.defs import SIDES, CancelCode, Exchange, GtwRejectCode, GtwStatus, OrderStatus
+from mlthon.basics.instrument import Instrument
+from mlthon.basics.qty import Qty
+from mlthon.engine.clock import SECOND, Clock
+from mlthon.engine.faces import Gateway
+from mlthon.engine.taps import OrderFlowTap
+from mlthon.engine.tracker import CancelAll, TrackedOrder, Tracker
+from mlthon.order.order import Order
+from mlthon.order.state import OrderEvent, next_state
+
+if TYPE_CHECKING:
+    from mlthon.engine.session import Session
+
+RATE_LIMIT_PERCENT = 100
+"""The documented form of a rate limit: percent, whatever the exchange counts."""
+
+_ACKED = (OrderEvent.Acked, OrderEvent.AckedUntriggered)
+"""What an acknowledgement means for an order without and with a stop price."""
+
+
+class Port:
+    """One account on one exchange. Implements `OrderEvents` upwards; `gateway` is set once it exists."""
+
+    gateway: Gateway
+
+    def __init__(
+        self, exchange: Exchange, account: str, clock: Clock, tracker: Tracker, taps: Sequence[OrderFlowTap]
+    ) -> None:
+        self.exchange = exchange
+        self.account = account
+        self.sessions: list[Session] = []
+        self._clock = clock
+        self._tracker = tracker
+        self._taps = taps
+        self._cancel_alls: dict[Instrument, list[Session]] = {}
+        self._asked: dict[int, tuple[Session, Any]] = {}
+        self._questions = 0
+        self.lost_events = 0
+
+    def record(self, kind: str, order: TrackedOrder | None, detail: tuple[Any, ...]) -> None:
+        for tap in self._taps:
+            tap.record(self._clock.now, kind, order, detail)
+
+    # -- requests --------------------------------------------------------------------------------------------------
+
+    def new_order(self, order: TrackedOrder) -> None:
+        self._tracker.orders[order.wire_id] = order
+        if self._taps:
+            self.record(
+                "new",
+                order,
+                (
+                    order.instrument.name,
+                    order.side,
+                    order.order_type.name,
+                    order.tif.name,
+                    order.exec_instr.name,
+                    order.price,
+                    order.qty,
+                    order.stop_price,
+                    order.close_position,
+                ),
+            )
+        if self._refused_unready(self.new_order_reject, order.wire_id):
+            return
+        self.gateway.new_order(order)
+
+    def modify_order(self, order: TrackedOrder, price: int | None, qty: int | None) -> None:
+        self.record("modify", order, (price, qty))
+        if not self._refused_unready(self.modify_order_reject, order.wire_id):
+            self.gateway.modify_order(order, price, qty)
+
+    def cancel_order(self, order: TrackedOrder) -> None:
+        self.record("cancel", order, ())
+        if not self._refused_unready(self.cancel_order_reject, order.wire_id):
+            self.gateway.cancel_order(order)
+
+    def cancel_all(self, session: "Session", instrument: Instrument) -> None:
+        """Cancel the strategy's own orders: in one request where the account is its alone, else one by one."""
+        self.record("cancel_all", None, (session.name, instrument.name))
+        if self._refused_unready(self._reject_cancel_all, session, instrument):
+            return
+        if self.sessions == [session]:
+            self._cancel_alls.setdefault(instrument, []).append(session)
+            self.gateway.cancel_all(instrument)
+            return
+        mine = [each for each in session.open_orders(self.exchange) if each.instrument is instrument]
+        group = CancelAll(instrument, len(mine))
+        if not mine:
+            self._clock.call_soon(self._acknowledge_cancel_all, session, instrument)
+        for order in mine:
+            order.cancel_all = group
+            self.gateway.cancel_order(order)
+
+    def ask(self, session: "Session", about: Any, send: Callable[[int], None]) -> None:
+        """Send a question; the answer with its number reaches `session`."""
+        self._questions += 1
+        self._asked[self._questions] = (session, about)
+        send(self._questions)
+
+    def _refused_unready(self, refuse: Callable[..., None], *args: Any) -> bool:
+        status, detail = self.gateway.status()
+        if status is GtwStatus.ReadyToTrade:
+            return False
+        reason = f"the {self.exchange.name} gateway is {status.name}: {detail or 'wait for ReadyToTrade'}"
+        self._clock.call_soon(refuse, *args, GtwRejectCode.GtwNotReady, reason)
+        return True
+
+    # -- events ----------------------------------------------------------------------------------------------------
+
+    def gateway_status(self, status: GtwStatus, detail: str) -> None:
+        for session in list(self.sessions):
+            if session.running:
+                session.call("on_gateway_status", self.exchange, status, detail)
+
+    def new_order_ack(self, wire_id: str, exchange_id: str, price: int, qty: int, leaves: int, engine_ts: int) -> None:
+        order = self._order(wire_id)
+        if order is None:
+            return
+        order.state = next_state(order.state, _ACKED[order.stop_price is not None])
+        order.exchange_id = exchange_id
+        order.leaves = leaves
+        self.record("ack", order, (exchange_id, price, qty, leaves, engine_ts))
+        instrument = order.instrument
+        qtys = instrument.qty_scale.values
+        order.session.call(
+            "on_new_order_ack",
+            self.exchange,
+            order.client_id,
+            exchange_id,
+            instrument.number,
+            SIDES[order.side],
+            instrument.price_scale.values[price],
+            qtys[qty],
+            qtys[leaves],
+            order.order_type,
+            order.tif,
+            order.exec_instr,
+        )
+
+    def new_order_reject(self, wire_id: str, code: GtwRejectCode, reason: str) -> None:
+        order = self._order(wire_id)
+        if order is None:
+            return
+        order.state = next_state(order.state, OrderEvent.Rejected)
+        order.leaves = 0
+        order.session.closed(order)
+        self.record("reject", order, (code.name, reason))
+        order.session.call("on_new_order_reject", self.exchange, order.client_id, code, reason)
+
+    def modify_order_ack(self, wire_id: str, price: int | None, qty: int | None, leaves: int) -> None:
+        order = self._order(wire_id)
+        if order is None:
+            return
+        if price is not None:
+            order.price = price
+        if qty is not None:
+            order.qty = qty
+        order.leaves = leaves
+        self.record("modify_ack", order, (price, qty, leaves))
+        instrument = order.instrument
+        qtys = instrument.qty_scale.values
+        order.session.call(
+            "on_modify_order_ack",
+            self.exchange,
+            order.client_id,
+            None if price is None else instrument.price_scale.values[price],
+            None if qty is None else qtys[qty],
+            qtys[leaves],
+        )
+
+    def modify_order_reject(self, wire_id: str, code: GtwRejectCode, reason: str) -> None:
+        order = self._order(wire_id)
+        if order is not None:
+            self.record("modify_reject", order, (code.name, reason))
+            order.session.call("on_modify_order_reject", self.exchange, order.client_id, code, reason)
+
+    def cancel_order_ack(self, wire_id: str) -> None:
+        order = self._order(wire_id)
+        if order is None:
+            return
+        self.record("cancel_ack", order, ())
+        group = order.cancel_all
+        if group is None:
+            order.session.call("on_cancel_order_ack", self.exchange, order.client_id)
+        elif not group.acknowledged:
+            group.acknowledged = True
+            self._acknowledge_cancel_all(order.session, group.instrument)
+
+    def cancel_order_reject(self, wire_id: str, code: GtwRejectCode, reason: str) -> None:
+        order = self._order(wire_id)
+        if order is None:
+            return
+        self.record("cancel_reject", order, (code.name, reason))
+        group, order.cancel_all = order.cancel_all, None
+        if group is None:
+            order.session.call("on_cancel_order_reject", self.exchange, order.client_id, code, reason)
+            return
+        group.waiting -= 1
+        if not group.waiting and not group.acknowledged:
+            self._reject_cancel_all(order.session, group.instrument, code, reason)
+
+    def cancel_all_ack(self, instrument: Instrument) -> None:
+        waiting = self._cancel_alls.get(instrument)
+        if waiting:
+            self._acknowledge_cancel_all(waiting.pop(0), instrument)
+
+    def cancel_all_reject(self, instrument: Instrument, code: GtwRejectCode, reason: str) -> None:
+        waiting = self._cancel_alls.get(instrument)
+        if waiting:
+            self._reject_cancel_all(waiting.pop(0), instrument, code, reason)
+
+    def _acknowledge_cancel_all(self, session: "Session", instrument: Instrument) -> None:
+        self.record("cancel_all_ack", None, (session.name, instrument.name))
+        session.call("on_cancel_all_ack", self.exchange, instrument.number)
+
+    def _reject_cancel_all(self, session: "Session", instrument: Instrument, code: GtwRejectCode, reason: str) -> None:
+        self.record("cancel_all_reject", None, (session.name, instrument.name, code.name, reason))
+        session.call("on_cancel_all_reject", self.exchange, instrument.number, code, reason)
+
+    def order_cancelled(self, wire_id: str, unsolicited: bool, engine_ts: int, code: CancelCode, reason: str) -> None:
+        order = self._order(wire_id)
+        if order is None:
+            return
+        order.state = next_state(order.state, OrderEvent.Cancelled)
+        order.leaves = 0
+        order.session.closed(order)
+        self.record("cancelled", order, (unsolicited, engine_ts, code.name, reason))
+        order.session.call(
+            "on_order_cancelled",
+            self.exchange,
+            order.client_id,
+            unsolicited,
+            engine_ts // 1_000_000,
+            self._clock.now // 1_000_000,
+            code,
+            reason,
+        )
+
+    def order_execution(
+        self,
+        wire_id: str,
+        exec_id: str,
+        price: int,
+        qty: int,
+        leaves: int,
+        fee: int,
+        fee_coin: str,
+        maker: bool,
+        exec_ts: int,
+    ) -> None:
+        order = self._order(wire_id)
+        if order is None:
+            return
+        order.filled += qty
+        order.leaves = leaves
+        order.state = next_state(order.state, OrderEvent.Filled if leaves else OrderEvent.FullyFilled)
+        if not leaves:
+            order.session.closed(order)
+        self.record("fill", order, (exec_id, price, qty, leaves, fee, fee_coin, maker, exec_ts))
+        instrument = order.instrument
+        qtys = instrument.qty_scale.values
+        order.session.call(
+            "on_order_execution",
+            self.exchange,
+            order.client_id,
+            SIDES[order.side],
+            instrument.price_scale.values[price],
+            qtys[qty],
+            qtys[leaves],
+            exec_ts // 1_000_000,
+            self._clock.now // 1_000_000,
+        )
+
+    # -- answers ---------------------------------------------------------------------------------------------------
+
+    def order_status(self, request_id: int, wire_id: str, status: OrderStatus, price: int, leaves: int) -> None:
+        session, order = self._asked.pop(request_id)
+        instrument = order.instrument
+        session.call(
+            "on_order_status",
+            self.exchange,
+            instrument.number,
+            order.client_id,
+            order.exchange_id,
+            SIDES[order.side],
+            instrument.price_scale.values[price],
+            instrument.qty_scale.values[leaves],
+            status,
+            order.order_type,
+            order.tif,
+            order.exec_instr,
+        )
+
+    def orders_info(self, request_id: int, wire_ids: Sequence[str]) -> None:
+        session, _ = self._asked.pop(request_id)
+        known = (self._tracker.orders.get(each) for each in wire_ids)
+        mine = [as_order(each) for each in known if each is not None and each.session is session]
+        session.call("on_orders_info", self.exchange, mine)
+
+    def position_info(
+        self,
+        request_id: int,
+        instrument: Instrument,
+        position: int,
+        entry_price: float,
+        mark_price: float,
+        liquidation_price: float | None,
+    ) -> None:
+        session, _ = self._asked.pop(request_id)
+        session.call(
+            "on_position_info",
+            self.exchange,
+            instrument.number,
+            instrument.qty_scale.values[position],
+        )
+
+    def wallet_info(self, request_id: int, coin: str, total: int, available: int) -> None:
+        session, _ = self._asked.pop(request_id)
+        session.call("on_wallet_info", self.exchange, coin, Qty.from_units(total), Qty.from_units(available))
+
+    def funding_info(self, request_id: int, instrument: Instrument, rate: float, next_ts: int) -> None:
+        session, _ = self._asked.pop(request_id)
+        session.call("on_funding_info", self.exchange, instrument.number, rate, next_ts // 1_000_000)
+
+    def account_info(self, request_id: int, user_id: str) -> None:
+        session, _ = self._asked.pop(request_id)
+        session.call("on_account_info", self.exchange, user_id)
+
+    def rate_limit_info(self, used_percent: int, reset_ts: int) -> None:
+        for session in list(self.sessions):
+            session.call(
+                "on_rate_limit_info",
+                self.exchange,
+                RATE_LIMIT_PERCENT,
+                max(0, RATE_LIMIT_PERCENT - used_percent),
+                reset_ts // SECOND,
+            )
+
+    def unsupported(self, request_type: str) -> None:
+        for session in list(self.sessions):
+            session.call("on_unsupported_op", self.exchange, request_type)
+
+    def request_reject(self, request_id: int, code: GtwRejectCode, detail: str, request_type: str) -> None:
+        session, _ = self._asked.pop(request_id)
+        session.call("on_request_reject", self.exchange, code, detail, request_type)
+
+    def _order(self, wire_id: str) -> TrackedOrder | None:
+        order = self._tracker.orders.get(wire_id)
+        if order is None:
+            self.lost_events += 1
+        return order
+
+
+def as_order(order: TrackedOrder) -> Order:
+    """A tracked order in the form that strategies know."""
+    instrument = order.instrument
+    qtys = instrument.qty_scale.values
+    shown = Order(
+        order.client_id,
+        instrument.number,
+        SIDES[order.side],
+        instrument.price_scale.values[order.price] if order.price else None,
+        qtys[order.qty],
+        order.order_type,
+        order.tif,
+        order.exec_instr,
+        status=order.state,
+        exchange_id=order.exchange_id or None,
+    )
+    if order.filled:
+        shown.executed(qtys[order.filled], qtys[order.leaves])
+    return shown

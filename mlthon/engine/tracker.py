@@ -1,0 +1,116 @@
+"""The orders of this installation, by the id that went over the wire.
+
+A strategy chooses its own client order ids, and two strategies may both count from 1; what an exchange sees is a wire
+id made here, unique in the installation. The tracker holds each order from before its request is sent until the end
+of the run, because a fill may arrive after the order was thought to be over.
+"""
+
+from typing import TYPE_CHECKING
+
+from mlthon.basics.defs import TIF, ExecInstructions, OrderStatus, OrderType
+from mlthon.order.state import TERMINAL
+
+if TYPE_CHECKING:
+    from mlthon.basics.instrument import Instrument
+    from mlthon.engine.session import Session
+
+
+class TrackedOrder:
+    """One order of one strategy. Prices in ticks (0 for a market order), quantities in lots, side +1 or -1."""
+
+    __slots__ = (
+        "account",
+        "cancel_all",
+        "client_id",
+        "close_position",
+        "created_ts",
+        "exchange_id",
+        "exec_instr",
+        "filled",
+        "instrument",
+        "leaves",
+        "order_type",
+        "price",
+        "qty",
+        "session",
+        "side",
+        "state",
+        "stop_price",
+        "tif",
+        "wire_id",
+    )
+
+    def __init__(
+        self,
+        wire_id: str,
+        client_id: str,
+        session: "Session",
+        account: str,
+        instrument: "Instrument",
+        side: int,
+        order_type: OrderType,
+        tif: TIF,
+        exec_instr: ExecInstructions,
+        price: int,
+        qty: int,
+        stop_price: int | None,
+        close_position: bool,
+        created_ts: int,
+    ) -> None:
+        self.wire_id = wire_id
+        self.client_id = client_id
+        self.session = session
+        self.account = account
+        self.instrument = instrument
+        self.side = side
+        self.order_type = order_type
+        self.tif = tif
+        self.exec_instr = exec_instr
+        self.price = price
+        self.qty = qty
+        self.stop_price = stop_price
+        self.close_position = close_position
+        self.created_ts = created_ts
+        self.leaves = qty
+        self.filled = 0
+        self.exchange_id = ""
+        self.state = OrderStatus.PendingNew
+        self.cancel_all: CancelAll | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the order may still trade, as far as is known here."""
+        return self.state not in TERMINAL
+
+    def __repr__(self) -> str:
+        side = "buy" if self.side > 0 else "sell"
+        return f"<order {self.wire_id} {side} {self.leaves}/{self.qty} @ {self.price} {self.state.name}>"
+
+
+class CancelAll:
+    """A cancel-all that went out as one cancel an order, because others share the account; the first acknowledgement
+    answers for all, and if every one is refused the whole is."""
+
+    __slots__ = ("acknowledged", "instrument", "waiting")
+
+    def __init__(self, instrument: "Instrument", waiting: int) -> None:
+        self.instrument = instrument
+        self.waiting = waiting
+        self.acknowledged = False
+
+
+class Tracker:
+    """Every order by wire id, and the maker of wire ids.
+
+    `run` makes the ids of one run of one installation different from every other run's.
+    """
+
+    def __init__(self, run: int = 0) -> None:
+        self.orders: dict[str, TrackedOrder] = {}
+        self._prefix = f"m{run}-"
+        self._count = 0
+
+    def next_wire_id(self) -> str:
+        """A new id: letters, digits and a hyphen, well under the 36 characters that exchanges allow."""
+        self._count += 1
+        return f"{self._prefix}{self._count}"
