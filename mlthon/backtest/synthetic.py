@@ -88,6 +88,7 @@ def synthetic_plan(
         flows.append(flow)
         exchange = assembly.exchanges[instrument.venue]
         feed = assembly.engine.feed(instrument)
+        feed.expect_books(whole=True)
         feed.has_orders = True
         exchange.observed_latency = delay
         exchange.publish_to(instrument, DelayedFeed(feed, assembly.clock, delay) if delay else feed)

@@ -193,3 +193,9 @@ class GtwRejectCode(MltEnum):
     InsufficientBalance = 1200
     InsufficientMargin = 1201
     AccountLiquidated = 1202
+
+
+NO_BID: Final = -(1 << 62)
+"""The price, in ticks, of a bid side that is empty (its quantity is 0): lower than every price. Shown as 0."""
+NO_ASK: Final = 1 << 62
+"""The price, in ticks, of an ask side that is empty: higher than every price. Shown as 0."""

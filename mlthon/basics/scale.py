@@ -8,6 +8,7 @@ back, from anything an order may be given as.
 from typing import Final, Generic, TypeVar
 
 from mlthon.basics import money
+from mlthon.basics.defs import NO_ASK, NO_BID
 from mlthon.basics.mldecimal import MLDecimal, Number
 
 T = TypeVar("T", bound=MLDecimal)
@@ -21,7 +22,7 @@ class NotOnStep(ValueError):
 
 
 class Values(dict[int, T]):
-    """n -> the value of n steps, each made once."""
+    """n -> the value of n steps, each made once; the price of an empty side is 0."""
 
     __slots__ = ("_kind", "_step_units")
 
@@ -32,7 +33,8 @@ class Values(dict[int, T]):
     def __missing__(self, steps: int) -> T:
         if len(self) >= CACHED:
             self.clear()
-        value = self[steps] = self._kind.from_units(steps * self._step_units)
+        units = 0 if steps in (NO_BID, NO_ASK) else steps * self._step_units
+        value = self[steps] = self._kind.from_units(units)
         return value
 
 

@@ -11,16 +11,13 @@ times are nanoseconds since 1970 UTC, money is an integer in 10^-18 of its coin 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
+from mlthon.basics.defs import NO_ASK as NO_ASK
+from mlthon.basics.defs import NO_BID as NO_BID
 from mlthon.basics.defs import CancelCode, Exchange, GtwRejectCode, GtwStatus, OrderStatus
 
 if TYPE_CHECKING:
     from mlthon.basics.instrument import Instrument
     from mlthon.engine.tracker import TrackedOrder
-
-NO_BID: Final = -(1 << 62)
-"""The price of a bid side that is empty (its quantity is 0): lower than every price."""
-NO_ASK: Final = 1 << 62
-"""The price of an ask side that is empty (its quantity is 0): higher than every price."""
 
 # What a book event does. SET replaces the quantity of a level (0 deletes it).
 SET_BID: Final = 0

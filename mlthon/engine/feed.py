@@ -267,11 +267,16 @@ class InstrumentFeed:
 
     # -- subscribers -----------------------------------------------------------------------------------------------
 
-    def expect_books(self) -> None:
-        """The source sends books: until its first snapshot there is none to show."""
+    def expect_books(self, whole: bool = False) -> None:
+        """The source sends books. Unless they are `whole` from the start there is none to show until a snapshot."""
         self._has_books = True
-        self.whole = False
+        self.whole = whole
         self.bind()
+
+    def lose(self) -> None:
+        """The source is gone: its books are no longer true."""
+        self.clear()
+        self.whole = not self._has_books
 
     def bind(self) -> None:
         """Sort the subscribers by what each wants, once for each change of subscriptions."""
@@ -371,7 +376,7 @@ class ExchangeFeed:
         """The source is gone: nothing that was known of any book holds any more."""
         self.connected = False
         for feed in self.instruments.values():
-            feed.clear()
+            feed.lose()
         for subscription in list(self.subscriptions.values()):
             self._shut(subscription, detail)
 
