@@ -162,7 +162,7 @@ def load_config(file: Path | None = None, overrides: Sequence[str] = ()) -> RunC
 
 def _place(keys: KeyPath, tree: Tree) -> KeyPath:
     """Where in the file's tree a setting with these keys belongs."""
-    if keys[0] in RESERVED and len(keys) > 1:
+    if keys[0] in RESERVED:
         return keys
     strategies = tree.get(STRATEGIES)
     if isinstance(strategies, dict) and keys[0] in strategies and len(keys) > 1:

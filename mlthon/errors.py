@@ -20,5 +20,5 @@ class UserError(Exception):
 def near(word: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?` for the names in `known` that are spelled like `word`, or nothing."""
     by_fold = {name.casefold(): name for name in known}
-    found = [repr(by_fold[fold]) for fold in get_close_matches(word.casefold(), by_fold, n=3, cutoff=0.6)]
+    found = [repr(by_fold[fold]) for fold in get_close_matches(word.casefold(), by_fold, n=3, cutoff=0.7)]
     return f"; did you mean {' or '.join(found)}?" if found else ""

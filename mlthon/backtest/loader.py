@@ -191,7 +191,7 @@ def _named(spec: Spec, module: ModuleType) -> type[IStrategy]:
         known = _classes(module)
         raise UserError(f"{spec.target} has no class {name!r}{near(name, known)}", _listing(module))
     if not isinstance(found, type):
-        raise UserError(f"{spec.text} is no class but a {type(found).__name__}", _listing(module))
+        raise UserError(f"{spec.text} is no class, but of type {type(found).__name__}", _listing(module))
     if not issubclass(found, IStrategy):
         raise UserError(f"{spec.text} is no strategy: the class does not derive from IStrategy", _DERIVE.format(name))
     return found

@@ -30,7 +30,8 @@ class Holding:
     """Where one account stands in one instrument, by the account's own books.
 
     `position`: signed, in 10^-18 of the instrument's unit. `entry` and `mark`: prices in 10^-18, None when flat or
-    without a market. The rest is money in `coin`: fees paid and funding received are positive.
+    without a market. `liquidations`: how often the account was liquidated. The rest is money in `coin`: fees paid and
+    funding received are positive.
     """
 
     instrument: str
@@ -43,6 +44,7 @@ class Holding:
     unrealised: int
     fees: int
     funding: int = 0
+    liquidations: int = 0
 
     @property
     def pnl(self) -> int:
