@@ -9,13 +9,15 @@ other instrument) is built by `define`, and found among others by an `Instrument
 
 import zlib
 from collections.abc import Iterable
-from decimal import Decimal
 from functools import cache
 from typing import Final
 
+from mlthon.basics import money
 from mlthon.basics.defs import Exchange, InstrumentType, Quantification
 from mlthon.basics.instrument import Cfd, Future, Instrument, Perpetual, Spot
-from mlthon.basics.mldecimal import Number
+from mlthon.basics.mldecimal import MLDecimal, Number
+from mlthon.basics.price import Price
+from mlthon.basics.qty import Qty
 
 IDS_PER_EXCHANGE: Final = 10**10
 DEFINED_FROM: Final = 10**9
@@ -196,20 +198,22 @@ def define(
     if not 0 <= index < IDS_PER_EXCHANGE:
         raise ValueError(f"{symbol}: the index must be from 0 to {IDS_PER_EXCHANGE - 1}, not {index}")
     inverse = quantification is Quantification.Inverse
-    made = _CLASSES[instrument_type](
+    tick_step = Price.from_units(_step(symbol, "tick", tick))
+    lot_step = Qty.from_units(_step(symbol, "lot", lot))
+    return _CLASSES[instrument_type](
         instrument_id=exchange.value * IDS_PER_EXCHANGE + index,
         exch_instr_id=symbol,
         exchange=exchange,
         mlt_symbol=mlt_symbol,
-        price_tick_rules=tick,
-        quantity_tick_rules=lot,
+        price_tick_rules=tick_step.to_decimal(),
+        quantity_tick_rules=lot_step.to_decimal(),
         multiplier=multiplier,
-        min_quantity=lot if min_quantity is None else min_quantity,
+        min_quantity=lot_step if min_quantity is None else min_quantity,
         base_currency=base,
         quote_currency=quote,
         quantification=quantification,
-        price_precision=_digits(Decimal(str(tick))),
-        quantity_precision=_digits(Decimal(str(lot))),
+        price_precision=_digits(tick_step),
+        quantity_precision=_digits(lot_step),
         valid_end_ts=valid_end_ts,
         max_quantity=max_quantity,
         min_notional=min_notional,
@@ -217,8 +221,6 @@ def define(
         maker_fee=maker_fee,
         taker_fee=taker_fee,
     )
-    _ = made.price_scale, made.qty_scale  # a tick or lot of 0 is refused here and not at the first order
-    return made
 
 
 class InstrumentIndex:
@@ -323,7 +325,13 @@ def _currencies(mlt_symbol: str) -> tuple[str, str]:
     return parts[0], parts[1]
 
 
-def _digits(step: Decimal) -> int:
+def _step(symbol: str, what: str, value: Number) -> int:
+    units = money.parse(value)
+    if units <= 0:
+        raise ValueError(f"{symbol}: the {what} must be more than 0, not {value}")
+    return units
+
+
+def _digits(step: MLDecimal) -> int:
     """Digits after the decimal point."""
-    exponent = step.normalize().as_tuple().exponent
-    return max(0, -exponent) if isinstance(exponent, int) else 0
+    return len(step.to_str().partition(".")[2])
