@@ -24,7 +24,7 @@ import attrs
 import numpy as np
 
 from mlthon.data.rows import CHUNK_ROWS, Columns, Ints, Kind, Source, Stream
-from mlthon.data.timing import FeedModel, FeedTiming, Lines, StreamClock
+from mlthon.data.timing import ClockOffsets, FeedModel, FeedTiming, StreamClock
 from mlthon.engine.clock import NEVER, SECOND
 from mlthon.engine.faces import LIVE, ORDER_ASK, ORDER_BID, RESET, STALE
 
@@ -286,11 +286,11 @@ class Replay:
             yield Batch(ts, lane, a, b, c, d, ts if one_time else exch_ts)
 
     def _readers(self) -> tuple[list[_Reader], list[_LaneRows]]:
-        lines = self._clock_lines()
+        offsets = self._clock_offsets()
         readers = []
         for number, (source, stream) in enumerate(self._streams):
             seed = (number, stream.instrument.instrument_id or 0, stream.kind)
-            clock = StreamClock(self._timing, lines[number], seed)
+            clock = StreamClock(self._timing, offsets[number], seed)
             readers.append(_Reader(source, stream, clock, self._phases, self._start))
         lanes = []
         for lane_number, (phase, _, number) in enumerate(self._order):
@@ -299,14 +299,15 @@ class Replay:
             lanes.append(lane)
         return readers, lanes
 
-    def _clock_lines(self) -> list[Lines]:
-        """The clock lines for each stream: one estimate an instrument of a source, made when it is first needed."""
-        made: dict[tuple[int, object], Lines] = {}
+    def _clock_offsets(self) -> list[ClockOffsets]:
+        """The clock offsets for each stream: one estimate an instrument of a source, made when it is first needed."""
+        made: dict[tuple[int, object], ClockOffsets] = {}
         for source, stream in self._streams:
             key = (id(source), stream.instrument)
             if key not in made:
                 streams = [other for other in source.streams() if other.instrument == stream.instrument]
-                made[key] = Lines([(other.kind, _Chunks(source, other)) for other in streams], self._timing.offset_ms)
+                rows = [(other.kind, _Chunks(source, other)) for other in streams]
+                made[key] = ClockOffsets(rows, self._timing.offset_ms)
         return [made[(id(source), stream.instrument)] for source, stream in self._streams]
 
     def _merged(self) -> Iterator[list[Ints]]:

@@ -1,15 +1,16 @@
 """When a row took effect on the exchange, and when a strategy hears of it.
 
 Recordings stamp each message with the clock of the machine that recorded. That clock was off by seconds in some of
-them, and drifted. What can be known is the difference
+them, and wandered by up to a millisecond a second. What can be known is the difference
 
     local time - exchange time = clock offset + delay,   delay > 0
 
-whose lower edge is the offset plus the smallest delay. The estimate of that edge (`estimate`): the differences of all
-streams of an instrument are put into windows of 10 s of local time; a window's low is its 1 % quantile (one message
-with a wrong time does not move it); the line under all lows that is nearest to them on average (the edge of their
-lower convex hull under the mean time) is the offset and its drift. One line for each contiguous recording (no hole
-over 10 minutes) and at most one hour. All of it in integers: the same on every machine.
+whose lower edge is the offset plus the smallest delay. The estimate of that edge (`estimate`), for each contiguous
+recording (no hole over 10 minutes) of an instrument, all its streams together: the differences are put into windows of
+10 s of local time; a window's low is its 1 % quantile (one message with a wrong time does not move it). The edge runs
+through the lows, but it changes by no more than 1 ms a second: where the network held everything up for a while, the
+lows jump and the edge does not follow. Between windows it is a straight line. All of it in integers: the same on every
+machine.
 
 The delay above the edge is in the data, the smallest delay itself is not: it is given as `base_ms`.
 
@@ -39,9 +40,8 @@ LOWS_KEPT: Final = 64
 """How many of a window's smallest differences are kept."""
 HOLE: Final = 600 * SECOND
 """Longer than this without a row: another recording."""
-LINE_SPAN: Final = 3600 * SECOND
-"""A clock's drift is taken as constant for so long."""
-BILLION: Final = 1_000_000_000
+MAX_DRIFT: Final = 1_000
+"""The estimate of the offset changes by no more than one part of so many: 1 ms a second."""
 
 
 class FeedModel(Enum):
@@ -78,24 +78,34 @@ class FeedTiming:
 
 
 @attrs.frozen
-class ClockLine:
+class ClockCurve:
     """The clock offset of one contiguous recording, `start` to `end` in local time (ns)."""
 
     start: int
     end: int
-    offset: int
-    """Local minus exchange time (ns) at `start`, less the delay of the fastest message."""
-    drift: int
-    """By how much the offset grows, in ns a second."""
+    times: tuple[int, ...]
+    """Local times (ns), rising."""
+    offsets: tuple[int, ...]
+    """At each of `times`: local minus exchange time, less the delay of the fastest message (ns). Straight lines
+    between them, constant before the first and after the last."""
     usual_delay: int
     """The median delay of trades above the fastest message (ns)."""
 
-    def offsets(self, recv_ts: Ints) -> Ints:
+    def at(self, local: Ints) -> Ints:
         """The offset (ns) at each of these local times."""
-        return self.offset + (recv_ts - self.start) // 1_000 * self.drift // 1_000_000
+        times = np.array(self.times, np.int64)
+        offsets = np.array(self.offsets, np.int64)
+        if len(times) == 1:
+            return np.full(len(local), offsets[0], np.int64)
+        after = np.clip(np.searchsorted(times, local), 1, len(times) - 1)
+        first, last = times[after - 1], times[after]
+        passed = np.clip(local, first, last) - first
+        # In microseconds, so that the product fits: a hole of 600 s at most, times 0.6 s of change at most.
+        change = (offsets[after] - offsets[after - 1]) * (passed // 1_000) // np.maximum((last - first) // 1_000, 1)
+        return offsets[after - 1] + change
 
 
-NO_OFFSET: Final = ClockLine(0, 1 << 62, 0, 0, 0)
+NO_OFFSET: Final = ClockCurve(0, 1 << 62, (0,), (0,), 0)
 
 
 class _Window:
@@ -122,14 +132,14 @@ class _Window:
         return self.lows[min(self.count // LOW_SHARE, len(self.lows) - 1)]
 
 
-def estimate(streams: Iterable[tuple[Kind, Iterable[Columns]]]) -> list[ClockLine]:
+def estimate(streams: Iterable[tuple[Kind, Iterable[Columns]]]) -> list[ClockCurve]:
     """The clock offsets of the recordings of one instrument, all its streams together, in order of time."""
     windows: dict[int, _Window] = {}
     for kind, chunks in streams:
         for chunk in chunks:
             _collect(windows, kind, chunk)
     ordered = [windows[number] for number in sorted(windows)]
-    return [_line(recording) for recording in _recordings(ordered)]
+    return [_curve(recording) for recording in _recordings(ordered)]
 
 
 def _collect(windows: dict[int, _Window], kind: Kind, chunk: Columns) -> None:
@@ -154,7 +164,7 @@ def _collect(windows: dict[int, _Window], kind: Kind, chunk: Columns) -> None:
 def _recordings(windows: Sequence[_Window]) -> Iterator[list[_Window]]:
     recording: list[_Window] = []
     for window in windows:
-        if recording and (window.first - recording[-1].last > HOLE or window.last - recording[0].first > LINE_SPAN):
+        if recording and window.first - recording[-1].last > HOLE:
             yield recording
             recording = []
         recording.append(window)
@@ -162,51 +172,34 @@ def _recordings(windows: Sequence[_Window]) -> Iterator[list[_Window]]:
         yield recording
 
 
-def _line(windows: Sequence[_Window]) -> ClockLine:
-    start, end = windows[0].first, windows[-1].last
-    points = [((window.first + window.last) // 2 - start, window.low) for window in windows]
-    (x0, y0), (x1, y1) = _edge_below_mean(points)
-    drift = (y1 - y0) * BILLION // (x1 - x0) if x1 > x0 else 0
-    at_start = y0 - x0 * drift // BILLION
-    line = ClockLine(start, end, at_start, drift, 0)
+def _curve(windows: Sequence[_Window]) -> ClockCurve:
+    times = [(window.first + window.last) // 2 for window in windows]
+    offsets = _edge(times, [window.low for window in windows])
     delays = sorted(
-        median - (at_start + point[0] * drift // BILLION)
-        for window, point in zip(windows, points, strict=True)
-        for median in window.trade_medians
+        median - offset for window, offset in zip(windows, offsets, strict=True) for median in window.trade_medians
     )
-    return attrs.evolve(line, usual_delay=max(delays[len(delays) // 2], 0)) if delays else line
+    usual = max(delays[len(delays) // 2], 0) if delays else 0
+    return ClockCurve(windows[0].first, windows[-1].last, tuple(times), tuple(offsets), usual)
 
 
-Point = tuple[int, int]
-
-
-def _edge_below_mean(points: Sequence[Point]) -> tuple[Point, Point]:
-    """The edge of the lower convex hull that lies under the mean time: of all lines below the points the nearest to
-    them on average. One point stands for both ends where there is only one."""
-    hull: list[Point] = []
-    for point in points:
-        while len(hull) > 1 and _turns_down(hull[-2], hull[-1], point):
-            hull.pop()
-        hull.append(point)
-    mean = sum(x for x, _ in points) // len(points)
-    after = next((i for i, (x, _) in enumerate(hull) if x > mean), len(hull) - 1)
-    return hull[max(after - 1, 0)], hull[after]
-
-
-def _turns_down(a: Point, b: Point, c: Point) -> bool:
-    """Whether `b` lies on or above the line from `a` to `c`."""
-    return (b[0] - a[0]) * (c[1] - a[1]) <= (c[0] - a[0]) * (b[1] - a[1])
+def _edge(times: Sequence[int], lows: Sequence[int]) -> list[int]:
+    """The highest curve that lies nowhere above the lows and changes by no more than 1 part in `MAX_DRIFT`."""
+    edge = list(lows)
+    forward = range(1, len(edge))
+    for here, before in [*((n, n - 1) for n in forward), *((n - 1, n) for n in reversed(forward))]:
+        edge[here] = min(edge[here], edge[before] + abs(times[here] - times[before]) // MAX_DRIFT)
+    return edge
 
 
 class StreamClock:
     """The times of one stream, chunk by chunk: exchange time, and time of receipt by the feed model."""
 
-    __slots__ = ("_exch", "_lines", "_random", "_recv", "_timing")
+    __slots__ = ("_exch", "_offsets", "_random", "_recv", "_timing")
 
-    def __init__(self, timing: FeedTiming, lines: "Lines", seed: Sequence[int] = ()) -> None:
+    def __init__(self, timing: FeedTiming, offsets: "ClockOffsets", seed: Sequence[int] = ()) -> None:
         """`seed` tells the streams of one run apart."""
         self._timing = timing
-        self._lines = lines
+        self._offsets = offsets
         self._exch = 0
         self._recv = 0
         self._random = np.random.PCG64(np.random.SeedSequence([timing.seed, *seed]))
@@ -218,7 +211,7 @@ class StreamClock:
         model = self._timing.model
         unknown = exch <= 0
         if model is FeedModel.RECORDED or unknown.any():
-            local, usual = self._lines.apply(local)
+            local, usual = self._offsets.apply(local)
             exch = np.where(unknown, local - usual, exch)
         exch = self._exch_rising(exch)
         if model is FeedModel.NONE:
@@ -248,34 +241,35 @@ class StreamClock:
         return np.asarray(table[step] + (((table[step + 1] - table[step]) * rest) >> 20), np.int64)
 
 
-class Lines:
-    """The clock lines of one instrument, estimated when they are first asked for."""
+class ClockOffsets:
+    """The clock offsets of one instrument's recordings, estimated when they are first asked for."""
 
-    __slots__ = ("_lines", "_offset", "_streams")
+    __slots__ = ("_curves", "_given", "_streams")
 
     def __init__(self, streams: Iterable[tuple[Kind, Iterable[Columns]]], offset_ms: float | None) -> None:
         self._streams = streams
-        self._offset = None if offset_ms is None else round(offset_ms * MS)
-        self._lines: list[ClockLine] | None = None
+        self._given = None if offset_ms is None else round(offset_ms * MS)
+        self._curves: list[ClockCurve] | None = None
 
     @property
-    def lines(self) -> list[ClockLine]:
-        if self._lines is None:
-            lines = estimate(self._streams) or [NO_OFFSET]
-            if self._offset is not None:
-                lines = [attrs.evolve(line, offset=self._offset, drift=0) for line in lines]
-            self._lines = lines
-        return self._lines
+    def curves(self) -> list[ClockCurve]:
+        if self._curves is None:
+            curves = estimate(self._streams) or [NO_OFFSET]
+            given = self._given
+            if given is not None:
+                curves = [attrs.evolve(curve, times=(curve.start,), offsets=(given,)) for curve in curves]
+            self._curves = curves
+        return self._curves
 
     def apply(self, local: Ints) -> tuple[Ints, Ints]:
         """Local times less the offset, and the usual delay at each."""
         true = np.empty_like(local)
         usual = np.empty_like(local)
-        lines = self.lines
-        # Each line holds until the next begins; the first also before it, the last also after.
-        edges = [0, *np.searchsorted(local, [line.start for line in lines[1:]]).tolist(), len(local)]
-        for line, first, last in zip(lines, edges[:-1], edges[1:], strict=True):
+        curves = self.curves
+        # Each recording's holds until the next begins; the first also before it.
+        edges = [0, *np.searchsorted(local, [curve.start for curve in curves[1:]]).tolist(), len(local)]
+        for curve, (first, last) in zip(curves, pairwise(edges), strict=True):
             part = local[first:last]
-            true[first:last] = part - line.offsets(part)
-            usual[first:last] = line.usual_delay
+            true[first:last] = part - curve.at(part)
+            usual[first:last] = curve.usual_delay
         return true, usual
