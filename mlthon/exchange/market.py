@@ -1,0 +1,401 @@
+"""`Market`: one instrument of the embedded exchange; its market data and what that does to resting orders.
+
+**Market data** comes in through `on_quote`, `on_trade` and `on_book` at exchange time. The touch is what quotes say;
+without any quote it is the best level of the depth, and without depth the last trade's price less and plus the
+configured half spread (such a touch serves takers; resting orders then trade with trades alone).
+
+**The watch band.** Between `watch_low` and `watch_high` nothing can happen: they are the nearest on either side of own
+resting orders, stop triggers, liquidation bounds and levels that takers of ours took from. An event whose prices lie
+strictly between them is stored and that is all.
+
+**What fills a resting order**, besides takers: a public trade at its price by a taker of the other side, once the trade
+is larger than what is ahead; a trade through its price; the opposite touch at its price. What a trade offers is shared
+by the orders in priority, and what a quote displays is consumed once.
+"""
+
+from typing import TYPE_CHECKING, Final
+
+from mlthon.engine.faces import LIVE, NO_ASK, NO_BID, ORDER_ASK, ORDER_BID, RESET, SET_ASK, SET_BID, STALE
+from mlthon.exchange.book import BookSide, Level, Resting
+from mlthon.exchange.desk import Desk
+from mlthon.exchange.matching import NO_PRICE, PLENTY
+
+if TYPE_CHECKING:
+    from mlthon.basics.instrument import Instrument
+    from mlthon.exchange.exchange import EmbeddedExchange
+
+NO_LOW: Final = NO_BID - 1
+NO_HIGH: Final = NO_ASK + 1
+
+# Where the touch comes from, the better the higher.
+NOTHING: Final = 0
+TRADES: Final = 1
+DEPTH: Final = 2
+QUOTES: Final = 3
+
+
+class Market(Desk):
+    """See the module text. Prices in ticks, quantities in lots, times in ns. `always_look` switches the watch band
+    off, for tests that compare."""
+
+    __slots__ = ("_model", "_set", "_singles", "_source", "_whole", "always_look", "watch_high", "watch_low")
+
+    def __init__(self, exchange: "EmbeddedExchange", instrument: "Instrument") -> None:
+        super().__init__(exchange, instrument)
+        self._model = exchange.queue
+        self._source = NOTHING
+        self._set = (NO_BID, 0, NO_ASK, 0)
+        self._whole = True
+        self._singles: dict[int, tuple[int, int, int]] = {}
+        self.always_look = False
+        self.watch_low = NO_LOW
+        self.watch_high = NO_HIGH
+
+    # -- market data in ----------------------------------------------------------------------------------------------
+
+    def on_quote(self, bid: int, bid_qty: int, ask: int, ask_qty: int, ts: int) -> None:
+        """The best bid and ask are now these. A quantity of 0 at a price means a size that is not known."""
+        self.bid = bid
+        self.bid_qty = bid_qty
+        self.ask = ask
+        self.ask_qty = ask_qty
+        if self.watch_low < bid < ask < self.watch_high:
+            return
+        self._look()
+
+    def on_trade(self, price: int, qty: int, side: int, ts: int) -> None:
+        """A public trade; `side` is the taker's, 0 if the data does not say."""
+        self.last = price
+        if self.watch_low < price < self.watch_high:
+            return
+        self._trade_near(price, qty, side)
+
+    def on_book(self, op: int, price: int, qty: int, level_id: int, ts: int) -> None:
+        """A change of the depth; `op` as in `faces.py`."""
+        if op == SET_BID:
+            if qty:
+                self.depth_bids[price] = qty
+            else:
+                self.depth_bids.pop(price, None)
+            if price >= self.bid or price in self.bids.levels or price in self.taken_bids:
+                self._depth_near(1, price, qty)
+        elif op == SET_ASK:
+            if qty:
+                self.depth_asks[price] = qty
+            else:
+                self.depth_asks.pop(price, None)
+            if price <= self.ask or price in self.asks.levels or price in self.taken_asks:
+                self._depth_near(-1, price, qty)
+        else:
+            self._book_control(op, price, qty, level_id, ts)
+
+    def _book_control(self, op: int, price: int, qty: int, level_id: int, ts: int) -> None:
+        if op in (ORDER_BID, ORDER_ASK):
+            self._single(1 if op == ORDER_BID else -1, price, qty, level_id, ts)
+        elif op == LIVE:
+            self._whole = True
+            self.sync()
+            if self._source != QUOTES:
+                self._top_from_depth()
+            self._requeue_depth()
+            self._look()
+        elif op in (RESET, STALE):
+            self._whole = False
+            self.depth_bids.clear()
+            self.depth_asks.clear()
+            self._singles.clear()
+            self.sync()
+
+    def _single(self, side: int, price: int, qty: int, order_id: int, ts: int) -> None:
+        """One order of the depth: what changes is its level."""
+        depth = self.depth_bids if side > 0 else self.depth_asks
+        before = self._singles.pop(order_id, None)
+        if qty:
+            self._singles[order_id] = (side, price, qty)
+        if before is not None and (before[0] != side or before[1] != price):
+            old_depth = self.depth_bids if before[0] > 0 else self.depth_asks
+            self.on_book(
+                SET_BID if before[0] > 0 else SET_ASK, before[1], old_depth.get(before[1], 0) - before[2], 0, ts
+            )
+            before = None
+        change = qty - (before[2] if before is not None else 0)
+        self.on_book(SET_BID if side > 0 else SET_ASK, price, max(0, depth.get(price, 0) + change), 0, ts)
+
+    def _depth_near(self, side: int, price: int, qty: int) -> None:
+        """A level changed that is the touch, or at which somebody rests or took."""
+        if not self._whole:
+            return
+        self.sync()
+        top = self.bid if side > 0 else self.ask
+        if self._source != QUOTES and (price - top) * side >= 0:
+            self._top_from_depth()
+            self._look()
+        elif (price - top) * side < 0:
+            self._retake(side, price, qty)
+            level = (self.bids if side > 0 else self.asks).levels.get(price)
+            if level is not None:
+                self._requeue(level, qty)
+            self.rewatch()
+
+    def _top_from_depth(self) -> None:
+        """The touch of data without quotes."""
+        bids, asks = self.depth_bids, self.depth_asks
+        if not bids and not asks and self._source != DEPTH:
+            return
+        self._source = DEPTH
+        self.quoted = True
+        self.bid = max(bids, default=NO_BID)
+        self.ask = min(asks, default=NO_ASK)
+        self.bid_qty = bids.get(self.bid, 0)
+        self.ask_qty = asks.get(self.ask, 0)
+        self._set = (self.bid, self.bid_qty, self.ask, self.ask_qty)
+
+    def _requeue_depth(self) -> None:
+        """A new snapshot: what it shows at the prices beyond the touch where orders of ours rest or took."""
+        for side, book, taken in ((1, self.bids, self.taken_bids), (-1, self.asks, self.taken_asks)):
+            top = self.bid if side > 0 else self.ask
+            for price, level in book.levels.items():
+                if (price - top) * side < 0:
+                    self._requeue(level, self.displayed(side, price))
+            for price in list(taken):
+                if (price - top) * side < 0:
+                    self._retake(side, price, self.displayed(side, price))
+
+    def sync(self) -> None:
+        """Find out where the touch comes from. The quick path of a quote stores and nothing else, so a touch that is
+        not what this side last set it to must be a quote's."""
+        if self._source == QUOTES or self.publisher is not None:
+            return
+        if (self.bid, self.bid_qty, self.ask, self.ask_qty) != self._set:
+            self._source = QUOTES
+            self.quoted = True
+        elif self._source != DEPTH and self.last != NO_PRICE:
+            self._source = TRADES
+            self.bid, self.bid_qty = self.last - self.half_spread, 0
+            self.ask, self.ask_qty = self.last + self.half_spread, 0
+            self._set = (self.bid, 0, self.ask, 0)
+
+    # -- what it does to resting orders ------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        """The touch is near something."""
+        self.sync()
+        if self.bids.keys or self.taken_bids:
+            self._refresh(1, self.bid, self.bids, self.taken_bids)
+        if self.asks.keys or self.taken_asks:
+            self._refresh(-1, self.ask, self.asks, self.taken_asks)
+        if self.quoted:
+            if self.bids.best >= self.ask:
+                self._fill_touched(1, self.bids)
+            if self.asks.best <= self.bid:
+                self._fill_touched(-1, self.asks)
+        self.after()
+
+    def _refresh(self, side: int, top: int, book: BookSide, taken: dict[int, list[int]]) -> None:
+        """Queues and taken quantities at the touch, and at better prices, where nothing is displayed any more."""
+        for key in reversed(book.keys):
+            price = key * side
+            if (price - top) * side < 0:
+                break
+            self._requeue(book.levels[price], self._joined(side, price))
+        for price in list(taken):
+            if (price - top) * side >= 0:
+                self._retake(side, price, self.displayed(side, price))
+
+    def _requeue(self, level: Level, shown: int) -> None:
+        """The replayed quantity displayed at a level is now `shown`."""
+        left = level.seen - level.traded - shown
+        level.seen = shown
+        level.traded = 0
+        before = 0
+        for resting in level.orders.values():
+            ahead = resting.ahead
+            if ahead:
+                if left > 0:
+                    ahead = self._model.shrunk(ahead, left, shown)
+                elif ahead > shown:
+                    ahead = shown
+                # nobody passes the order before
+                resting.ahead = before = ahead if ahead > before else before
+
+    def _retake(self, side: int, price: int, shown: int) -> None:
+        """What was taken of a level that displays `shown` now: an increase is new, a decrease leaves at most that."""
+        taken = self.taken_bids if side > 0 else self.taken_asks
+        entry = taken.get(price)
+        if entry is None:
+            return
+        if shown < entry[0]:
+            entry[1] -= entry[0] - shown
+        entry[0] = shown
+        if entry[1] <= 0:
+            del taken[price]
+
+    def _joined(self, side: int, price: int) -> int:
+        """The replayed lots that an order joining at a price finds there. A touch derived from trades shows nothing,
+        unless a size is configured."""
+        if not self.quoted and self.unsized == PLENTY:
+            return 0
+        return self.displayed(side, price)
+
+    def rest(self, order: Resting) -> None:
+        """Put an order last at its price, behind what is displayed there."""
+        side, price = order.side, order.price
+        shown = self._joined(side, price)
+        order.ahead = min(shown, self.unclaimed(side, price)) if shown else 0
+        book = self.bids if side > 0 else self.asks
+        book.add(order, shown)
+        if self.publisher is not None:
+            self.publisher.order(order)
+            self.publisher.level(side, price, book.levels[price].qty)
+
+    def _fill_touched(self, side: int, book: BookSide) -> None:
+        """The opposite touch is at resting orders' prices: they trade with what it displays, at their price."""
+        while book.keys:
+            price = book.best
+            if (price - (self.ask if side > 0 else self.bid)) * side < 0:
+                break
+            level = book.levels[price]
+            ended: list[Resting] = []
+            short = False
+            for resting in level.orders.values():
+                wanted = self.fillable(resting, resting.leaves)
+                lots = self._claim_up_to(side, price, wanted)
+                if self.full and resting.stake is not None:
+                    lots = wanted
+                if lots:
+                    self._fill(level, resting, price, lots, ended)
+                if lots < wanted:
+                    short = True
+                    break
+            self.clear_out(book, price, level, ended)
+            if short or price in book.levels:
+                break
+
+    def _claim_up_to(self, side: int, price: int, lots: int) -> int:
+        """Take up to `lots` of what the other side displays at `price` or better; returns how many."""
+        got = 0
+        while got < lots:
+            best = self.bid if side < 0 else self.ask
+            best = self.replayed_best(-side) if best not in (NO_BID, NO_ASK) else best
+            if best in (NO_BID, NO_ASK) or (best - price) * side > 0:
+                break
+            there = min(self.unclaimed(-side, best), lots - got)
+            if there <= 0:
+                break
+            self.claim(-side, best, there)
+            got += there
+        return got
+
+    def _fill(self, level: Level, resting: Resting, price: int, lots: int, ended: list[Resting]) -> None:
+        """A resting order trades with somebody outside."""
+        level.qty -= lots
+        if resting.stake is None:
+            resting.leaves -= lots
+        else:
+            self.execute(resting, price, lots, True)  # type: ignore[arg-type]
+        if resting.leaves == 0:
+            ended.append(resting)
+
+    def _trade_near(self, price: int, qty: int, side: int) -> None:
+        """A public trade at or through something."""
+        self.sync()
+        left = qty
+        for own, book in ((1, self.bids), (-1, self.asks)):
+            while book.keys:
+                best = book.best
+                through = (best - price) * own > 0
+                if not through and (best != price or side == own):
+                    break
+                left = self._fill_traded(book, best, left, through)
+                if best in book.levels:
+                    break
+        self.after()
+
+    def _fill_traded(self, book: BookSide, price: int, offered: int, through: bool) -> int:
+        """A public trade offers so much to the queue at a price; returns what it still offers to the next."""
+        level = book.levels[price]
+        left = offered
+        gone = 0
+        ended: list[Resting] = []
+        for resting in level.orders.values():
+            if not through:
+                step = min(max(0, resting.ahead - gone), left)
+                gone += step
+                left -= step
+            whole = self.full and resting.stake is not None
+            if left <= 0 and not (whole and through):
+                break
+            lots = self.fillable(resting, resting.leaves if whole else left)
+            left = max(0, left - lots)
+            if lots:
+                self._fill(level, resting, price, lots, ended)
+        level.traded += offered
+        if through:
+            for resting in level.orders.values():
+                resting.ahead = 0
+        elif gone:
+            self.advance(level, gone)
+        self.clear_out(book, price, level, ended)
+        return left
+
+    # -- after everything --------------------------------------------------------------------------------------------
+
+    def after(self) -> None:
+        """Whatever an event or a request set off: triggers, liquidations, shrinking orders, the band, the quote."""
+        exchange = self.exchange
+        if self.publisher is not None:
+            self._publish()
+        while True:
+            if self.triggers and self.fire():
+                continue
+            if self.at_risk:
+                bid, ask = self.bid, self.ask
+                for stake in self.at_risk:
+                    if bid <= stake.liquidation_low or ask >= stake.liquidation_high:
+                        exchange.unsettled[stake] = None
+            if not exchange.unsettled:
+                break
+            exchange.settle()
+            if not self.triggers:
+                break
+        self.rewatch()
+        if self.publisher is not None:
+            self._publish()
+
+    def _publish(self) -> None:
+        """The touch of a market that is its own source."""
+        bids, asks = self.bids, self.asks
+        bid, ask = bids.best, asks.best
+        bid_qty = bids.levels[bid].qty if bid != NO_BID else 0
+        ask_qty = asks.levels[ask].qty if ask != NO_ASK else 0
+        if bid != self.bid or ask != self.ask or bid_qty != self.bid_qty or ask_qty != self.ask_qty:
+            self.bid, self.bid_qty, self.ask, self.ask_qty = bid, bid_qty, ask, ask_qty
+            if self.publisher is not None:
+                self.publisher.quote(bid, bid_qty, ask, ask_qty)
+
+    def rewatch(self) -> None:
+        """Set the watch band anew."""
+        if self.always_look:
+            self.watch_low, self.watch_high = NO_HIGH, NO_LOW
+            return
+        low = self.bids.best
+        high = self.asks.best
+        if low == NO_BID:
+            low = NO_LOW
+        if high == NO_ASK:
+            high = NO_HIGH
+        if self.taken_bids:
+            low = max(low, max(self.taken_bids))
+        if self.taken_asks:
+            high = min(high, min(self.taken_asks))
+        if self.triggers:
+            low = max(low, self.triggers.low())
+            high = min(high, self.triggers.high())
+        for stake in self.at_risk:
+            low = max(low, stake.liquidation_low)
+            high = min(high, stake.liquidation_high)
+        if not self.quoted and (self.triggers or self.at_risk):
+            low += self.half_spread
+            high -= self.half_spread
+        self.watch_low = low
+        self.watch_high = high

@@ -1,0 +1,51 @@
+"""What a market publishes when it is itself the source of the market: quotes, trades, levels and, when asked, orders.
+
+Level and trade events go out as they happen, in the order in which they happen; the quote follows once the operation
+that changed the touch is over. The id of a level is its price.
+"""
+
+from mlthon.engine.clock import Clock
+from mlthon.engine.faces import ORDER_ASK, ORDER_BID, SET_ASK, SET_BID, MarketEvents
+from mlthon.exchange.book import Resting
+
+
+class Publisher:
+    """Publishes one market to one receiver. `by_order`: also every order."""
+
+    __slots__ = ("_book", "_by_order", "_clock", "_quote", "_trade", "_trades")
+
+    def __init__(self, events: MarketEvents, clock: Clock, by_order: bool) -> None:
+        self._quote = events.quote
+        self._trade = events.trade
+        self._book = events.book
+        self._clock = clock
+        self._by_order = by_order
+        self._trades = 0
+
+    def level(self, side: int, price: int, qty: int) -> None:
+        """A level's quantity is now this; 0: it is gone."""
+        now = self._clock.now
+        self._book(SET_BID if side > 0 else SET_ASK, price, qty, price, now, now)
+
+    def order(self, order: Resting) -> None:
+        """An order rests with what it has left; 0: it is gone."""
+        if self._by_order:
+            now = self._clock.now
+            self._book(ORDER_BID if order.side > 0 else ORDER_ASK, order.price, order.leaves, order.order_id, now, now)
+
+    def gone(self, order: Resting) -> None:
+        """An order was taken out with something left."""
+        if self._by_order:
+            now = self._clock.now
+            self._book(ORDER_BID if order.side > 0 else ORDER_ASK, order.price, 0, order.order_id, now, now)
+
+    def trade(self, price: int, qty: int, side: int) -> None:
+        """A taker of this side traded so much at the price."""
+        self._trades += 1
+        now = self._clock.now
+        self._trade(price, qty, side, self._trades, now, now)
+
+    def quote(self, bid: int, bid_qty: int, ask: int, ask_qty: int) -> None:
+        """The touch is now this."""
+        now = self._clock.now
+        self._quote(bid, bid_qty, ask, ask_qty, now, now)
