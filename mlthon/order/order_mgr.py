@@ -37,7 +37,8 @@ class OrderMgr:
         if prefix.startswith("-"):
             raise ValueError(f"client_id_prefix must be a text or a number from 0, not {client_id_prefix!r}")
         self._prefix = prefix
-        self._first = int(prefix) * _COUNTER if prefix.isascii() and prefix.isdigit() else None
+        is_number = not prefix or (prefix.isascii() and prefix.isdigit())
+        self._first = int(prefix or 0) * _COUNTER if is_number else None
         self._made = 0
         self._open: dict[str, Order] = {}
         self._finished: dict[str, Order] = {}
