@@ -11,11 +11,11 @@ from types import ModuleType
 from typing import Final, cast
 
 from mlthon.basics.instrument import Instrument
-from mlthon.data.importers import binance
+from mlthon.data.importers import binance, bitmex, oanda
 from mlthon.data.importers.base import Block, Format, ReadOptions, RecordedFile
 from mlthon.data.rows import Columns, Kind, Problem, Stream
 
-FORMATS: Final = tuple(cast(Format, module) for module in cast(tuple[ModuleType, ...], (binance,)))
+FORMATS: Final = tuple(cast(Format, module) for module in cast(tuple[ModuleType, ...], (binance, bitmex, oanda)))
 KEEP_BYTES: Final = 64 << 20
 """Recordings up to this size (as they are on disk) are kept in memory once read: some 400 MB of rows."""
 
@@ -63,19 +63,19 @@ class Recording:
         if self._keep:
             yield from self._all().get(stream.kind, ())
             return
-        for block in self.blocks():
+        for _, block in self.blocks():
             if stream.kind in block:
                 yield block[stream.kind]
 
-    def blocks(self) -> Iterator[Block]:
-        """All kinds together, in blocks, in the order of the files."""
+    def blocks(self) -> Iterator[tuple[RecordedFile, Block]]:
+        """All kinds together, in blocks, in the order of the files, each with its file."""
         self.problems.clear()
         return self._reader.read(self.files, self._options, self.problems.append)
 
     def _all(self) -> Mapping[Kind, Sequence[Columns]]:
         if self._kept is None:
             kept: dict[Kind, list[Columns]] = {}
-            for block in self.blocks():
+            for _, block in self.blocks():
                 for kind, columns in block.items():
                     kept.setdefault(kind, []).append(columns)
             self._kept = kept
@@ -83,7 +83,7 @@ class Recording:
 
     def _ends(self) -> list[list[Columns]]:
         last: dict[Kind, Columns] = {}
-        for block in self.blocks():
+        for _, block in self.blocks():
             last.update(block)
         return [[columns] for columns in last.values()]
 

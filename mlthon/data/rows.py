@@ -41,6 +41,8 @@ class Kind(IntEnum):
     QUOTE = 0
     TRADE = 1
     BOOK = 2
+    FLOW = 3
+    """No method of `MarketEvents`: an intention of the synthetic order flow, whose columns are that flow's own."""
 
 
 @attrs.frozen

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from mlthon.data.importers.base import Format, ReadOptions, RecordedFile, WrongFile
 from mlthon.data.importers.lines import head
-from mlthon.data.recordings import FORMATS, group
+from mlthon.data.recordings import FORMATS, Recording, group
 from mlthon.data.rows import Problem, Source
+from mlthon.data.store import Store, is_store
 
 
 class NoData(ValueError):
@@ -21,15 +22,38 @@ def open_sources(paths: Sequence[Path | str], options: ReadOptions | None = None
     """
     options = options or ReadOptions()
     problems: list[Problem] = []
+    stores: list[Store] = []
     found: list[tuple[Format, RecordedFile]] = []
     for path in map(Path, paths):
+        if is_store(path):
+            store = Store(path)
+            if not store.streams():
+                raise NoData(_nothing(path, store.problems))
+            stores.append(store)
+            problems += store.problems
+            continue
         files = _recordings(path, options, problems)
         if not files:
             raise NoData(_nothing(path, problems))
         found += files
-    sources: list[Source] = []
-    sources.extend(group(found, options))
-    return sources, problems
+    return [*stores, *group(found, options)], problems
+
+
+def open_recordings(
+    paths: Sequence[Path | str], options: ReadOptions | None = None
+) -> tuple[list[Recording], list[Problem]]:
+    """The same for files alone, as `mlthon.data.store.import_files` takes them. Raises NoData, also for a store."""
+    options = options or ReadOptions()
+    problems: list[Problem] = []
+    found: list[tuple[Format, RecordedFile]] = []
+    for path in map(Path, paths):
+        if is_store(path):
+            raise NoData(f"{path} is a store already: only recorded files can be imported")
+        files = _recordings(path, options, problems)
+        if not files:
+            raise NoData(_nothing(path, problems))
+        found += files
+    return group(found, options), problems
 
 
 def _recordings(path: Path, options: ReadOptions, problems: list[Problem]) -> list[tuple[Format, RecordedFile]]:

@@ -102,7 +102,7 @@ class ClockCurve:
         passed = np.clip(local, first, last) - first
         # In microseconds, so that the product fits: a hole of 600 s at most, times 0.6 s of change at most.
         change = (offsets[after] - offsets[after - 1]) * (passed // 1_000) // np.maximum((last - first) // 1_000, 1)
-        return offsets[after - 1] + change
+        return np.asarray(offsets[after - 1] + change, np.int64)
 
 
 NO_OFFSET: Final = ClockCurve(0, 1 << 62, (0,), (0,), 0)

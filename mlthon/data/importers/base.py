@@ -55,5 +55,8 @@ class Format(Protocol):
     def describe(self, path: Path, head: Sequence[bytes], options: ReadOptions) -> RecordedFile:
         """What the file holds. Raises WrongFile."""
 
-    def read(self, files: Sequence[RecordedFile], options: ReadOptions, report: Report) -> Iterator[Block]:
-        """The rows of files of one instrument, which are in order of time, in blocks of bounded size."""
+    def read(
+        self, files: Sequence[RecordedFile], options: ReadOptions, report: Report
+    ) -> Iterator[tuple[RecordedFile, Block]]:
+        """The rows of files of one instrument, which are in order of time: blocks of bounded size, each with the file
+        that it comes from."""

@@ -71,7 +71,7 @@ def describe(path: Path, head: Sequence[bytes], options: ReadOptions) -> Recorde
     return RecordedFile(path, instrument, tuple(Kind), times[0][0] * _unit(times[0][0]))
 
 
-def read(files: Sequence[RecordedFile], options: ReadOptions, report: Report) -> Iterator[Block]:
+def read(files: Sequence[RecordedFile], options: ReadOptions, report: Report) -> Iterator[tuple[RecordedFile, Block]]:
     instrument = files[0].instrument
     exchange = instrument.exchange
     if exchange is None:
@@ -102,10 +102,10 @@ def read(files: Sequence[RecordedFile], options: ReadOptions, report: Report) ->
             else:
                 handler.message(message, recv_ts)
             if rows.full(CHUNK_ROWS):
-                yield rows.take()
+                yield file, rows.take()
         problems.close()
-    if len(rows):
-        yield rows.take()
+        if len(rows):
+            yield file, rows.take()
 
 
 class _Place:

@@ -88,6 +88,15 @@ def head(path: Path, lines: int = 100) -> list[bytes]:
     return found
 
 
+def zip_entry_name(path: Path) -> str:
+    """The name of a zip file's first entry; '' for what is no zip file."""
+    with path.open("rb") as file:
+        header = file.read(_ZIP_HEADER.size)
+        if not header.startswith(_ZIP_MAGIC) or len(header) < _ZIP_HEADER.size:
+            return ""
+        return file.read(_ZIP_HEADER.unpack(header)[9]).decode("utf-8", "replace")
+
+
 Broken = Callable[[str, int], None]
 
 
