@@ -86,6 +86,7 @@ class Desk(Matching):
         if waits:
             order.state = OrderStatus.Untriggered
             self.triggers.add(order)
+            self.rebound()
         else:
             order.state = OrderStatus.New
             self._enter(order)
@@ -240,6 +241,7 @@ class Desk(Matching):
             order.resting = False
         elif order.state is OrderStatus.Untriggered:
             self.triggers.discard(order)
+            self.rebound()
         self.finish(order, code, reason, unsolicited)
 
     def cancel(self, order: AccountOrder) -> None:
@@ -278,6 +280,7 @@ class Desk(Matching):
             # one before it may have ended it
             if order.state is OrderStatus.Untriggered:
                 self.triggers.discard(order)
+                self.rebound()
                 self._activate(order)
         return bool(due)
 

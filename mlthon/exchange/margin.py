@@ -140,9 +140,13 @@ def review(account: "Account") -> None:
     """Liquidate what must be, and set the bounds until which no further look is needed."""
     coins: dict[str, list[Stake]] = {}
     for stake in account.stakes.values():
-        if stake.position.lots and not stake.contract.spot:
-            coins.setdefault(stake.contract.coin, []).append(stake)
-        elif stake.liquidation_low != NEVER_LOW or stake.liquidation_high != NEVER_HIGH:
+        contract = stake.contract
+        if stake.position.lots and not contract.spot:
+            if contract.coin in coins:
+                coins[contract.coin].append(stake)
+            else:
+                coins[contract.coin] = [stake]
+        elif stake in stake.market.at_risk:
             _unbound(stake)
     for coin, stakes in coins.items():
         units = [stake.market.mark_value(stake.position) for stake in stakes]
@@ -150,8 +154,9 @@ def review(account: "Account") -> None:
         if headroom <= 0:
             _liquidate(account, coin, stakes)
         else:
+            share = headroom // len(stakes)
             for stake, unit in zip(stakes, units, strict=True):
-                _bound(stake, unit, headroom // len(stakes))
+                _bound(stake, unit, share)
 
 
 def headroom_of(account: "Account", coin: str, stakes: "list[Stake]", units: list[int]) -> int:
@@ -197,7 +202,7 @@ def _unbound(stake: "Stake") -> None:
     stake.liquidation_low = NEVER_LOW
     stake.liquidation_high = NEVER_HIGH
     stake.market.at_risk.pop(stake, None)
-    stake.market.rewatch()
+    stake.market.rebound()
 
 
 def _bound(stake: "Stake", unit: int, share: int) -> None:
@@ -205,7 +210,7 @@ def _bound(stake: "Stake", unit: int, share: int) -> None:
     market = stake.market
     long = stake.position.lots > 0
     low, high = NEVER_LOW, NEVER_HIGH
-    if market.touch(1 if long else -1) is None:
+    if (market.bid == NO_BID) if long else (market.ask == NO_ASK):
         # valued at a price that is not the touch: look every time
         low, high = NEVER_HIGH, NEVER_LOW
     else:
@@ -218,7 +223,7 @@ def _bound(stake: "Stake", unit: int, share: int) -> None:
     stake.liquidation_low = low
     stake.liquidation_high = high
     market.at_risk[stake] = None
-    market.rewatch()
+    market.rebound()
 
 
 def _liquidate(account: "Account", coin: str, stakes: "list[Stake]") -> None:
@@ -236,4 +241,4 @@ def _liquidate(account: "Account", coin: str, stakes: "list[Stake]") -> None:
         account.liquidations += 1
         closing = Closing(f"liquidation-{account.name}-{account.liquidations}", -1 if lots > 0 else 1, abs(lots))
         stake.market.close_out(stake, closing)
-        stake.market.rewatch()
+        stake.market.rebound()

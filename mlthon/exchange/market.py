@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 NO_LOW: Final = NO_BID - 1
 NO_HIGH: Final = NO_ASK + 1
+# The widest watch band: small integers compare quicker. What lies beyond it is looked at in full, which changes nothing.
+WIDEST_LOW: Final = 0
+WIDEST_HIGH: Final = (1 << 30) - 1
 
 # Where the touch comes from, the better the higher.
 NOTHING: Final = 0
@@ -38,7 +41,18 @@ class Market(Desk):
     """See the module text. Prices in ticks, quantities in lots, times in ns. `always_look` switches the watch band
     off, for tests that compare."""
 
-    __slots__ = ("_model", "_set", "_singles", "_source", "_whole", "always_look", "watch_high", "watch_low")
+    __slots__ = (
+        "_bound_high",
+        "_bound_low",
+        "_model",
+        "_set",
+        "_singles",
+        "_source",
+        "_whole",
+        "always_look",
+        "watch_high",
+        "watch_low",
+    )
 
     def __init__(self, exchange: "EmbeddedExchange", instrument: "Instrument") -> None:
         super().__init__(exchange, instrument)
@@ -48,8 +62,10 @@ class Market(Desk):
         self._whole = True
         self._singles: dict[int, tuple[int, int, int]] = {}
         self.always_look = False
-        self.watch_low = NO_LOW
-        self.watch_high = NO_HIGH
+        self.watch_low = WIDEST_LOW
+        self.watch_high = WIDEST_HIGH
+        self._bound_low = NO_LOW
+        self._bound_high = NO_HIGH
 
     # -- market data in ----------------------------------------------------------------------------------------------
 
@@ -59,16 +75,15 @@ class Market(Desk):
         self.bid_qty = bid_qty
         self.ask = ask
         self.ask_qty = ask_qty
-        if self.watch_low < bid < ask < self.watch_high:
-            return
-        self._look()
+        # the last comparison is for crossed quotes, whose bid says nothing of their ask
+        if bid <= self.watch_low or ask >= self.watch_high or ask <= bid:
+            self._look()
 
     def on_trade(self, price: int, qty: int, side: int, ts: int) -> None:
         """A public trade; `side` is the taker's, 0 if the data does not say."""
         self.last = price
-        if self.watch_low < price < self.watch_high:
-            return
-        self._trade_near(price, qty, side)
+        if price <= self.watch_low or price >= self.watch_high:
+            self._trade_near(price, qty, side)
 
     def on_book(self, op: int, price: int, qty: int, level_id: int, ts: int) -> None:
         """A change of the depth; `op` as in `faces.py`."""
@@ -179,28 +194,39 @@ class Market(Desk):
 
     def _look(self) -> None:
         """The touch is near something."""
-        self.sync()
-        if self.bids.keys or self.taken_bids:
-            self._refresh(1, self.bid, self.bids, self.taken_bids)
-        if self.asks.keys or self.taken_asks:
-            self._refresh(-1, self.ask, self.asks, self.taken_asks)
+        if self._source != QUOTES:
+            self.sync()
+        bids, asks = self.bids, self.asks
+        bid, ask = self.bid, self.ask
+        changed = False
+        if bids.best >= bid or self.taken_bids:
+            changed = self._refresh(1, bid, bids, self.taken_bids)
+        if asks.best <= ask or self.taken_asks:
+            changed |= self._refresh(-1, ask, asks, self.taken_asks)
         if self.quoted:
-            if self.bids.best >= self.ask:
-                self._fill_touched(1, self.bids)
-            if self.asks.best <= self.bid:
-                self._fill_touched(-1, self.asks)
-        self.after()
+            if bids.best >= ask:
+                self._fill_touched(1, bids)
+                changed = True
+            if asks.best <= bid:
+                self._fill_touched(-1, asks)
+                changed = True
+        if changed or bid <= self._bound_low or ask >= self._bound_high:
+            self.after()
 
-    def _refresh(self, side: int, top: int, book: BookSide, taken: dict[int, list[int]]) -> None:
-        """Queues and taken quantities at the touch, and at better prices, where nothing is displayed any more."""
+    def _refresh(self, side: int, top: int, book: BookSide, taken: dict[int, list[int]]) -> bool:
+        """Queues and taken quantities at the touch, and at better prices, where nothing is displayed any more; whether
+        that moves the watch band."""
         for key in reversed(book.keys):
             price = key * side
             if (price - top) * side < 0:
                 break
             self._requeue(book.levels[price], self._joined(side, price))
+        if not taken:
+            return False
         for price in list(taken):
             if (price - top) * side >= 0:
                 self._retake(side, price, self.displayed(side, price))
+        return True
 
     def _requeue(self, level: Level, shown: int) -> None:
         """The replayed quantity displayed at a level is now `shown`."""
@@ -342,25 +368,31 @@ class Market(Desk):
 
     def after(self) -> None:
         """Whatever an event or a request set off: triggers, liquidations, shrinking orders, the band, the quote."""
-        exchange = self.exchange
-        if self.publisher is not None:
+        sourced = self.publisher is not None
+        if sourced:
             self._publish()
+        if self.triggers.waiting or self.at_risk or self.exchange.unsettled:
+            self._consequences()
+            if sourced:
+                self._publish()
+        if not sourced:
+            self.rewatch()
+
+    def _consequences(self) -> None:
+        unsettled = self.exchange.unsettled
         while True:
-            if self.triggers and self.fire():
+            if self.triggers.waiting and self.fire():
                 continue
             if self.at_risk:
                 bid, ask = self.bid, self.ask
                 for stake in self.at_risk:
                     if bid <= stake.liquidation_low or ask >= stake.liquidation_high:
-                        exchange.unsettled[stake] = None
-            if not exchange.unsettled:
-                break
-            exchange.settle()
-            if not self.triggers:
-                break
-        self.rewatch()
-        if self.publisher is not None:
-            self._publish()
+                        unsettled[stake] = None
+            if not unsettled:
+                return
+            self.exchange.settle()
+            if not self.triggers.waiting:
+                return
 
     def _publish(self) -> None:
         """The touch of a market that is its own source."""
@@ -373,29 +405,37 @@ class Market(Desk):
             if self.publisher is not None:
                 self.publisher.quote(bid, bid_qty, ask, ask_qty)
 
+    def rebound(self) -> None:
+        """Set the part of the watch band that is due to stops and to liquidation bounds anew."""
+        low, high = NO_LOW, NO_HIGH
+        if self.triggers.waiting:
+            low, high = self.triggers.low, self.triggers.high
+        for stake in self.at_risk:
+            low = max(low, stake.liquidation_low)
+            high = min(high, stake.liquidation_high)
+        if self._source < DEPTH:
+            # trades are compared with what concerns the touch derived from them
+            low += self.half_spread
+            high -= self.half_spread
+        self._bound_low = low
+        self._bound_high = high
+        self.rewatch()
+
     def rewatch(self) -> None:
         """Set the watch band anew."""
         if self.always_look:
             self.watch_low, self.watch_high = NO_HIGH, NO_LOW
+            self._bound_low, self._bound_high = NO_HIGH, NO_LOW
             return
         low = self.bids.best
         high = self.asks.best
-        if low == NO_BID:
-            low = NO_LOW
-        if high == NO_ASK:
-            high = NO_HIGH
+        if self._bound_low > low:
+            low = self._bound_low
+        if self._bound_high < high:
+            high = self._bound_high
         if self.taken_bids:
             low = max(low, max(self.taken_bids))
         if self.taken_asks:
             high = min(high, min(self.taken_asks))
-        if self.triggers:
-            low = max(low, self.triggers.low())
-            high = min(high, self.triggers.high())
-        for stake in self.at_risk:
-            low = max(low, stake.liquidation_low)
-            high = min(high, stake.liquidation_high)
-        if not self.quoted and (self.triggers or self.at_risk):
-            low += self.half_spread
-            high -= self.half_spread
-        self.watch_low = low
-        self.watch_high = high
+        self.watch_low = low if low > WIDEST_LOW else WIDEST_LOW
+        self.watch_high = high if high < WIDEST_HIGH else WIDEST_HIGH

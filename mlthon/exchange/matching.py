@@ -133,8 +133,6 @@ class Matching:
         top = self.bid if side > 0 else self.ask
         if top in (NO_BID, NO_ASK):
             return top
-        if self.publisher is not None:
-            return NO_BID if side > 0 else NO_ASK
         if self.full or self.unclaimed(side, top) > 0:
             return top
         if side > 0:
@@ -158,9 +156,8 @@ class Matching:
     @property
     def mark(self) -> int | None:
         """The market's price in ticks: the middle of the touch, or the last trade's when a side is empty."""
-        bid, ask = self.touch(1), self.touch(-1)
-        if bid is not None and ask is not None:
-            return (bid + ask) // 2
+        if self.bid != NO_BID and self.ask != NO_ASK:
+            return (self.bid + self.ask) // 2
         return None if self.last == NO_PRICE else self.last
 
     def would_take(self, side: int, price: int) -> bool:
@@ -170,10 +167,10 @@ class Matching:
         return price <= self.bids.best or (price <= self.bid and self.publisher is None)
 
     def mark_value(self, position: Position) -> int:
-        """The value a lot at which the position counts: where it could be closed; the last trade's when there is no
+        """The value a lot at which the position counts: where the market would take it; the last trade's when there is no
         such price, and what it cost when nothing is known."""
-        price = self.touch(1 if position.lots > 0 else -1)
-        if price is None:
+        price = self.bid if position.lots > 0 else self.ask
+        if price in (NO_BID, NO_ASK):
             price = self.last
         if price <= 0:
             return position.cost // position.lots if position.lots else 0
@@ -233,12 +230,12 @@ class Matching:
         None. When a taker would meet an order of its own account and the newest goes, it is ended in here."""
         book = self.asks if side > 0 else self.bids
         left = lots
+        none = book.empty
         while left > 0:
             own = book.best
-            top = self.ask if side > 0 else self.bid
-            replayed = top if top in (NO_ASK, NO_BID) else self.replayed_best(-side)
+            replayed = none if self.publisher is not None else self.replayed_best(-side)
             price = own if (own - replayed) * side < 0 else replayed
-            if price in (NO_ASK, NO_BID) or (price - limit) * side > 0:
+            if price == none or (price - limit) * side > 0:
                 break
             before = left
             if price == own:
@@ -279,26 +276,30 @@ class Matching:
         level = book.levels[price]
         side = book.sign
         left = lots
-        there = self.unclaimed(side, price)
+        there = 0 if self.publisher is not None else self.unclaimed(side, price)
         gone = 0
         account = None if taker is None or taker.stake is None or self.self_trade == "allow" else taker.stake.account
         ended: list[Resting] = []
         for resting in level.orders.values():
-            step = min(resting.ahead - gone, there - gone, left)
-            if step > 0:
-                gone += step
-                left -= step
-                if taker is not None:
-                    self.execute(taker, price, step, False)
+            if there:
+                step = min(resting.ahead - gone, there - gone, left)
+                if step > 0:
+                    gone += step
+                    left -= step
+                    if taker is not None:
+                        self.execute(taker, price, step, False)
             if left <= 0:
                 break
             if account is not None and resting.stake is not None and resting.stake.account is account:
                 if self._self_trade(taker, resting, ended):
                     break
                 continue
-            lot = self.fillable(resting, left)
-            if lot <= 0:
-                continue
+            if resting.stake is None:
+                lot = resting.leaves if resting.leaves < left else left
+            else:
+                lot = self.fillable(resting, left)
+                if lot <= 0:
+                    continue
             left -= lot
             level.qty -= lot
             if taker is not None:
@@ -439,8 +440,8 @@ class Matching:
         """Do what the event or request set off."""
         raise NotImplementedError
 
-    def rewatch(self) -> None:
-        """Set the watch band anew."""
+    def rebound(self) -> None:
+        """Set the part of the watch band that is due to stops and liquidation bounds anew."""
         raise NotImplementedError
 
     def trim(self, stake: "Stake") -> None:

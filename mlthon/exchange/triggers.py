@@ -20,18 +20,17 @@ def waits_for_rise(order: AccountOrder) -> bool:
 
 
 class Triggers:
-    """The waiting orders of one market, oldest first."""
+    """The waiting orders of one market. `waiting`: how many; `low`: the highest stop price that a fall may reach;
+    `high`: the lowest that a rise may."""
 
-    __slots__ = ("_fallers", "_high", "_low", "_risers")
+    __slots__ = ("_fallers", "_risers", "high", "low", "waiting")
 
     def __init__(self) -> None:
         self._risers: dict[int, AccountOrder] = {}
         self._fallers: dict[int, AccountOrder] = {}
-        self._low = NO_LOW
-        self._high = NO_HIGH
-
-    def __bool__(self) -> bool:
-        return bool(self._risers or self._fallers)
+        self.low = NO_LOW
+        self.high = NO_HIGH
+        self.waiting = 0
 
     def add(self, order: AccountOrder) -> None:
         """Let the order wait."""
@@ -44,22 +43,15 @@ class Triggers:
         self._fallers.pop(order.order_id, None)
         self._measure()
 
-    def low(self) -> int:
-        """The highest stop price that a fall may reach."""
-        return self._low
-
-    def high(self) -> int:
-        """The lowest stop price that a rise may reach."""
-        return self._high
-
     def due(self, last: int, bid: int, ask: int) -> list[AccountOrder]:
         """The orders that trigger now, oldest first. `last`: the last trade's price, -1 when the data has none."""
         waiting = sorted([*self._risers.values(), *self._fallers.values()], key=lambda order: order.order_id)
         return [order for order in waiting if triggered(order, last, bid, ask)]
 
     def _measure(self) -> None:
-        self._low = max((order.stop_price or 0 for order in self._fallers.values()), default=NO_LOW)
-        self._high = min((order.stop_price or 0 for order in self._risers.values()), default=NO_HIGH)
+        self.waiting = len(self._risers) + len(self._fallers)
+        self.low = max((order.stop_price or 0 for order in self._fallers.values()), default=NO_LOW)
+        self.high = min((order.stop_price or 0 for order in self._risers.values()), default=NO_HIGH)
 
 
 def triggered(order: AccountOrder, last: int, bid: int, ask: int) -> bool:
