@@ -1,0 +1,46 @@
+"""The command line: `python -m mlthon STRATEGY …`, `… data import`, `… data info`, `… instruments`.
+
+What follows `mlthon` is a strategy unless it is the word `data` or `instruments` (a strategy of that name is run as a
+file: `data.py`). What a program reads goes to standard output, everything for a person's eyes that is no result (logs,
+progress, errors) to standard error. Exit statuses: 0 when all went well, 2 for what the user can mend, 130 when Ctrl-C
+ended it, 1 for a fault of this program.
+"""
+
+from collections.abc import Sequence
+
+from mlthon.errors import UserError
+
+USER_ERROR = 2
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line (`sys.argv` where no arguments are given) and return its exit status."""
+    from cyclopts import CycloptsError
+
+    from mlthon.cli.app import app
+    from mlthon.cli.logs import Console
+
+    console = Console()
+    try:
+        status = app(None if arguments is None else list(arguments))
+    except UserError as error:
+        console.error(error.message, error.hint)
+        return USER_ERROR
+    except CycloptsError as error:
+        console.error(*_told(error))
+        return USER_ERROR
+    except BrokenPipeError:
+        console.abandon()
+        return USER_ERROR
+    except KeyboardInterrupt:
+        console.error("interrupted")
+        return INTERRUPTED
+    return status if isinstance(status, int) else 0
+
+
+def _told(error: Exception) -> tuple[str, str]:
+    """The message for a command line that cannot be understood, and where help is."""
+    unused = getattr(error, "unused_tokens", None)
+    message = f"too many arguments: {' '.join(unused)}" if unused else " ".join(str(error).split())
+    return message, "See: python -m mlthon --help"

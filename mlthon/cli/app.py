@@ -1,0 +1,173 @@
+"""The commands and their options. Each hands over to the module that does the work, imported only then."""
+
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import App, Group, Parameter
+
+
+def _version() -> str:
+    try:
+        return f"mlthon {version('mlthon-framework')}"
+    except PackageNotFoundError:
+        return "mlthon (not installed)"
+
+
+_EPILOGUE = """\
+Ctrl-C once stops the strategy properly (on_stop, cancel of its own orders) and prints the summary; twice ends at once.
+Exit status: 0 done, 2 something for you to mend, 130 ended by Ctrl-C, 1 a fault of mlthon."""
+
+app = App(
+    name="mlthon",
+    help="Run trading strategies on recorded or synthetic market data, against an exchange inside the process.",
+    help_format="plaintext",
+    help_epilogue=_EPILOGUE,
+    version=_version,
+    exit_on_error=False,
+    print_error=False,
+    suppress_keyboard_interrupt=False,
+    result_action="return_value",
+    default_parameter=Parameter(negative="", show_default=False),
+    usage="Usage: python -m mlthon STRATEGY [OPTIONS]\n       python -m mlthon data import|info ...\n"
+    "       python -m mlthon instruments [EXCHANGE]",
+)
+data = App(name="data", help="Bring market data into a store and look at what a store holds.", help_epilogue="")
+app.command(data)
+
+_WHAT = Group("What to run", sort_key=1)
+_DATA = Group("Market data", sort_key=2)
+_OUTPUT = Group("Output", sort_key=3)
+for _flag in ("--help", "--version"):
+    app[_flag].group = _OUTPUT
+
+
+@app.default
+def run(
+    strategy: Annotated[str | None, Parameter(group=_WHAT)] = None,
+    /,
+    *,
+    mode: Annotated[Literal["backtest", "paper"], Parameter(group=_WHAT, show_default=True)] = "backtest",
+    config: Annotated[Path | None, Parameter(group=_WHAT)] = None,
+    set_: Annotated[tuple[str, ...], Parameter(name="--set", group=_WHAT)] = (),
+    seed: Annotated[int | None, Parameter(group=_WHAT)] = None,
+    speed: Annotated[float | None, Parameter(group=_WHAT)] = None,
+    data: Annotated[tuple[Path, ...], Parameter(consume_multiple=True, group=_DATA)] = (),
+    start: Annotated[str | None, Parameter(group=_DATA)] = None,
+    end: Annotated[str | None, Parameter(group=_DATA)] = None,
+    duration: Annotated[str | None, Parameter(group=_DATA)] = None,
+    json: Annotated[bool, Parameter(group=_OUTPUT)] = False,
+    report: Annotated[Path | None, Parameter(group=_OUTPUT)] = None,
+    verbose: Annotated[bool, Parameter(name=["--verbose", "-v"], group=_OUTPUT)] = False,
+    debug: Annotated[bool, Parameter(name=["--debug", "-vv"], group=_OUTPUT)] = False,
+    quiet: Annotated[bool, Parameter(name=["--quiet", "-q"], group=_OUTPUT)] = False,
+) -> int:
+    """Run a strategy.
+
+    Parameters
+    ----------
+    strategy
+        A module (demo_strat), module:Class, a file (my.py, my.py:Class), or the name of a [strategies.NAME] table;
+        without it every such table of the configuration is run.
+    mode
+        backtest: as fast as it goes. paper: paced by the wall clock.
+    config
+        A TOML file. Without it the one beside the strategy (my.toml of my.py) is used if there is one.
+    set_
+        KEY=VALUE: a parameter of the strategy (quote_qty=0.01), of one of several (NAME.quote_qty=0.01), or a setting
+        (engine.seed=7, exchanges.Bybit.maker_fee=0). May be repeated.
+    seed
+        Of everything random; the same seed and inputs give the same run.
+    speed
+        On paper: how many times as fast as the wall clock.
+    data
+        Recordings, folders of recordings, or stores. Without any, a synthetic market is traded.
+    start
+        Leave out data before this time (2024-07-18T00:05, UTC).
+    end
+        Leave out data from this time on.
+    duration
+        How much to run from the start: 90s, 15m, 1h, 2d.
+    json
+        Print one line of JSON at the end and nothing else on standard output.
+    report
+        Write equity, drawdown, orders, fills and a summary into this folder.
+    verbose
+        Also show the strategy's and the engine's information messages.
+    debug
+        Show everything.
+    quiet
+        Show only errors: no progress, no warnings.
+    """
+    from mlthon.cli.run import Options, run_strategy
+
+    return run_strategy(
+        Options(
+            strategy=strategy,
+            mode=mode,
+            config=config,
+            settings=set_,
+            seed=seed,
+            speed=speed,
+            data=data,
+            start=start,
+            end=end,
+            duration=duration,
+            json=json,
+            report=report,
+            verbosity=-1 if quiet else 2 if debug else 1 if verbose else 0,
+        )
+    )
+
+
+@data.command(name="import")
+def import_(
+    files: Annotated[tuple[Path, ...], Parameter(negative="")],
+    /,
+    *,
+    to: Path,
+) -> int:
+    """Import recordings into a store.
+
+    Parameters
+    ----------
+    files
+        Recordings, or folders of recordings.
+    to
+        The store's folder; it is made if it is not there.
+    """
+    from mlthon.cli.data import import_data
+
+    return import_data(files, to)
+
+
+@data.command
+def info(store: Path, /, *, json: bool = False) -> int:
+    """Tell what a store holds.
+
+    Parameters
+    ----------
+    store
+        The store's folder.
+    json
+        Print one line of JSON.
+    """
+    from mlthon.cli.data import show_store
+
+    return show_store(store, json=json)
+
+
+@app.command
+def instruments(exchange: str | None = None, /, *, json: bool = False) -> int:
+    """List the instruments that come with mlthon.
+
+    Parameters
+    ----------
+    exchange
+        Only those of this exchange (Bybit, or its code byt).
+    json
+        Print one line of JSON for each.
+    """
+    from mlthon.cli.catalogue import list_instruments
+
+    return list_instruments(exchange, json=json)

@@ -1,0 +1,213 @@
+"""`python -m mlthon STRATEGY`: from options to a run, and from its result to what is printed."""
+
+import logging
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from attrs import evolve, frozen
+
+from mlthon.backtest.loader import default_config, parse_spec
+from mlthon.backtest.prepare import prepare
+from mlthon.backtest.report import Report
+from mlthon.backtest.result import Progress, Result
+from mlthon.backtest.run import Run
+from mlthon.backtest.tables import summary_text, write_report
+from mlthon.basics.catalogue import UnknownInstrument
+from mlthon.cli import INTERRUPTED
+from mlthon.cli.logs import set_up
+from mlthon.cli.values import duration_ns, time_ns
+from mlthon.cli.view import make_view
+from mlthon.cli.watch import ParamsWatch
+from mlthon.config import RunConfig, StrategyConfig, load_config
+from mlthon.data.rows import Problem, Source
+from mlthon.data.sources import NoData, open_sources
+from mlthon.engine.clock import TimeStuck
+from mlthon.errors import UserError, near
+
+if TYPE_CHECKING:
+    from mlthon.cli.view import View
+
+log = logging.getLogger("mlthon")
+
+PROBLEMS_SHOWN = 10
+
+
+@frozen(kw_only=True)
+class Options:
+    """What stood on the command line."""
+
+    strategy: str | None
+    mode: str
+    config: Path | None
+    settings: tuple[str, ...]
+    seed: int | None
+    speed: float | None
+    data: tuple[Path, ...]
+    start: str | None
+    end: str | None
+    duration: str | None
+    json: bool
+    report: Path | None
+    verbosity: int
+
+
+def run_strategy(options: Options) -> int:
+    """Run what the options say and return the exit status. Raises `UserError`."""
+    set_up(options.verbosity)
+    speed = _speed(options)
+    file = options.config or (default_config(options.strategy) if options.strategy else None)
+    config = load_config(file, options.settings)
+    strategies = choose(options.strategy, config)
+    sources, problems = _open(options.data or config.data or ())
+    report = Report()
+    run = _prepare(options, config, strategies, sources, report)
+    for problem in problems:
+        log.warning("left out: %s", problem)
+    watch = ParamsWatch(config, run.assembly.engine.sessions) if options.mode == "paper" else None
+    with Interrupts() as interrupts:
+        with make_view(quiet=options.verbosity < 0, title=run.name) as view:
+            result = _play(run, speed, watch, view, interrupts)
+        if interrupts.asked:
+            result = evolve(result, ended="stopped by Ctrl-C")
+        summary = report.close(result)
+        _warn_of(sources or (), len(problems))
+        if options.report is not None:
+            write_report(report, options.report)
+    if options.json:
+        print(result.to_json())
+    else:
+        print(summary_text(summary, options.report))
+    sys.stdout.flush()
+    return INTERRUPTED if interrupts.asked else 0
+
+
+def choose(strategy: str | None, config: RunConfig) -> dict[str, StrategyConfig]:
+    """The strategies to run, by name: those of the configuration's tables, or the one that the command line names."""
+    tables = config.strategies
+    if strategy is None:
+        if not tables:
+            raise UserError(
+                "no strategy: name one, or a --config with [strategies.NAME] tables",
+                "For example: python -m mlthon demo_strat",
+            )
+        return dict(tables)
+    if strategy in tables:
+        return {strategy: tables[strategy]}
+    if tables and strategy not in {each.strategy for each in tables.values()}:
+        raise UserError(
+            f"{strategy!r} is none of the strategies of {config.file}{near(strategy, tables)}",
+            f"Name one of {', '.join(tables)}, or none to run them all.",
+        )
+    same = {name: each for name, each in tables.items() if each.strategy == strategy}
+    return same or {parse_spec(strategy).name: StrategyConfig(strategy=strategy, params=config.params)}
+
+
+def _speed(options: Options) -> float:
+    if options.speed is None:
+        return 1.0
+    if options.mode != "paper":
+        raise UserError("--speed is for --mode paper: a backtest goes as fast as it can")
+    if not 0 < options.speed < float("inf"):
+        raise UserError(f"--speed {options.speed}: not a number over 0", "2 is twice as fast as the wall clock.")
+    return options.speed
+
+
+def _open(paths: Sequence[Path | str]) -> tuple[Sequence[Source] | None, Sequence[Problem]]:
+    if not paths:
+        return None, ()
+    try:
+        return open_sources(paths)
+    except (NoData, OSError) as error:
+        raise UserError(str(error), "See docs/data.md for what can be read.") from None
+
+
+def _prepare(
+    options: Options,
+    config: RunConfig,
+    strategies: Mapping[str, StrategyConfig],
+    sources: Sequence[Source] | None,
+    report: Report,
+) -> Run:
+    if options.seed is not None and options.seed < 0:
+        raise UserError(f"--seed {options.seed}: below 0", "Any whole number from 0 on will do.")
+    if options.report is not None and options.report.exists() and not options.report.is_dir():
+        raise UserError(f"--report {options.report}: not a folder")
+    try:
+        return prepare(
+            config,
+            strategies,
+            sources,
+            mode=options.mode,
+            seed=options.seed,
+            start=time_ns(options.start, "--start") if options.start else None,
+            end=time_ns(options.end, "--end") if options.end else None,
+            duration=duration_ns(options.duration, "--duration") if options.duration else None,
+            taps=[report.books],
+            samplers=[report.sample],
+        )
+    except UnknownInstrument as error:
+        raise UserError(str(error), "List them with: python -m mlthon instruments") from None
+
+
+def _play(run: Run, speed: float, watch: "ParamsWatch | None", view: "View", interrupts: "Interrupts") -> Result:
+    try:
+        if watch is None:
+            return run.go(view.update, interrupts.stop)
+        return _play_paced(run, speed, view.update, interrupts.stop, watch.look)
+    except TimeStuck as error:
+        raise UserError(str(error), "Set entry_latency or response_latency of the exchange above 0.") from None
+
+
+def _play_paced(
+    run: Run,
+    speed: float,
+    on_progress: Callable[[Progress], None],
+    stop: Callable[[], bool],
+    look: Callable[[], None],
+) -> Result:
+    import trio
+
+    from mlthon.live.paced import go_paced
+
+    return trio.run(go_paced, run, speed, on_progress, stop, look)
+
+
+def _warn_of(sources: Sequence[Source], told: int) -> None:
+    """Say what of the data could not be read; it is known only once it has been."""
+    found = [problem for source in sources for problem in getattr(source, "problems", ())]
+    for problem in found[:PROBLEMS_SHOWN]:
+        log.warning("data left out: %s", problem)
+    if len(found) > PROBLEMS_SHOWN:
+        log.warning("... and %d more places in the data that could not be read", len(found) - PROBLEMS_SHOWN)
+
+
+class Interrupts:
+    """Ctrl-C while a run goes on: once asks it to stop, twice ends at once. SIGTERM counts as Ctrl-C."""
+
+    _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._before: dict[signal.Signals, Any] = {}
+
+    def stop(self) -> bool:
+        return self.asked
+
+    def __enter__(self) -> "Interrupts":
+        for each in self._SIGNALS:
+            self._before[each] = signal.signal(each, self._interrupt)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for each, handler in self._before.items():
+            signal.signal(each, handler)
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+        print("stopping the strategy; Ctrl-C again ends at once", file=sys.stderr, flush=True)
