@@ -35,9 +35,8 @@ _FOLDERS: Final = {
 }
 _UNITS: Final = ((10**14, MS), (10**17, US), (10**20, NS))
 """Local times below the first number are in the second (ns); in ms the first bound lies in the year 5138."""
-_KINDS: Final = {b"@trade": Kind.TRADE, b"@bookTicker": Kind.QUOTE, b"@depth": Kind.BOOK}
+_KINDS: Final = (Kind.QUOTE, Kind.TRADE, Kind.BOOK)
 _SNAPSHOT: Final = b'{"lastUpdateId"'
-_STREAM: Final = b'{"stream"'
 
 
 class _Data(msgspec.Struct):
@@ -68,7 +67,7 @@ def describe(path: Path, head: Sequence[bytes], options: ReadOptions) -> Recorde
         except UnknownInstrument as error:
             raise WrongFile(f"{path}: {error}; say which instrument the file is of") from error
     # The streams that a file holds can be told only by reading it: every kind may come.
-    return RecordedFile(path, instrument, tuple(Kind), times[0][0] * _unit(times[0][0]))
+    return RecordedFile(path, instrument, _KINDS, times[0][0] * _unit(times[0][0]))
 
 
 def read(files: Sequence[RecordedFile], options: ReadOptions, report: Report) -> Iterator[tuple[RecordedFile, Block]]:
