@@ -13,16 +13,26 @@ what trades foretell. Definitions:
 - The *markout* is how far the mid has gone in the taker's direction, from just before a taker order to one second after
   it: what a maker who was hit has lost by then.
 
-`python -m mlthon.data.calibration FILE... [--instrument KEY]` prints the figures of recordings.
+`python -m mlthon.data.calibration PATH...` prints the figures of recordings (files, folders or stores).
 """
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
 
 import attrs
 import numpy as np
+import numpy.typing as npt
 
-from mlthon.data.rows import Columns, Ints
+from mlthon.data.rows import Columns, Ints, Kind, Source, Stream
 
-SECOND = 1_000_000_000
-MILLISECOND = 1_000_000
+if TYPE_CHECKING:
+    from mlthon.basics.instrument import Instrument
+
+Floats = npt.NDArray[np.float64]
+
+SECOND: Final = 1_000_000_000
+MILLISECOND: Final = 1_000_000
 
 
 class TooLittle(ValueError):
@@ -52,7 +62,7 @@ class Figures:
     taker_fano: float
     """Variance over mean of the number of taker orders in a second; 1 where they come independently."""
     print_rate: float
-    """Single trades."""
+    """Single trades; a recording has one for each maker order that was hit."""
     size_mean: float
     """Of a taker order."""
     size_median: float
@@ -111,9 +121,17 @@ def calibrate(quotes: Columns, trades: Columns) -> Figures:
         sign_autocorrelation=_autocorrelation(side),
         volatility_1s=_volatility(ts, mid, start, end, 1),
         volatility_10s=_volatility(ts, mid, start, end, 10),
-        move_rate=np.count_nonzero(np.diff(mid)) / seconds,
+        move_rate=float(np.count_nonzero(np.diff(mid))) / seconds,
         markout_1s=_markout(ts, mid, taker_ts, side, end),
     )
+
+
+def calibrate_source(source: Source, instrument: "Instrument") -> Figures:
+    """Measures one instrument of a source. Raises `TooLittle`."""
+    quotes, trades = (
+        Columns.concat(list(source.chunks(Stream(instrument, kind)))) for kind in (Kind.QUOTE, Kind.TRADE)
+    )
+    return calibrate(quotes, trades)
 
 
 def taker_orders(trades: Columns) -> tuple[Ints, Ints, Ints]:
@@ -139,12 +157,13 @@ def _between(rows: Columns, start: int, end: int) -> Columns:
     return Columns(np.maximum(kept.exch_ts, start), *kept.arrays()[1:])
 
 
-def _changed(quotes: Columns) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
+def _changed(quotes: Columns) -> npt.NDArray[np.bool_]:
     """Which quotes differ from the one before."""
-    return np.logical_or.reduce([np.diff(values) != 0 for values in (quotes.a, quotes.b, quotes.c, quotes.d)])
+    a, b, c, d = (np.diff(values) != 0 for values in (quotes.a, quotes.b, quotes.c, quotes.d))
+    return a | b | c | d
 
 
-def _weighted_median(values: Ints, weights: "np.ndarray[tuple[int], np.dtype[np.float64]]") -> float:
+def _weighted_median(values: Ints, weights: Floats) -> float:
     order = np.argsort(values, kind="stable")
     reached = np.cumsum(weights[order])
     return float(values[order][np.searchsorted(reached, reached[-1] / 2.0)])
@@ -156,17 +175,50 @@ def _autocorrelation(values: Ints) -> float:
     return float((centred[1:] * centred[:-1]).mean()) / power if power else 0.0
 
 
-def _volatility(ts: Ints, mid: "np.ndarray[tuple[int], np.dtype[np.float64]]", start: int, end: int, step: int) -> float:
+def _volatility(ts: Ints, mid: Floats, start: int, end: int, step: int) -> float:
     at = np.searchsorted(ts, np.arange(start, end, step * SECOND), side="right") - 1
     moves = np.diff(np.log(mid[at])) * 1e4
     return float(np.sqrt((moves * moves).mean() / step))
 
 
 def _markout(
-    ts: Ints, mid: "np.ndarray[tuple[int], np.dtype[np.float64]]", taker_ts: Ints, side: Ints, end: int
+    ts: Ints, mid: Floats, taker_ts: Ints, side: Ints, end: int
 ) -> float:
     measurable = (taker_ts > ts[0]) & (taker_ts + SECOND < end)
     taker_ts, side = taker_ts[measurable], side[measurable]
     before = mid[np.searchsorted(ts, taker_ts, side="left") - 1]
     after = mid[np.searchsorted(ts, taker_ts + SECOND, side="right") - 1]
     return float((side * (after - before) / before).mean() * 1e4)
+
+
+def main(paths: Sequence[str]) -> int:
+    """Prints the figures of each instrument in these recordings; returns the exit status."""
+    from mlthon.data.sources import NoData, open_sources
+
+    if not paths:
+        print("usage: python -m mlthon.data.calibration PATH...", file=sys.stderr)
+        return 2
+    try:
+        sources, problems = open_sources(paths)
+    except NoData as error:
+        print(error, file=sys.stderr)
+        return 2
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    measured = 0
+    for source in sources:
+        for instrument in source.instruments:
+            try:
+                figures = calibrate_source(source, instrument)
+            except TooLittle as error:
+                print(f"{instrument.name}: {error}", file=sys.stderr)
+                continue
+            measured += 1
+            print(f"{instrument.name}, from {np.datetime64(source.start or 0, 'ns').astype('datetime64[s]')} UTC")
+            for name, value in attrs.asdict(figures).items():
+                print(f"  {name:<22}{value:>14.4f}")
+    return 0 if measured else 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,8 +1,8 @@
 """Carries the rows of the synthetic order flow (`mlthon.data.synthetic`) out on a market of the embedded exchange.
 
 The rows say what somebody wants relative to the market; here it becomes orders in the one book in which strategies
-trade too. The flow knows the fair value (where its bids are; its asks are one tick above), and its own resting orders by
-price. It never locks the book: an order that would reach the other side rests one tick short of it.
+trade too. The flow knows the fair value (where its bids are; its asks are one tick above), and its own resting orders
+by price. It never locks the book: an order that would reach the other side rests one tick short of it.
 
 A MOVE is a taker order with consequences: makers withdraw what the new fair value has left on the wrong side of it, and
 what others (strategies) have there is taken. What a strategy takes off a level comes back with the following orders; a
@@ -20,15 +20,20 @@ class FlowMarket(Protocol):
     """What the flow needs of a market: `mlthon.exchange.market.Market` is one."""
 
     bid: int
+    """The best price (`NO_BID` without bids)."""
     bid_qty: int
     ask: int
+    """The best price (`NO_ASK` without asks)."""
     ask_qty: int
 
-    def add(self, side: int, price: int, qty: int) -> int: ...
+    def add(self, side: int, price: int, qty: int) -> int:
+        """A limit order; returns its id."""
 
-    def take(self, side: int, qty: int) -> int: ...
+    def take(self, side: int, qty: int) -> int:
+        """A market order; returns what it traded."""
 
-    def remove(self, order_id: int) -> bool: ...
+    def remove(self, order_id: int) -> bool:
+        """Cancel an order; False when it is not there any more."""
 
 
 class SyntheticFlow:
@@ -46,6 +51,7 @@ class SyntheticFlow:
         self._ops: tuple[Callable[[int, int, int], None], ...] = (self._limit, self._cancel, self._take, self._move)
 
     def on_row(self, op: int, side: int, x: int, y: int) -> None:
+        """Carry out one row of `mlthon.data.synthetic.generator`."""
         self._ops[op](side, x, y)
 
     def _limit(self, side: int, distance: int, qty: int) -> None:

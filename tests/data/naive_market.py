@@ -101,7 +101,8 @@ class Session:
         """Play it to its end; `watch` is called after each row."""
         on_row = self.flow.on_row
         for chunk in self._order_flow.chunks():
-            for self.now, *row in zip(*(chunk.exch_ts.tolist(), *(x.tolist() for x in chunk.arrays()[2:])), strict=True):
+            columns = (values.tolist() for values in (chunk.exch_ts, *chunk.arrays()[2:]))
+            for self.now, *row in zip(*columns, strict=True):
                 on_row(*row)
                 watch()
         return self.rows.take()

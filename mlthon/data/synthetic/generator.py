@@ -20,7 +20,7 @@ random walk whose volatility clusters because the takers do, and trades foretell
 Makers place orders around the fair value and withdraw them at a rate that follows the activity; each taker brings a
 refill and some more of both, each move a burst of new quotes.
 
-Everything is drawn in blocks of ten seconds from one generator, in one order, so the rows depend on the seed and the
+Everything is drawn in blocks of ten seconds from one random generator, in one order, so the rows depend on the seed and the
 profile alone: not on the chunk size and not on what the market does with them.
 """
 
@@ -197,7 +197,6 @@ class OrderFlow:
 
     def _trades(self, takers: Ints) -> Ints:
         """What the takers do: TAKE and MOVE rows."""
-        profile = self.profile
         ts, side, rank, moves = takers
         n = len(ts)
         qty = _sizes((rank + 0.5) / _RANKS, self._take_sizes)
@@ -216,7 +215,7 @@ class OrderFlow:
 
     def _opening(self) -> Ints:
         """The book at the start: a queue at each touch and orders behind it."""
-        rng, profile = self._rng, self.profile
+        rng = self._rng
         touch = np.zeros(_OPENING_TOUCH, np.int64)
         depth = _whole(np.interp(np.linspace(0.0, 1.0, _OPENING_DEPTH), DISTANCE_QUANTILES, self._distance_table), 0.0)
         distance = np.concatenate((touch, depth, touch, depth))
@@ -242,7 +241,7 @@ class OrderFlow:
     def _refills(self, takes: Ints) -> Ints:
         """One new order where a taker took."""
         rng = self._rng
-        n = takes.shape[1]
+        n = len(takes[0])
         delay = rng.integers(*_FIRST_REQUOTE, n)
         qty = _sizes(rng.random(n), self._add_sizes)
         return np.stack((takes[0] + delay, np.full(n, LIMIT), -takes[2], np.zeros(n, np.int64), qty))

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from mlthon.basics.defs import Quantification
 from mlthon.basics import money
+from mlthon.basics.defs import Quantification
 from mlthon.basics.money import UNIT
 
 if TYPE_CHECKING:
