@@ -159,8 +159,8 @@ def _between(rows: Columns, start: int, end: int) -> Columns:
 
 def _changed(quotes: Columns) -> npt.NDArray[np.bool_]:
     """Which quotes differ from the one before."""
-    a, b, c, d = (np.diff(values) != 0 for values in (quotes.a, quotes.b, quotes.c, quotes.d))
-    return a | b | c | d
+    changes = np.diff(np.stack((quotes.a, quotes.b, quotes.c, quotes.d)), axis=1)
+    return np.any(changes != 0, axis=0)
 
 
 def _weighted_median(values: Ints, weights: Floats) -> float:

@@ -20,8 +20,8 @@ random walk whose volatility clusters because the takers do, and trades foretell
 Makers place orders around the fair value and withdraw them at a rate that follows the activity; each taker brings a
 refill and some more of both, each move a burst of new quotes.
 
-Everything is drawn in blocks of ten seconds from one random generator, in one order, so the rows depend on the seed and the
-profile alone: not on the chunk size and not on what the market does with them.
+Everything is drawn in blocks of ten seconds from one random generator, in one order, so the rows depend on the seed
+and the profile alone: not on the chunk size and not on what the market does with them.
 """
 
 from collections.abc import Iterator
