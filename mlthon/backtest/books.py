@@ -91,7 +91,7 @@ class OrderRow:
 @frozen
 class FillRow:
     """A fill, as the strategy was told of it at `ts`; `exec_ts` is when the exchange made it. `fee` is money in
-    `fee_coin`, negative for a rebate; `position` what its book held afterwards (lots)."""
+    `fee_coin`, negative for a rebate, `value` in `coin`; `position` what its book held afterwards (lots)."""
 
     ts: int
     order: TrackedOrder
@@ -99,6 +99,7 @@ class FillRow:
     price: int
     qty: int
     value: int
+    coin: str
     fee: int
     fee_coin: str
     maker: bool
@@ -166,7 +167,8 @@ class Books:
         lots = book.position.lots
         self._count_open(ts, (lots != 0) - was_open)
         value = qty * book.contract.unit_value(price)
-        self.fills.append(FillRow(ts, order, exec_id, price, qty, value, fee, fee_coin, maker, exec_ts, lots))
+        coin = book.contract.coin
+        self.fills.append(FillRow(ts, order, exec_id, price, qty, value, coin, fee, fee_coin, maker, exec_ts, lots))
         if not leaves:
             self.ends[order.wire_id] = End(ts, "filled", "")
 

@@ -25,8 +25,8 @@ def holdings_of(assembly: Assembly) -> tuple[Holding, ...]:
 def _holding(account: str, stake: Stake) -> Holding:
     position, contract = stake.position, stake.contract
     instrument = stake.market.instrument
-    open_gain = position.unrealised(stake.market.mark_value(position)) if position.lots else 0
     mark = stake.market.mark
+    open_gain = 0 if mark is None else position.unrealised(contract.unit_value(mark))
     return Holding(
         instrument=instrument.name,
         account=account,
@@ -40,6 +40,15 @@ def _holding(account: str, stake: Stake) -> Holding:
         funding=position.funding,
         liquidations=stake.account.liquidations,
     )
+
+
+def deposits_of(assembly: Assembly) -> Amounts:
+    """What the accounts that strategies trade on started with, by coin."""
+    given: dict[str, int] = {}
+    for exchange, account in assembly.accounts:
+        for coin, amount in assembly.exchanges[exchange].account(account).deposits.items():
+            given[coin] = given.get(coin, 0) + amount
+    return given
 
 
 def profit(holdings: Iterable[Holding]) -> Amounts:

@@ -106,6 +106,13 @@ class Report:
         self.samples: list[Sample] = []
         self.summary: Summary | None = None
 
+    @property
+    def closed(self) -> Summary:
+        """The figures, once the report is closed. Raises `RuntimeError` before."""
+        if self.summary is None:
+            raise RuntimeError("the report is not closed yet")
+        return self.summary
+
     def sample(self, ts: int, pnl: Amounts) -> None:
         """Note the profit by coin at a time; a second note at the same time replaces the first."""
         if self.samples and self.samples[-1].ts >= ts:

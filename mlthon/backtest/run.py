@@ -12,7 +12,7 @@ from typing import Any
 from attrs import frozen
 
 from mlthon.backtest.assembly import Assembly, Lane
-from mlthon.backtest.portfolio import holdings_of, positions, profit
+from mlthon.backtest.portfolio import deposits_of, holdings_of, positions, profit
 from mlthon.backtest.result import Amounts, Progress, Result
 from mlthon.data.replay import Batch, Gap
 from mlthon.engine.clock import SECOND
@@ -188,6 +188,7 @@ class Run:
             start_ns=self.start,
             end_ns=clock.now,
             holdings=holdings,
+            deposits=deposits_of(self.assembly),
         )
 
     def progress(self) -> Progress:

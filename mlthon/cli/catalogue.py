@@ -3,10 +3,10 @@
 from decimal import Decimal
 from typing import Any
 
+from mlthon.backtest.show import columns, show_exact
 from mlthon.basics import catalogue
 from mlthon.basics.defs import Exchange
 from mlthon.basics.instrument import Instrument
-from mlthon.backtest.show import columns, show_exact
 from mlthon.errors import UserError, near
 
 
