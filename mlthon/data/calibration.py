@@ -160,7 +160,8 @@ def _between(rows: Columns, start: int, end: int) -> Columns:
 def _changed(quotes: Columns) -> npt.NDArray[np.bool_]:
     """Which quotes differ from the one before."""
     changes = np.diff(np.stack((quotes.a, quotes.b, quotes.c, quotes.d)), axis=1)
-    return np.any(changes != 0, axis=0)
+    changed: npt.NDArray[np.bool_] = np.any(changes != 0, axis=0)
+    return changed
 
 
 def _weighted_median(values: Ints, weights: Floats) -> float:
