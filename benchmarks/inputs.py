@@ -3,12 +3,12 @@
 One BTC-USDT perpetual: prices are whole ticks of 0.1, quantities whole lots of 0.001, times nanoseconds since 1970 UTC
 from 2025-01-01 on. Every array is a C-contiguous int64.
 
-W1 is a million trades about 80 ms apart whose price walks by at most two ticks. W2 is a million top-of-book quotes, one
-or two ticks wide and walking by at most one tick, with a trade at the touch one microsecond after every fifth quote or so.
+W1 is a million trades about 80 ms apart whose price walks by at most two ticks. W2 is a million top-of-book quotes,
+one or two ticks wide and walking by at most one tick, with a trade at the touch one microsecond after every fifth quote
+or so.
 
-The order in which the generator draws is part of the definition: drawing in another order gives other inputs, which
-`CHECKSUMS` (and a test) tell. All sizes can be made; the sums are those of the full and the test size. This module needs
-numpy alone, for it is imported in the environments of the peers as well.
+The order in which the generator draws is part of the definition: drawing in another order gives other inputs, and a
+test compares checksums. This module needs numpy alone, for it is imported in the environments of the peers as well.
 """
 
 import hashlib

@@ -5,7 +5,7 @@ from bid to ask whose close is the mid: an order is filled by the first bar that
 counts. Its loading of the feed is part of its run and so of `run_s`.
 """
 
-# mypy: ignore-missing-imports, disallow-subclassing-any=False
+# mypy: disable-error-code="import-not-found,import-untyped", disallow-subclassing-any=False
 
 import time
 from collections.abc import Iterator

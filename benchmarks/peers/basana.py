@@ -1,11 +1,12 @@
 """basana, all Python on asyncio, through its backtesting exchange.
 
 Its exchange knows bars alone and has no latency and no queue position, so every trade is a bar of one price and every
-quote a bar from bid to ask whose close is the mid: an order is filled by the first bar that reaches its price, so W2 gives
-other counts. The account starts with plenty of both coins, which stands in for short selling; liquidity is unlimited.
+quote a bar from bid to ask whose close is the mid: an order is filled by the first bar that reaches its price, so W2
+gives other counts. The account starts with plenty of both coins, which stands in for short selling; liquidity is
+unlimited.
 """
 
-# mypy: ignore-missing-imports, disallow-subclassing-any=False
+# mypy: disable-error-code="import-not-found,import-untyped", disallow-subclassing-any=False
 
 import asyncio
 import time

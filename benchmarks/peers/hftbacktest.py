@@ -2,14 +2,15 @@
 
 The loop steps through one small helper compiled by numba, which is twice as fast as calling the engine's methods from
 Python one by one. `W1-numba` and `W2-numba` are the same strategies compiled whole, which is how its authors mean it to
-be used: the strategy is then no Python program any more. Compiling is not counted in `run_s`, but in the process's time.
+be used: the strategy is then no Python program any more. Compiling is not counted in `run_s`, but in the process's
+time.
 
 Its exchange fills against depth alone, so W1, which has no quotes, gets one quote before the first trade: the number of
-orders and fills is right, the fill prices are not. A quote of W2 is up to four depth events (old levels out, new ones in);
-events are counted as quotes and trades.
+orders and fills is right, the fill prices are not. A quote of W2 is up to four depth events (old levels out, new ones
+in); events are counted as quotes and trades.
 """
 
-# mypy: ignore-missing-imports, disallow-untyped-decorators=False
+# mypy: disable-error-code="import-not-found,import-untyped", disallow-untyped-decorators=False
 
 import time
 from importlib.metadata import version
@@ -145,7 +146,7 @@ def cross(hbt: Any, qty: float) -> int:
 
 
 def quote(hbt: Any, qty: float, tick: float) -> tuple[int, int]:
-    """W2's strategy; returns the numbers of orders and cancels. A trade leaves the mid as it was and so needs no test."""
+    """W2's strategy; returns the numbers of orders and cancels. A trade leaves the mid as it was: no test for it."""
     anchor = orders = cancels = 0
     depth = hbt.depth(0)
     while True:

@@ -1,11 +1,11 @@
-"""nautilus_trader: compiled engine (Cython and Rust), strategy in Python, through `BacktestEngine` and its data objects.
+"""nautilus_trader: compiled engine (Cython and Rust), strategy in Python, through `BacktestEngine` and its objects.
 
 It has order-entry latency but no response latency, and no queue position in this version: a resting order is filled as
 soon as a trade or the opposite touch reaches its price, so W2 gives other counts. Logging is off and the analysis after
 the run is not counted.
 """
 
-# mypy: ignore-missing-imports, disallow-subclassing-any=False
+# mypy: disable-error-code="import-not-found,import-untyped", disallow-subclassing-any=False
 
 import time
 from decimal import Decimal

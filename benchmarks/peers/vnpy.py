@@ -1,12 +1,12 @@
 """vnpy with vnpy_ctastrategy, all Python, through `BacktestingEngine` in tick mode.
 
-It has no latency, queue position, balances or trades of others: an order is tried against the next tick's best prices and
-filled whole. It has no market orders either: as its users do, W1 sends a limit order far through the price. A trade of
-W2 is a tick that repeats the best prices of the quote before it. The data go into the engine's list of history directly
-instead of through a database.
+It has no latency, queue position, balances or trades of others: an order is tried against the next tick's best prices
+and filled whole. It has no market orders either: as its users do, W1 sends a limit order far through the price. A trade
+of W2 is a tick that repeats the best prices of the quote before it. The data go into the engine's list of history
+directly instead of through a database.
 """
 
-# mypy: ignore-missing-imports, disallow-subclassing-any=False
+# mypy: disable-error-code="import-not-found,import-untyped", disallow-subclassing-any=False
 
 import time
 from datetime import UTC, datetime

@@ -31,7 +31,7 @@ from mlthon.basics.defs import Exchange, InstrumentType, Quantification
 from mlthon.basics.instrument import Instrument
 from mlthon.data.importers.base import RecordedFile
 from mlthon.data.recordings import Recording
-from mlthon.data.rows import CHUNK_ROWS, Columns, Ints, Kind, Problem, Stream
+from mlthon.data.rows import CHUNK_ROWS, Columns, Ints, Kind, Problem, Source, Stream
 from mlthon.data.timing import HOLE
 from mlthon.engine.clock import SECOND
 from mlthon.engine.faces import STALE
@@ -204,6 +204,22 @@ def import_files(
             written, kept = written + writer.written, kept + writer.kept
         found += recording.problems
     return ImportResult(files, rows, written, kept, tuple(found))
+
+
+def store_rows(source: Source, store: Path, name: str) -> int:
+    """Write the rows of a source that is no file (generated, or in memory) into a store, as one import called `name`;
+    gives the number of rows. Rows written under the same name, kind and day before are kept as they are."""
+    digest = hashlib.sha256(name.encode()).hexdigest()
+    rows = 0
+    for instrument in source.instruments:
+        writer = _SourceWriter(store, instrument, digest)
+        for stream in source.streams():
+            if stream.instrument == instrument:
+                for columns in source.chunks(stream):
+                    writer.write(stream.kind, columns)
+                    rows += len(columns)
+        writer.close()
+    return rows
 
 
 class _SourceWriter:
