@@ -126,7 +126,7 @@ class Report:
         curve = [start, *(each for each in self.samples if each.ts > start.ts)]
         if curve[-1].ts < result.end_ns:
             curve.append(Sample(result.end_ns, result.pnl))
-        self.samples = curve
+        self.samples = curve = _without_stub(curve)
         span = result.end_ns - result.start_ns
         books = list(self.books)
         marks = {(each.account, each.instrument): each.mark for each in result.holdings}
@@ -253,6 +253,14 @@ def _coins(result: Result) -> list[str]:
     """The coins in which something happened or was there to happen."""
     settled = [each.coin for each in result.holdings] or list(result.deposits)
     return list(dict.fromkeys(settled))
+
+
+def _without_stub(curve: list[Sample]) -> list[Sample]:
+    """The end of a run falls anywhere between two samples. Where it comes right after one, that one goes: a moment
+    would otherwise count as much as a full interval."""
+    if len(curve) > 2 and 2 * (curve[-1].ts - curve[-2].ts) < curve[-2].ts - curve[-3].ts:
+        del curve[-2]
+    return curve
 
 
 def _share(part: int, whole: int) -> float | None:
