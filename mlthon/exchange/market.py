@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 NO_LOW: Final = NO_BID - 1
 NO_HIGH: Final = NO_ASK + 1
-# The widest watch band: small integers compare quicker. What lies beyond it is looked at in full, which changes nothing.
+# The widest watch band: small integers compare quicker. What lies beyond it is looked at in full, which is no error.
 WIDEST_LOW: Final = 0
 WIDEST_HIGH: Final = (1 << 30) - 1
 

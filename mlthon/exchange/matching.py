@@ -167,8 +167,8 @@ class Matching:
         return price <= self.bids.best or (price <= self.bid and self.publisher is None)
 
     def mark_value(self, position: Position) -> int:
-        """The value a lot at which the position counts: where the market would take it; the last trade's when there is no
-        such price, and what it cost when nothing is known."""
+        """The value a lot at which the position counts: where the market would take it; the last trade's when there is
+        no such price, and what it cost when nothing is known."""
         price = self.bid if position.lots > 0 else self.ask
         if price in (NO_BID, NO_ASK):
             price = self.last
