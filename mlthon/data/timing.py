@@ -109,23 +109,22 @@ NO_OFFSET: Final = ClockCurve(0, 1 << 62, (0,), (0,), 0)
 
 
 class _Window:
-    __slots__ = ("count", "first", "last", "lows", "trade_medians")
+    """What is kept of 10 s of local time."""
+
+    __slots__ = ("count", "first", "last", "lows", "trade_median")
 
     def __init__(self, first: int) -> None:
         self.first = first
         self.last = first
         self.count = 0
         self.lows: list[int] = []
-        self.trade_medians: list[int] = []
+        self.trade_median: int | None = None
 
-    def add(self, kind: Kind, recv_ts: Ints, differences: Ints) -> None:
+    def add(self, recv_ts: Ints, differences: Ints) -> None:
         self.first = min(self.first, int(recv_ts[0]))
         self.last = max(self.last, int(recv_ts[-1]))
         self.count += len(differences)
-        ordered = np.sort(differences)
-        self.lows = sorted([*self.lows, *ordered[:LOWS_KEPT].tolist()])[:LOWS_KEPT]
-        if kind is Kind.TRADE:
-            self.trade_medians.append(int(ordered[len(ordered) // 2]))
+        self.lows = sorted([*self.lows, *np.sort(differences)[:LOWS_KEPT].tolist()])[:LOWS_KEPT]
 
     @property
     def low(self) -> int:
@@ -133,32 +132,50 @@ class _Window:
 
 
 def estimate(streams: Iterable[tuple[Kind, Iterable[Columns]]]) -> list[ClockCurve]:
-    """The clock offsets of the recordings of one instrument, all its streams together, in order of time."""
+    """The clock offsets of the recordings of one instrument, all its streams together, in order of time. They do not
+    depend on how the streams are cut into chunks."""
     windows: dict[int, _Window] = {}
     for kind, chunks in streams:
-        for chunk in chunks:
-            _collect(windows, kind, chunk)
+        for number, recv_ts, differences in _pieces(chunks):
+            window = windows.get(number)
+            if window is None:
+                window = windows[number] = _Window(int(recv_ts[0]))
+            window.add(recv_ts, differences)
+            if kind is Kind.TRADE:
+                window.trade_median = int(np.sort(differences)[len(differences) // 2])
     ordered = [windows[number] for number in sorted(windows)]
     return [_curve(recording) for recording in _recordings(ordered)]
 
 
-def _collect(windows: dict[int, _Window], kind: Kind, chunk: Columns) -> None:
+def _pieces(chunks: Iterable[Columns]) -> Iterator[tuple[int, Ints, Ints]]:
+    """A stream cut at the windows: number of the window, local times, differences of the times."""
     # The rows of one book message share both times: they count once.
-    new = np.ones(len(chunk), np.bool_)
-    new[1:] = (np.diff(chunk.recv_ts) != 0) | (np.diff(chunk.exch_ts) != 0)
-    new &= chunk.exch_ts > 0
-    recv_ts = chunk.recv_ts[new]
-    if not len(recv_ts):
-        return
-    differences = recv_ts - chunk.exch_ts[new]
-    numbers = recv_ts // WINDOW
-    edges = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(numbers)]
-    for first, last in pairwise(edges):
-        number = int(numbers[first])
-        window = windows.get(number)
-        if window is None:
-            window = windows[number] = _Window(int(recv_ts[first]))
-        window.add(kind, recv_ts[first:last], differences[first:last])
+    last = (0, 0)
+    number = -1
+    waiting: list[tuple[Ints, Ints]] = []
+    for chunk in chunks:
+        new = np.empty(len(chunk), np.bool_)
+        new[0] = last != (int(chunk.recv_ts[0]), int(chunk.exch_ts[0]))
+        new[1:] = (np.diff(chunk.recv_ts) != 0) | (np.diff(chunk.exch_ts) != 0)
+        last = (int(chunk.recv_ts[-1]), int(chunk.exch_ts[-1]))
+        new &= chunk.exch_ts > 0
+        recv_ts = chunk.recv_ts[new]
+        differences = recv_ts - chunk.exch_ts[new]
+        numbers = recv_ts // WINDOW
+        edges = np.flatnonzero(np.diff(numbers, prepend=-1, append=-1)).tolist() if len(numbers) else []
+        for start, end in pairwise(edges):
+            if waiting and int(numbers[start]) != number:
+                yield _joined(number, waiting)
+                waiting = []
+            number = int(numbers[start])
+            waiting.append((recv_ts[start:end], differences[start:end]))
+    if waiting:
+        yield _joined(number, waiting)
+
+
+def _joined(number: int, parts: Sequence[tuple[Ints, Ints]]) -> tuple[int, Ints, Ints]:
+    recv_ts, differences = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    return number, recv_ts, differences
 
 
 def _recordings(windows: Sequence[_Window]) -> Iterator[list[_Window]]:
@@ -176,7 +193,9 @@ def _curve(windows: Sequence[_Window]) -> ClockCurve:
     times = [(window.first + window.last) // 2 for window in windows]
     offsets = _edge(times, [window.low for window in windows])
     delays = sorted(
-        median - offset for window, offset in zip(windows, offsets, strict=True) for median in window.trade_medians
+        window.trade_median - offset
+        for window, offset in zip(windows, offsets, strict=True)
+        if window.trade_median is not None
     )
     usual = max(delays[len(delays) // 2], 0) if delays else 0
     return ClockCurve(windows[0].first, windows[-1].last, tuple(times), tuple(offsets), usual)

@@ -107,8 +107,14 @@ def test_trades_outside_the_book_are_counted_and_left_out() -> None:
         (b"", "truncated"),
         (b'{"stream":"btcusdt@trade","data":{}}', "missing required field"),
         (b'{"stream":"btcusdt@trade","data":{"s":"BTCUSDT","t":1,"p":"1.0","q":"1","T":1', "truncated"),
-        (b'{"stream":"btcusdt@trade","data":{"s":"BTCUSDT","t":1,"p":"1.05","q":"1","T":1,"m":true}}', "multiple of 0.1"),
-        (b'{"stream":"btcusdt@trade","data":{"s":"BTCUSDT","t":1,"p":"0","q":"1","T":1,"m":true}}', "a trade of 1 at 0"),
+        (
+            b'{"stream":"btcusdt@trade","data":{"s":"BTCUSDT","t":1,"p":"1.05","q":"1","T":1,"m":true}}',
+            "multiple of 0.1",
+        ),
+        (
+            b'{"stream":"btcusdt@trade","data":{"s":"BTCUSDT","t":1,"p":"0","q":"1","T":1,"m":true}}',
+            "a trade of 1 at 0",
+        ),
         (b'{"stream":"btcusdt@bookTicker","data":{"s":"B","u":1,"b":"2","B":"1","a":"2","A":"1"}}', "crossed quote"),
         (b'{"stream":"ethusdt@trade","data":{}}', "none of the instruments"),
         (b'{"error":{"code":2,"msg":"Invalid request"},"id":1}', "refused"),
@@ -124,7 +130,9 @@ def test_a_bad_message_is_reported_with_its_bytes_and_skipped(data: bytes, what:
     assert [bytes_ for _, bytes_ in rig.problems] == [data, data]
     assert what in rig.problems[0][0]
     assert rig.handler.counts.problems == 2
-    assert not (rig.seen.trades or rig.seen.quotes or rig.seen.books)
+    assert not (rig.seen.trades)
+    assert not (rig.seen.quotes)
+    assert not (rig.seen.books)
     rig.send("trade", {"t": 7, "p": "100.10", "q": "0.002", "T": 12, "m": True})
     assert len(rig.seen.trades) == 1
 

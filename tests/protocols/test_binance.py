@@ -32,7 +32,12 @@ def test_trades() -> None:
 
 def test_spot_book_ticker_has_no_time() -> None:
     ticker = wire.decode_book_ticker(SPOT_TICKER).data
-    assert (ticker.update_id, ticker.bid, ticker.ask_qty, ticker.time) == (50093239212, "61837.63000000", "1.54698000", 0)
+    assert (ticker.update_id, ticker.bid, ticker.ask_qty, ticker.time) == (
+        50093239212,
+        "61837.63000000",
+        "1.54698000",
+        0,
+    )
 
 
 def test_mark_price() -> None:

@@ -65,7 +65,14 @@ def test_without_a_snapshot_there_is_no_book(tmp_path: Path) -> None:
 
 
 def test_bad_lines_are_reported_with_their_place(tmp_path: Path) -> None:
-    lines = [trade_line(1), b"rubbish", trade_line(2, NOW + 5)[:-9], trade_line(3, NOW + 4), b"", trade_line(4, NOW + 9)]
+    lines = [
+        trade_line(1),
+        b"rubbish",
+        trade_line(2, NOW + 5)[:-9],
+        trade_line(3, NOW + 4),
+        b"",
+        trade_line(4, NOW + 9),
+    ]
     path = write(tmp_path / "binance-usdm" / "a.gz", lines)
     recording = opened(path)
     trades = rows(recording, Kind.TRADE)
@@ -103,9 +110,7 @@ def test_a_truncated_file_gives_what_it_holds_and_the_next_is_read(tmp_path: Pat
         ("binance", b'"pu":1', ReadOptions(exchange=Exchange.BinanceUsdm), Exchange.BinanceUsdm),
     ],
 )
-def test_exchange(
-    tmp_path: Path, folder: str, extra: bytes, options: ReadOptions | None, expected: Exchange
-) -> None:
+def test_exchange(tmp_path: Path, folder: str, extra: bytes, options: ReadOptions | None, expected: Exchange) -> None:
     data = b'%d {"stream":"btcusdt@trade","data":{"s":"BTCUSDT",%s}}' % (NOW, extra or b'"x":1')
     assert opened(write(tmp_path / folder / "a.gz", [data]), options).instrument.exchange is expected
 

@@ -1,6 +1,7 @@
 """BitMEX bars as ticks."""
 
 import gzip
+import itertools
 import json
 from pathlib import Path
 
@@ -76,9 +77,7 @@ def test_a_bar_without_trades_and_one_without_prices() -> None:
     assert rows[Kind.QUOTE].b.min() == 1
 
 
-@given(
-    st.lists(st.integers(1, 100_000), min_size=4, max_size=4), st.integers(0, 10**9)
-)
+@given(st.lists(st.integers(1, 100_000), min_size=4, max_size=4), st.integers(0, 10**9))
 def test_volume_adds_up_and_both_extremes_are_touched(half_points: list[int], volume: int) -> None:
     low, *inner, high = sorted(half_points)
     prices = {"open": inner[0] / 2, "close": inner[1] / 2, "high": high / 2, "low": low / 2}
@@ -121,8 +120,9 @@ def test_reference_data(shared: Path) -> None:
     recordings, problems = open_recordings([path])
     recording: Recording = recordings[0]
     trades = Columns.concat(list(recording.chunks(Stream(recording.instrument, Kind.TRADE))))
-    assert not (problems or recording.problems)
+    assert not problems
+    assert not (recording.problems)
     assert int(trades.b.sum()) == sum(bar["volume"] for bar in bars)
-    assert all(bar["open"] == before["close"] for before, bar in zip(bars, bars[1:], strict=False))
+    assert all(bar["open"] == before["close"] for before, bar in itertools.pairwise(bars))
     assert int(trades.a.max()) == max(bar["high"] for bar in bars) * 2
     assert int(trades.a.min()) == min(bar["low"] for bar in bars) * 2

@@ -41,8 +41,6 @@ def test_fractions_of_a_millisecond_and_the_folder_s_name(tmp_path: Path) -> Non
     assert columns.a.tolist() == [1300151, 1299968]
 
 
-
-
 def test_bad_rows_after_good_ones(tmp_path: Path) -> None:
     good = [b"%d,1.1,1.2" % number for number in range(10, 20)]
     bad = [b"21,x,1.2", b"22,1.2,1.2", b"23,1.100001,1.2", b"0,1.1,1.2", b"86400000,1.1,1.2"]
