@@ -22,13 +22,10 @@ from mlthon.data.replay import Phase, Replay
 from mlthon.data.rows import Kind, Source
 from mlthon.engine.clock import Clock
 from mlthon.engine.engine import Engine, EngineSettings
-from mlthon.engine.faces import MarketEvents
-from mlthon.engine.feed import InstrumentFeed
 from mlthon.engine.session import ErrorBudget
 from mlthon.engine.taps import OrderFlowTap
 from mlthon.errors import UserError
 from mlthon.exchange.exchange import EmbeddedExchange
-from mlthon.exchange.market import Market
 
 Lane = Callable[[int, int, int, int, int, int], None]
 """Takes a row: `(a, b, c, d, exch_ts, ts)`."""
@@ -104,7 +101,8 @@ def assemble(
             if exchange not in exchanges:
                 raise UserError(
                     f"strategy {name} trades on {exchange.name}, which this run has not",
-                    f"It has {', '.join(each.name for each in exchanges)}; configure [exchanges.{exchange.name}] or give data of it.",
+                    f"It has {', '.join(each.name for each in exchanges)}. Configure [exchanges.{exchange.name}], "
+                    "or give data of it.",
                 )
             port = engine.port(exchange, wanted.account)
             if not hasattr(port, "gateway"):
@@ -123,33 +121,58 @@ def lanes_of(replay: Replay, assembly: Assembly) -> list[Lane]:
         market = exchange.market(stream.instrument)
         if stream.kind is Kind.BOOK:
             feed.expect_books()
-        to_market, to_feed = _receiver(market, stream.kind), _receiver(feed, stream.kind)
-        if phase is Phase.EXCHANGE:
-            lanes.append(to_market)
-        elif phase is Phase.FEED:
-            lanes.append(_observing(exchange, to_feed))
-        else:
-            lanes.append(_both(to_market, to_feed))
+        to_market = (market.on_quote, market.on_trade, market.on_book)[stream.kind]
+        to_feed = (feed.quote, feed.trade, feed.book)[stream.kind]
+        lanes.append(_LANES[phase, stream.kind == Kind.TRADE](exchange, to_market, to_feed))
     return lanes
 
 
-def _receiver(events: Market | InstrumentFeed | MarketEvents, kind: Kind) -> Lane:
-    return (events.quote, events.trade, events.book)[kind]
+def _quote_to_market(_: EmbeddedExchange, to_market: Callable[..., None], __: Lane) -> Lane:
+    def lane(a: int, b: int, c: int, d: int, exch_ts: int, ts: int) -> None:
+        to_market(a, b, c, d, ts)
+
+    return lane
 
 
-def _both(to_market: Lane, to_feed: Lane) -> Lane:
-    def both(a: int, b: int, c: int, d: int, exch_ts: int, ts: int) -> None:
-        to_market(a, b, c, d, exch_ts, ts)
+def _trade_to_market(_: EmbeddedExchange, to_market: Callable[..., None], __: Lane) -> Lane:
+    def lane(price: int, qty: int, side: int, trade_id: int, exch_ts: int, ts: int) -> None:
+        to_market(price, qty, side, ts)
+
+    return lane
+
+
+def _quote_to_both(_: EmbeddedExchange, to_market: Callable[..., None], to_feed: Lane) -> Lane:
+    def lane(a: int, b: int, c: int, d: int, exch_ts: int, ts: int) -> None:
+        to_market(a, b, c, d, ts)
         to_feed(a, b, c, d, exch_ts, ts)
 
-    return both
+    return lane
 
 
-def _observing(exchange: EmbeddedExchange, to_feed: Lane) -> Lane:
-    """A lane that also notes how long this row was on its way, for latency models that follow the feed's."""
+def _trade_to_both(_: EmbeddedExchange, to_market: Callable[..., None], to_feed: Lane) -> Lane:
+    def lane(price: int, qty: int, side: int, trade_id: int, exch_ts: int, ts: int) -> None:
+        to_market(price, qty, side, ts)
+        to_feed(price, qty, side, trade_id, exch_ts, ts)
 
-    def observing(a: int, b: int, c: int, d: int, exch_ts: int, ts: int) -> None:
+    return lane
+
+
+def _to_feed(exchange: EmbeddedExchange, _: Callable[..., None], to_feed: Lane) -> Lane:
+    """A lane that also notes how long its rows were on their way, for latency models that follow the feed's."""
+
+    def lane(a: int, b: int, c: int, d: int, exch_ts: int, ts: int) -> None:
         exchange.observed_latency = ts - exch_ts
         to_feed(a, b, c, d, exch_ts, ts)
 
-    return observing
+    return lane
+
+
+_LANES = {
+    (Phase.EXCHANGE, False): _quote_to_market,
+    (Phase.EXCHANGE, True): _trade_to_market,
+    (Phase.BOTH, False): _quote_to_both,
+    (Phase.BOTH, True): _trade_to_both,
+    (Phase.FEED, False): _to_feed,
+    (Phase.FEED, True): _to_feed,
+}
+"""(phase, whether of trades) -> how the lane is made. A market takes a trade without its id."""

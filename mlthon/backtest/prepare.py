@@ -1,6 +1,7 @@
-"""From a configuration to a run: load the strategies, open the data or make the synthetic market, put it all together."""
+"""From a configuration to a run: load the strategies, take the data or make the synthetic market, and wire them up."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from mlthon.backtest.assembly import assemble, instruments_of, lanes_of
@@ -8,7 +9,7 @@ from mlthon.backtest.loader import load_strategy
 from mlthon.backtest.run import Plan, Run, Sampler, Turnover
 from mlthon.backtest.synthetic import DEFAULT_DURATION, DEFAULT_START, synthetic_instruments, synthetic_plan
 from mlthon.config import RunConfig, StrategyConfig
-from mlthon.data.replay import Replay
+from mlthon.data.replay import Batch, Gap, Replay
 from mlthon.data.rows import Source
 from mlthon.engine.clock import SECOND
 from mlthon.engine.taps import Digest, OrderFlowTap, Tally
@@ -29,9 +30,11 @@ def prepare(
     taps: Sequence[OrderFlowTap] = (),
     samplers: Sequence[Sampler] = (),
     publish: Callable[[str, str], None] | None = None,
+    now: int | None = None,
 ) -> Run:
     """Make a run. Without `sources` it trades on the synthetic market. `start`, `end` (ns) and `duration` (ns, from the
-    start) cut the data. A strategy is named by its configuration, or given as `(class, configuration)`.
+    start) cut the data. A strategy is named by its configuration, or given as `(class, configuration)`. `now` (ns): the
+    run takes place at this time, whenever its data was recorded; for runs played by the wall clock.
 
     Raises `UserError` for whatever the user can mend.
     """
@@ -42,25 +45,34 @@ def prepare(
     seed = config.seed if seed is None else seed
     tally, turnover = Tally(), Turnover()
     sha = Digest() if digest else None
-    watching = [tally, turnover, *([sha] if sha else []), *taps]
+    watching: list[OrderFlowTap] = [tally, turnover, *([sha] if sha else []), *taps]
     if sources is None:
-        begin = DEFAULT_START if start is None else start
+        begin = start if start is not None else DEFAULT_START if now is None else now
         if end is not None:
             duration = end - begin
         instruments = synthetic_instruments(config)
     else:
-        begin, end = _span(sources, start, end, duration)
+        begin, cut, end = _span(sources, start, end, duration)
         instruments = instruments_of(config, sources)
+    shift = 0 if now is None or sources is None else now - begin
     assembly = assemble(
-        config, classes, instruments, start=begin, seed=seed, paper=mode == "paper", taps=watching, publish=publish
+        config,
+        classes,
+        instruments,
+        start=begin + shift,
+        seed=seed,
+        paper=mode == "paper",
+        taps=watching,
+        publish=publish,
     )
     if sources is None:
         plan = synthetic_plan(assembly, instruments, config, seed, begin, duration or DEFAULT_DURATION)
     else:
-        replay = Replay(sources, config.timing, begin if start is not None else None, end)
+        # the replay stops before its end, so uncut data must not be given the time of its own last row
+        replay = Replay(sources, config.timing, begin if start is not None else None, cut)
         if sha is not None:
             replay.digest_into(sha.sha)
-        plan = Plan(replay, lanes_of(replay, assembly), begin, end)
+        plan = Plan(shifted(replay, shift), lanes_of(replay, assembly), begin + shift, end + shift)
     return Run(
         ", ".join(classes),
         mode,
@@ -76,8 +88,8 @@ def prepare(
 
 def _span(
     sources: Sequence[Source], start: int | None, end: int | None, duration: int | None
-) -> tuple[int, int | None]:
-    """From when to when the data is played."""
+) -> tuple[int, int | None, int]:
+    """From when the data is played, where it is cut off (None: not at all), and when it will be over (ns)."""
     starts = [each.start for each in sources if each.start is not None]
     ends = [each.end for each in sources if each.end is not None]
     if not starts:
@@ -85,9 +97,21 @@ def _span(
     begin = min(starts) if start is None else start
     if duration is not None:
         end = begin + duration if end is None else min(end, begin + duration)
-    last = max(ends) if ends else None
-    if end is None:
-        return begin, last
-    if end <= begin:
-        raise UserError("the run would end before it starts", "Let --end come after --start.")
-    return begin, end
+    last = max(ends)
+    over = last if end is None else min(end, last)
+    if over < begin:
+        raise UserError("no data lies between the start and the end of the run", "Look at --start, --end and the data.")
+    return begin, end, over
+
+
+def shifted(items: Iterable[Batch | Gap], shift: int) -> Iterable[Batch | Gap]:
+    """The same rows and holes `shift` ns later."""
+    return map(partial(_moved, shift), items) if shift else items
+
+
+def _moved(shift: int, item: Batch | Gap) -> Batch | Gap:
+    if isinstance(item, Gap):
+        return Gap(item.start + shift, item.end + shift)
+    item.ts = [ts + shift for ts in item.ts]
+    item.exch_ts = [ts + shift for ts in item.exch_ts]
+    return item

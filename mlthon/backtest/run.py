@@ -5,8 +5,10 @@ timers fire), then the row itself. At the end strategies are stopped, their open
 `Run.go` plays rows as fast as they go; `mlthon.live.paced` plays the same run by the wall clock.
 """
 
+import gc
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from attrs import frozen
@@ -47,6 +49,21 @@ class Turnover:
             contract = self._contracts[order.instrument] = Contract(order.instrument)
         self.value[contract.coin] = self.value.get(contract.coin, 0) + qty * contract.unit_value(price)
         self.fees[fee_coin] = self.fees.get(fee_coin, 0) + fee
+
+
+@contextmanager
+def rare_collections() -> Iterator[None]:
+    """Let Python look for cyclic garbage less often. The engine makes next to none, but every order it keeps counts
+    as a reason to look, and a look goes through everything alive: a fifth of the time of a run with many orders."""
+    before = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 1_000)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
 
 
 @frozen
@@ -93,18 +110,21 @@ class Run:
     ) -> Result:
         """Play everything as fast as it goes. `stop` is asked between batches whether to end early."""
         self.begin()
-        ended = "the data ended"
+        with rare_collections():
+            ended = self._play_all(on_progress, stop)
+        return self.finish(ended)
+
+    def _play_all(self, on_progress: Callable[[Progress], None] | None, stop: Callable[[], bool] | None) -> str:
         told = self._began
         for item in self.plan.items:
             self.play(item)
             if stop is not None and stop():
-                ended = "it was stopped"
-                break
+                return "it was stopped"
             now = time.perf_counter()
             if on_progress is not None and now - told >= PROGRESS_EVERY_S:
                 told = now
                 on_progress(self.progress())
-        return self.finish(ended)
+        return "the data ended"
 
     # -- the parts, for whoever drives the run -----------------------------------------------------------------------
 

@@ -9,12 +9,13 @@ from typing import Final, Generic, TypeVar
 
 from mlthon.basics import money
 from mlthon.basics.defs import NO_ASK, NO_BID
-from mlthon.basics.mldecimal import MLDecimal, Number
+from mlthon.basics.mldecimal import MLDecimal, Number, known
 
 T = TypeVar("T", bound=MLDecimal)
 
 CACHED: Final = 200_000
 """A cache is emptied when it holds so many entries: memory stays bounded however far prices wander."""
+_SMALL: Final = 1 << 50
 
 
 class NotOnStep(ValueError):
@@ -24,17 +25,25 @@ class NotOnStep(ValueError):
 class Values(dict[int, T]):
     """n -> the value of n steps, each made once; the price of an empty side is 0."""
 
-    __slots__ = ("_kind", "_step_units")
+    __slots__ = ("_kind", "_per_unit", "_step_units")
 
     def __init__(self, kind: type[T], step_units: int) -> None:
         self._kind = kind
         self._step_units = step_units
+        whole, rest = divmod(money.UNIT, step_units)
+        self._per_unit = 0 if rest else whole
 
     def __missing__(self, steps: int) -> T:
         if len(self) >= CACHED:
             self.clear()
-        units = 0 if steps in (NO_BID, NO_ASK) else steps * self._step_units
-        value = self[steps] = self._kind.from_units(units)
+        if steps in (NO_BID, NO_ASK):
+            value = self._kind.from_units(0)
+        elif self._per_unit and -_SMALL < steps < _SMALL:
+            # n/1000 of small integers is the float nearest to n * 0.001, and quicker than by way of 10^18
+            value = known(self._kind, steps * self._step_units, steps / self._per_unit)
+        else:
+            value = self._kind.from_units(steps * self._step_units)
+        self[steps] = value
         return value
 
 

@@ -68,6 +68,7 @@ class InstrumentFeed:
         "_has_books",
         "_id",
         "_levels",
+        "_others",
         "_prices",
         "_qtys",
         "_taps",
@@ -99,6 +100,7 @@ class InstrumentFeed:
         self._books: tuple[Subscription, ...] = ()
         self._top_books: tuple[Subscription, ...] = ()
         self._taps: tuple[MarketEvents, ...] = ()
+        self._others = False
         # The engine's own book. By side: price -> (quantity, level id). Single orders: id -> (op, price, quantity).
         self._levels: tuple[dict[int, tuple[int, int]], dict[int, tuple[int, int]]] = ({}, {})
         self.orders: dict[int, tuple[int, int, int]] = {}
@@ -114,9 +116,10 @@ class InstrumentFeed:
         self.bid_qty = bid_qty
         self.ask = ask
         self.ask_qty = ask_qty
-        if self._both_sides:
+        both_sides = self._both_sides
+        if both_sides:
             prices, qtys = self._prices, self._qtys
-            for session in self._both_sides:
+            for session in both_sides:
                 try:
                     session.strategy.on_best_levels_update(
                         self._exchange, self._id, prices[bid], qtys[bid_qty], prices[ask], qtys[ask_qty], recv_ts // MS
@@ -125,10 +128,14 @@ class InstrumentFeed:
                     session.failed("on_best_levels_update", error)
         if self._best:
             self._each_side(rising, recv_ts // MS)
+        if self._others:
+            self._quote_to_others(exch_ts, recv_ts)
+
+    def _quote_to_others(self, exch_ts: int, recv_ts: int) -> None:
         if self._top_books:
-            self._quote_as_book(exch_ts, recv_ts)
+            self._quote_as_book(recv_ts // MS)
         for tap in self._taps:
-            tap.quote(bid, bid_qty, ask, ask_qty, exch_ts, recv_ts)
+            tap.quote(self.bid, self.bid_qty, self.ask, self.ask_qty, exch_ts, recv_ts)
 
     def _each_side(self, rising: bool, recv_ms: int) -> None:
         """Both sides of a quote, the ask first when prices rise, so that nobody ever sees a crossed pair."""
@@ -153,21 +160,20 @@ class InstrumentFeed:
 
     def trade(self, price: int, qty: int, side: int, trade_id: int, exch_ts: int, recv_ts: int) -> None:
         self.last_trade = price
-        for session in self._trades:
-            try:
-                session.strategy.on_public_trade(
-                    self._exchange,
-                    self._id,
-                    SIDES[side],
-                    self._prices[price],
-                    self._qtys[qty],
-                    exch_ts // MS,
-                    recv_ts // MS,
-                )
-            except Exception as error:  # noqa: BLE001 - see quote
-                session.failed("on_public_trade", error)
-        for tap in self._taps:
-            tap.trade(price, qty, side, trade_id, exch_ts, recv_ts)
+        trades = self._trades
+        if trades:
+            recv_ms = recv_ts // MS
+            exec_ms = recv_ms if exch_ts == recv_ts else exch_ts // MS
+            for session in trades:
+                try:
+                    session.strategy.on_public_trade(
+                        self._exchange, self._id, SIDES[side], self._prices[price], self._qtys[qty], exec_ms, recv_ms
+                    )
+                except Exception as error:  # noqa: BLE001 - see quote
+                    session.failed("on_public_trade", error)
+        if self._others:
+            for tap in self._taps:
+                tap.trade(price, qty, side, trade_id, exch_ts, recv_ts)
 
     def book(self, op: int, price: int, qty: int, level_id: int, exch_ts: int, recv_ts: int) -> None:
         if op <= SET_ASK:
@@ -247,13 +253,13 @@ class InstrumentFeed:
                 if subscription.live and MDSub.OrderBook in subscription.kinds[self]:
                     self._deliver_by_id(subscription, side, price, qty, order_id, before is None, recv_ms)
 
-    def _quote_as_book(self, exch_ts: int, recv_ts: int) -> None:
+    def _quote_as_book(self, recv_ms: int) -> None:
         """Keep a one-level book from quotes, for a source that has no other."""
         for op, price, qty in ((SET_BID, self.bid, self.bid_qty), (SET_ASK, self.ask, self.ask_qty)):
             for old in [each for each in self._levels[op] if each != price]:
-                self._set_level(op, old, 0, 0, recv_ts // MS)
+                self._set_level(op, old, 0, 0, recv_ms)
             if qty:
-                self._set_level(op, price, qty, 0, recv_ts // MS)
+                self._set_level(op, price, qty, 0, recv_ms)
 
     def deliver_book(self, subscription: Subscription, recv_ms: int) -> None:
         """The whole book as additions, best level first."""
@@ -287,10 +293,12 @@ class InstrumentFeed:
         self._trades = tuple(each.session for each in mine if MDSub.PublicTrades in each.kinds[self])
         self._books = tuple(each for each in mine if each.kinds[self] & BOOK_KINDS)
         self._top_books = () if self._has_books else self._books
+        self._others = bool(self._top_books or self._taps)
 
     def add_tap(self, tap: MarketEvents) -> None:
         """Let a recorder or the like hear everything."""
         self._taps = (*self._taps, tap)
+        self._others = True
 
     def mid(self) -> float | None:
         """The middle of the market in ticks; the last trade where there is no two-sided quote."""

@@ -197,3 +197,10 @@ def test_every_peer_has_its_script_and_pinned_versions() -> None:
     for peer in PEERS:
         assert (folder / f"{peer.module}.py").exists()
         assert all("==" in requirement for requirement in peer.requirements)
+
+
+def test_the_profile_names_the_run_loop(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["W1", "--profile", "--events", "700"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("W1: 700 events")
+    assert "play_rows" in text or "on_public_trade" in text
