@@ -4,6 +4,7 @@ Each kind of row of the merged data has a lane: the function that takes it. A ro
 and at the strategy goes through both; where market data takes time to arrive it is two rows, and two lanes.
 """
 
+import logging
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, tzinfo
@@ -13,7 +14,6 @@ from zoneinfo import ZoneInfo
 from attrs import frozen
 
 from mlthon.backtest.loader import construct
-from mlthon.basics.catalogue import instruments as catalogue_instruments
 from mlthon.basics.catalogue import resolve
 from mlthon.basics.defs import Exchange
 from mlthon.basics.instrument import Instrument
@@ -26,6 +26,8 @@ from mlthon.engine.session import ErrorBudget
 from mlthon.engine.taps import OrderFlowTap
 from mlthon.errors import UserError
 from mlthon.exchange.exchange import EmbeddedExchange
+
+log = logging.getLogger("mlthon.run")
 
 Lane = Callable[[int, int, int, int, int, int], None]
 """Takes a row: `(a, b, c, d, exch_ts, ts)`."""
@@ -49,20 +51,21 @@ def zone_of(name: str | None, paper: bool) -> tzinfo | None:
 
 
 def instruments_of(config: RunConfig, sources: Sequence[Source]) -> list[Instrument]:
-    """Every instrument of the run: those that the configuration names, else those of the data, else the catalogue's."""
-    found: dict[Exchange, list[Instrument]] = {}
+    """Every instrument of a run on data: those that the configuration names of the exchanges that the data is of, and
+    where it names none, those of the data. An exchange without data has nothing to trade on and is left out."""
+    found: dict[Exchange, dict[int, Instrument]] = {}
     for source in sources:
         for instrument in source.instruments:
-            found.setdefault(instrument.venue, []).append(instrument)
+            found.setdefault(instrument.venue, {})[instrument.number] = instrument
     for name, settings in config.exchanges.items():
         exchange = Exchange[name]
-        if settings.instruments is not None:
-            present = {each.number: each for each in found.get(exchange, [])}
+        if exchange not in found:
+            log.info("%s is configured, but the data has nothing of it: left out", name)
+        elif settings.instruments is not None:
+            present = found[exchange]
             named = [resolve(exchange, key) for key in settings.instruments]
-            found[exchange] = [present.get(each.number, each) for each in named]
-        elif exchange not in found:
-            found[exchange] = list(catalogue_instruments(exchange))
-    return list(dict.fromkeys(each for several in found.values() for each in several))
+            found[exchange] = {each.number: present.get(each.number, each) for each in named}
+    return [each for several in found.values() for each in several.values()]
 
 
 def assemble(

@@ -52,7 +52,7 @@ def prepare(
             duration = end - begin
         instruments = synthetic_instruments(config)
     else:
-        begin, cut, end = _span(sources, start, end, duration)
+        begin, cut, over = _span(sources, start, end, duration)
         instruments = instruments_of(config, sources)
     shift = 0 if now is None or sources is None else now - begin
     assembly = assemble(
@@ -72,7 +72,7 @@ def prepare(
         replay = Replay(sources, config.timing, begin if start is not None else None, cut)
         if sha is not None:
             replay.digest_into(sha.sha)
-        plan = Plan(shifted(replay, shift), lanes_of(replay, assembly), begin + shift, end + shift)
+        plan = Plan(shifted(replay, shift), lanes_of(replay, assembly), begin + shift, over + shift, replay.first_heard)
     return Run(
         ", ".join(classes),
         mode,

@@ -68,12 +68,14 @@ def rare_collections() -> Iterator[None]:
 
 @frozen
 class Plan:
-    """What a run goes through: its rows, the lanes that take them, and its span (ns; `end` None if unknown)."""
+    """What a run goes through: its rows, the lanes that take them, and its span (ns; `end` None if unknown). Rows of
+    lanes from `first_heard` on count as events: the others are what an exchange knew earlier of the same."""
 
     items: Iterable[Batch | Gap]
     lanes: Sequence[Lane]
     start: int
     end: int | None
+    first_heard: int = 0
 
 
 class Run:
@@ -154,7 +156,7 @@ class Run:
                 clock.run_until(ts)
             clock.now = ts
             lanes[lane](a, b, c, d, exch_ts, ts)
-        self.events += last - first
+        self.events += batch.count(self.plan.first_heard, first, last)
         if self._digest is not None and last == len(batch):
             batch.digest_into(self._digest.sha)
 

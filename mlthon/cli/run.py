@@ -3,6 +3,7 @@
 import logging
 import signal
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
@@ -20,7 +21,7 @@ from mlthon.basics.catalogue import UnknownInstrument
 from mlthon.cli import INTERRUPTED
 from mlthon.cli.logs import set_up
 from mlthon.cli.values import duration_ns, time_ns
-from mlthon.cli.view import make_view
+from mlthon.cli.view import make_busy, make_view
 from mlthon.cli.watch import ParamsWatch
 from mlthon.config import RunConfig, StrategyConfig, load_config
 from mlthon.data.rows import Problem, Source
@@ -62,11 +63,15 @@ def run_strategy(options: Options) -> int:
     file = options.config or (default_config(options.strategy) if options.strategy else None)
     config = load_config(file, options.settings)
     strategies = choose(options.strategy, config)
-    sources, problems = _open(options.data or config.data or ())
-    report = Report()
-    run = _prepare(options, config, strategies, sources, report)
+    with make_busy("reading the data ...", quiet=options.verbosity < 0):
+        sources, problems = _open(options.data or config.data or ())
     for problem in problems:
         log.warning("left out: %s", problem)
+    if sources is not None:
+        config = _of_the_data(config, sources)
+    report = Report()
+    with make_busy("making ready ...", quiet=options.verbosity < 0):
+        run = _prepare(options, config, strategies, sources, report)
     watch = ParamsWatch(config, run.assembly.engine.sessions) if options.mode == "paper" else None
     with Interrupts() as interrupts:
         with make_view(quiet=options.verbosity < 0, title=run.name) as view:
@@ -125,6 +130,15 @@ def _open(paths: Sequence[Path | str]) -> tuple[Sequence[Source] | None, Sequenc
         raise UserError(str(error), "See docs/data.md for what can be read.") from None
 
 
+def _of_the_data(config: RunConfig, sources: Sequence[Source]) -> RunConfig:
+    """The configuration without exchanges of which there is no data: nothing would ever happen there, and a strategy
+    that looks for its instrument by symbol might settle on them."""
+    present = {str(instrument.exchange) for source in sources for instrument in source.instruments}
+    for name in config.exchanges.keys() - present:
+        log.info("[exchanges.%s] is left out: the data holds nothing of it", name)
+    return evolve(config, exchanges={name: each for name, each in config.exchanges.items() if name in present})
+
+
 def _prepare(
     options: Options,
     config: RunConfig,
@@ -148,6 +162,7 @@ def _prepare(
             duration=duration_ns(options.duration, "--duration") if options.duration else None,
             taps=[report.books],
             samplers=[report.sample],
+            now=time.time_ns() if options.mode == "paper" else None,
         )
     except UnknownInstrument as error:
         raise UserError(str(error), "List them with: python -m mlthon instruments") from None

@@ -39,6 +39,19 @@ def make_view(*, quiet: bool, title: str) -> Iterator[View]:
         yield PlainView()
 
 
+@contextmanager
+def make_busy(what: str, *, quiet: bool) -> Iterator[None]:
+    """Say on a terminal what takes its time, until it is done."""
+    if quiet or not sys.stderr.isatty():
+        yield
+        return
+    print(what, end="", file=sys.stderr, flush=True)
+    try:
+        yield
+    finally:
+        print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+
 class NoView:
     def update(self, progress: Progress) -> None:
         """Shows nothing."""

@@ -79,6 +79,10 @@ class Batch:
     def __len__(self) -> int:
         return len(self.ts)
 
+    def count(self, lane: int, first: int, last: int) -> int:
+        """How many of the rows from `first` until before `last` belong to this lane or a later one."""
+        return int(np.count_nonzero(self._arrays[1][first:last] >= lane))
+
     def digest_into(self, digest: Hash) -> None:
         """Feed the rows to a hashlib object, row by row as little-endian int64: the digest of a run of batches depends
         on the rows alone, not on where the batches are cut."""
@@ -258,6 +262,11 @@ class Replay:
         )
         self.lanes: list[Lane] = [(self._streams[number][1], phase) for phase, _, number in self._order]
         """`lanes[n]` is `(stream, phase)` for the number n in a batch's `stream`."""
+
+    @property
+    def first_heard(self) -> int:
+        """The lanes from this number on are heard of by strategies; those before are the exchange's side of them."""
+        return sum(phase is Phase.EXCHANGE for _, phase in self.lanes)
 
     @property
     def streams(self) -> list[Stream]:

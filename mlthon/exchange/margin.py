@@ -238,7 +238,11 @@ def _liquidate(account: "Account", coin: str, stakes: "list[Stake]") -> None:
         stake.liquidation_low, stake.liquidation_high = NEVER_HIGH, NEVER_LOW
         stake.market.at_risk[stake] = None
         lots = stake.position.lots
+        side = -1 if lots > 0 else 1
+        if stake.market.worst_price(side, 1) is None:
+            stake.market.rebound()
+            continue
         account.liquidations += 1
-        closing = Closing(f"liquidation-{account.name}-{account.liquidations}", -1 if lots > 0 else 1, abs(lots))
+        closing = Closing(f"liquidation-{account.name}-{account.liquidations}", side, abs(lots))
         stake.market.close_out(stake, closing)
         stake.market.rebound()

@@ -15,10 +15,11 @@ by the orders in priority, and what a quote displays is consumed once.
 
 from typing import TYPE_CHECKING, Final
 
+from mlthon.basics.defs import CancelCode
 from mlthon.engine.faces import LIVE, NO_ASK, NO_BID, ORDER_ASK, ORDER_BID, RESET, SET_ASK, SET_BID, STALE
 from mlthon.exchange.book import BookSide, Level, Resting
 from mlthon.exchange.desk import Desk
-from mlthon.exchange.matching import NO_PRICE, PLENTY
+from mlthon.exchange.matching import NO_PRICE, PLENTY, Ended
 
 if TYPE_CHECKING:
     from mlthon.basics.instrument import Instrument
@@ -281,10 +282,13 @@ class Market(Desk):
             if (price - (self.ask if side > 0 else self.bid)) * side < 0:
                 break
             level = book.levels[price]
-            ended: list[Resting] = []
+            ended: Ended = []
             short = False
             for resting in level.orders.values():
                 wanted = self.fillable(resting, resting.leaves)
+                if wanted == 0:
+                    ended.append((resting, CancelCode.ReduceOnly))
+                    continue
                 lots = self._claim_up_to(side, price, wanted)
                 if self.full and resting.stake is not None:
                     lots = wanted
@@ -312,7 +316,7 @@ class Market(Desk):
             got += there
         return got
 
-    def _fill(self, level: Level, resting: Resting, price: int, lots: int, ended: list[Resting]) -> None:
+    def _fill(self, level: Level, resting: Resting, price: int, lots: int, ended: Ended) -> None:
         """A resting order trades with somebody outside."""
         level.qty -= lots
         if resting.stake is None:
@@ -320,7 +324,7 @@ class Market(Desk):
         else:
             self.execute(resting, price, lots, True)  # type: ignore[arg-type]
         if resting.leaves == 0:
-            ended.append(resting)
+            ended.append((resting, CancelCode.Unset))
 
     def _trade_near(self, price: int, qty: int, side: int) -> None:
         """A public trade at or through something."""
@@ -342,7 +346,7 @@ class Market(Desk):
         level = book.levels[price]
         left = offered
         gone = 0
-        ended: list[Resting] = []
+        ended: Ended = []
         for resting in level.orders.values():
             if not through:
                 step = min(max(0, resting.ahead - gone), left)
@@ -355,6 +359,8 @@ class Market(Desk):
             left = max(0, left - lots)
             if lots:
                 self._fill(level, resting, price, lots, ended)
+            else:
+                ended.append((resting, CancelCode.ReduceOnly))
         level.traded += offered
         if through:
             for resting in level.orders.values():
@@ -380,18 +386,20 @@ class Market(Desk):
 
     def _consequences(self) -> None:
         unsettled = self.exchange.unsettled
+        reviewed = None
         while True:
-            if self.triggers.waiting and self.fire():
-                continue
-            if self.at_risk:
-                bid, ask = self.bid, self.ask
+            fired = self.triggers.waiting > 0 and self.fire()
+            if self.publisher is not None:
+                self._publish()
+            bid, ask = self.bid, self.ask
+            if self.at_risk and (bid, ask) != reviewed:
+                reviewed = bid, ask
                 for stake in self.at_risk:
                     if bid <= stake.liquidation_low or ask >= stake.liquidation_high:
                         unsettled[stake] = None
-            if not unsettled:
-                return
-            self.exchange.settle()
-            if not self.triggers.waiting:
+            if unsettled:
+                self.exchange.settle()
+            elif not fired:
                 return
 
     def _publish(self) -> None:

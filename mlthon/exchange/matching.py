@@ -30,6 +30,12 @@ if TYPE_CHECKING:
 
 PLENTY: Final = 1 << 62
 """The quantity displayed by data without sizes: more than any order."""
+REASONS: Final = {
+    CancelCode.SelfTradePrevention: "an order of the same account is on the other side",
+    CancelCode.ReduceOnly: "no position is left to reduce",
+}
+Ended = list[tuple[Resting, CancelCode]]
+"""Orders that leave a level: filled (Unset), or cancelled for the reason given."""
 NO_PRICE: Final = -1
 """The last trade's price before the first trade."""
 
@@ -279,7 +285,7 @@ class Matching:
         there = 0 if self.publisher is not None else self.unclaimed(side, price)
         gone = 0
         account = None if taker is None or taker.stake is None or self.self_trade == "allow" else taker.stake.account
-        ended: list[Resting] = []
+        ended: Ended = []
         for resting in level.orders.values():
             if there:
                 step = min(resting.ahead - gone, there - gone, left)
@@ -299,6 +305,7 @@ class Matching:
             else:
                 lot = self.fillable(resting, left)
                 if lot <= 0:
+                    ended.append((resting, CancelCode.ReduceOnly))
                     continue
             left -= lot
             level.qty -= lot
@@ -309,7 +316,7 @@ class Matching:
             else:
                 self.execute(resting, price, lot, True)  # type: ignore[arg-type]
             if resting.leaves == 0:
-                ended.append(resting)
+                ended.append((resting, CancelCode.Unset))
             if self.publisher is not None:
                 self.publisher.order(resting)
         else:
@@ -338,30 +345,26 @@ class Matching:
             return min(lots, stake.reducible(resting.side))
         return lots
 
-    def _self_trade(self, taker: AccountOrder | None, resting: Resting, ended: list[Resting]) -> bool:
+    def _self_trade(self, taker: AccountOrder | None, resting: Resting, ended: Ended) -> bool:
         """An account meets itself; True when its taker ends here."""
-        reason = "an order of the same account is on the other side"
+        code = CancelCode.SelfTradePrevention
         if self.self_trade != "cancel_newest":
-            ended.append(resting)
+            ended.append((resting, code))
         if self.self_trade != "cancel_oldest" and taker is not None:
-            self.finish(taker, CancelCode.SelfTradePrevention, reason)
+            self.finish(taker, code, REASONS[code])
             return True
         return False
 
-    def clear_out(self, book: BookSide, price: int, level: Level, ended: list[Resting]) -> None:
+    def clear_out(self, book: BookSide, price: int, level: Level, ended: Ended) -> None:
         """Remove orders that are over from their level, and the level when none is left."""
-        for resting in ended:
+        for resting, code in ended:
             del level.orders[resting.order_id]
             if resting.stake is None:
                 del self.anonymous[resting.order_id]
             elif resting.leaves:
                 level.qty -= resting.leaves
                 resting.resting = False  # type: ignore[attr-defined]
-                self.finish(
-                    resting,  # type: ignore[arg-type]
-                    CancelCode.SelfTradePrevention,
-                    "an order of the same account is on the other side",
-                )
+                self.finish(resting, code, REASONS[code])  # type: ignore[arg-type]
         if not level.orders:
             book.drop(price)
         if self.publisher is not None:
