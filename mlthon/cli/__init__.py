@@ -41,6 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _told(error: Exception) -> tuple[str, str]:
     """The message for a command line that cannot be understood, and where help is."""
-    unused = getattr(error, "unused_tokens", None)
-    message = f"too many arguments: {' '.join(unused)}" if unused else " ".join(str(error).split())
+    from cyclopts import UnusedCliTokensError
+
+    if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
+        message = f"too many arguments: {' '.join(error.unused_tokens)}"
+    else:
+        message = " ".join(str(error).split())
     return message, "See: python -m mlthon --help"

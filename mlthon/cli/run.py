@@ -5,9 +5,10 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from attrs import evolve, frozen
 
@@ -21,16 +22,13 @@ from mlthon.basics.catalogue import UnknownInstrument
 from mlthon.cli import INTERRUPTED
 from mlthon.cli.logs import set_up
 from mlthon.cli.values import duration_ns, time_ns
-from mlthon.cli.view import make_busy, make_view
+from mlthon.cli.view import View, make_busy, make_view
 from mlthon.cli.watch import ParamsWatch
 from mlthon.config import RunConfig, StrategyConfig, load_config
 from mlthon.data.rows import Problem, Source
 from mlthon.data.sources import NoData, open_sources
 from mlthon.engine.clock import TimeStuck
 from mlthon.errors import UserError, near
-
-if TYPE_CHECKING:
-    from mlthon.cli.view import View
 
 log = logging.getLogger("mlthon")
 
@@ -59,35 +57,40 @@ class Options:
 def run_strategy(options: Options) -> int:
     """Run what the options say and return the exit status. Raises `UserError`."""
     set_up(options.verbosity)
+    # With --json standard output is for that one line: what a strategy prints joins the messages.
+    with redirect_stdout(sys.stderr) if options.json else nullcontext():
+        report, interrupted = _run(options)
+    print(report.closed.result.to_json() if options.json else summary_text(report.closed, options.report), flush=True)
+    return INTERRUPTED if interrupted else 0
+
+
+def _run(options: Options) -> tuple[Report, bool]:
+    """The closed report of the run, and whether Ctrl-C ended it."""
     speed = _speed(options)
+    quiet = options.verbosity < 0
     file = options.config or (default_config(options.strategy) if options.strategy else None)
     config = load_config(file, options.settings)
     strategies = choose(options.strategy, config)
-    with make_busy("reading the data ...", quiet=options.verbosity < 0):
+    with make_busy("reading the data ...", quiet=quiet):
         sources, problems = _open(options.data or config.data or ())
     for problem in problems:
         log.warning("left out: %s", problem)
     if sources is not None:
         config = _of_the_data(config, sources)
     report = Report()
-    with make_busy("making ready ...", quiet=options.verbosity < 0):
+    with make_busy("making ready ...", quiet=quiet):
         run = _prepare(options, config, strategies, sources, report)
     watch = ParamsWatch(config, run.assembly.engine.sessions) if options.mode == "paper" else None
     with Interrupts() as interrupts:
-        with make_view(quiet=options.verbosity < 0, title=run.name) as view:
+        with make_view(quiet=quiet, title=run.name) as view:
             result = _play(run, speed, watch, view, interrupts)
         if interrupts.asked:
             result = evolve(result, ended="stopped by Ctrl-C")
-        summary = report.close(result)
-        _warn_of(sources or (), len(problems))
+        report.close(result)
+        _warn_of(sources or ())
         if options.report is not None:
             write_report(report, options.report)
-    if options.json:
-        print(result.to_json())
-    else:
-        print(summary_text(summary, options.report))
-    sys.stdout.flush()
-    return INTERRUPTED if interrupts.asked else 0
+    return report, interrupts.asked
 
 
 def choose(strategy: str | None, config: RunConfig) -> dict[str, StrategyConfig]:
@@ -168,7 +171,7 @@ def _prepare(
         raise UserError(str(error), "List them with: python -m mlthon instruments") from None
 
 
-def _play(run: Run, speed: float, watch: "ParamsWatch | None", view: "View", interrupts: "Interrupts") -> Result:
+def _play(run: Run, speed: float, watch: ParamsWatch | None, view: View, interrupts: "Interrupts") -> Result:
     try:
         if watch is None:
             return run.go(view.update, interrupts.stop)
@@ -191,7 +194,7 @@ def _play_paced(
     return trio.run(go_paced, run, speed, on_progress, stop, look)
 
 
-def _warn_of(sources: Sequence[Source], told: int) -> None:
+def _warn_of(sources: Sequence[Source]) -> None:
     """Say what of the data could not be read; it is known only once it has been."""
     found = [problem for source in sources for problem in getattr(source, "problems", ())]
     for problem in found[:PROBLEMS_SHOWN]:
