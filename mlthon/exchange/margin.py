@@ -239,6 +239,7 @@ def _liquidate(account: "Account", coin: str, stakes: "list[Stake]") -> None:
         stake.market.at_risk[stake] = None
         lots = stake.position.lots
         side = -1 if lots > 0 else 1
+        stake.market.sync()
         if stake.market.worst_price(side, 1) is None:
             stake.market.rebound()
             continue

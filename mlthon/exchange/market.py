@@ -93,14 +93,14 @@ class Market(Desk):
                 self.depth_bids[price] = qty
             else:
                 self.depth_bids.pop(price, None)
-            if price >= self.bid or price in self.bids.levels or price in self.taken_bids:
+            if price >= self.bid or not self.quoted or price in self.bids.levels or price in self.taken_bids:
                 self._depth_near(1, price, qty)
         elif op == SET_ASK:
             if qty:
                 self.depth_asks[price] = qty
             else:
                 self.depth_asks.pop(price, None)
-            if price <= self.ask or price in self.asks.levels or price in self.taken_asks:
+            if price <= self.ask or not self.quoted or price in self.asks.levels or price in self.taken_asks:
                 self._depth_near(-1, price, qty)
         else:
             self._book_control(op, price, qty, level_id, ts)
@@ -143,7 +143,7 @@ class Market(Desk):
             return
         self.sync()
         top = self.bid if side > 0 else self.ask
-        if self._source != QUOTES and (price - top) * side >= 0:
+        if self._source < DEPTH or (self._source == DEPTH and (price - top) * side >= 0):
             self._top_from_depth()
             self._look()
         elif (price - top) * side < 0:
@@ -211,7 +211,7 @@ class Market(Desk):
             if asks.best <= bid:
                 self._fill_touched(-1, asks)
                 changed = True
-        if changed or bid <= self._bound_low or ask >= self._bound_high:
+        if changed or bid <= self._bound_low or ask >= self._bound_high or ask <= bid:
             self.after()
 
     def _refresh(self, side: int, top: int, book: BookSide, taken: dict[int, list[int]]) -> bool:

@@ -162,6 +162,8 @@ class Matching:
     @property
     def mark(self) -> int | None:
         """The market's price in ticks: the middle of the touch, or the last trade's when a side is empty."""
+        if not self.quoted:
+            self.sync()
         if self.bid != NO_BID and self.ask != NO_ASK:
             return (self.bid + self.ask) // 2
         return None if self.last == NO_PRICE else self.last
@@ -175,6 +177,8 @@ class Matching:
     def mark_value(self, position: Position) -> int:
         """The value a lot at which the position counts: where the market would take it; the last trade's when there is
         no such price, and what it cost when nothing is known."""
+        if not self.quoted:
+            self.sync()
         price = self.bid if position.lots > 0 else self.ask
         if price in (NO_BID, NO_ASK):
             price = self.last

@@ -40,9 +40,8 @@ def history(seed: int, steps: int, trades: bool = True, quotes: bool = True, dep
                 ask = NO_ASK
             elif odd < 0.09:
                 bid, ask = ask + 2, bid - 2
-            made.append(
-                ("quote", bid, rng.randint(1, 30) * (bid != NO_BID), ask, rng.randint(1, 30) * (ask != NO_ASK), instrument)
-            )
+            bid_qty, ask_qty = rng.randint(1, 30) * (bid != NO_BID), rng.randint(1, 30) * (ask != NO_ASK)
+            made.append(("quote", bid, bid_qty, ask, ask_qty, instrument))
         elif kind < 0.5 and trades:
             made.append(("trade", mid + rng.randint(-2, 3), rng.randint(1, 40), rng.choice((1, -1)), instrument))
         elif kind < 0.6 and depth:
@@ -51,11 +50,11 @@ def history(seed: int, steps: int, trades: bool = True, quotes: bool = True, dep
         elif kind < 0.85:
             made.append(("order", number, *_order(rng, instrument, mid)))
         elif kind < 0.9:
-            made.append(("cancel", rng.randrange(number + 1)))
+            made.append(("cancel", rng.randint(max(0, number - 15), number)))
         elif kind < 0.95:
             price = None if rng.random() < 0.4 else mid + rng.randint(-8, 8)
             qty = None if price is not None and rng.random() < 0.5 else rng.randint(1, 60)
-            made.append(("modify", rng.randrange(number + 1), price, qty))
+            made.append(("modify", rng.randint(max(0, number - 15), number), price, qty))
         elif kind < 0.96:
             made.append(("funding", rng.choice((0.001, -0.002, 0.05))))
         else:
