@@ -75,8 +75,6 @@ def _run(options: Options) -> tuple[Report, bool]:
         sources, problems = _open(options.data or config.data or ())
     for problem in problems:
         log.warning("left out: %s", problem)
-    if sources is not None:
-        config = _of_the_data(config, sources)
     report = Report()
     with make_busy("making ready ...", quiet=quiet):
         run = _prepare(options, config, strategies, sources, report)
@@ -131,15 +129,6 @@ def _open(paths: Sequence[Path | str]) -> tuple[Sequence[Source] | None, Sequenc
         return open_sources(paths)
     except (NoData, OSError) as error:
         raise UserError(str(error), "See docs/data.md for what can be read.") from None
-
-
-def _of_the_data(config: RunConfig, sources: Sequence[Source]) -> RunConfig:
-    """The configuration without exchanges of which there is no data: nothing would ever happen there, and a strategy
-    that looks for its instrument by symbol might settle on them."""
-    present = {str(instrument.exchange) for source in sources for instrument in source.instruments}
-    for name in config.exchanges.keys() - present:
-        log.info("[exchanges.%s] is left out: the data holds nothing of it", name)
-    return evolve(config, exchanges={name: each for name, each in config.exchanges.items() if name in present})
 
 
 def _prepare(
