@@ -339,6 +339,12 @@ class Market(Desk):
                 left = self._fill_traded(book, best, left, through)
                 if best in book.levels:
                     break
+            for key in reversed(book.keys):
+                if (key * own - price) * own <= 0:
+                    break
+                # nobody is left ahead at a price that was traded through
+                for resting in book.levels[key * own].orders.values():
+                    resting.ahead = 0
         self.after()
 
     def _fill_traded(self, book: BookSide, price: int, offered: int, through: bool) -> int:
@@ -362,10 +368,7 @@ class Market(Desk):
             else:
                 ended.append((resting, CancelCode.ReduceOnly))
         level.traded += offered
-        if through:
-            for resting in level.orders.values():
-                resting.ahead = 0
-        elif gone:
+        if gone:
             self.advance(level, gone)
         self.clear_out(book, price, level, ended)
         return left
