@@ -17,7 +17,7 @@ from typing import Any
 from benchmarks.environments import FOLDER, ROOT, CannotInstall, last_line, python_of
 from benchmarks.peers.table import Peer
 
-RUN_TIMEOUT_S = 600
+RUN_TIMEOUT_S = 1_200
 COUNTS = ("events", "orders", "cancels", "fills", "position")
 
 

@@ -18,19 +18,23 @@ EXCHANGE = Exchange.BinanceUsdm
 SYMBOL = "BTCUSDT"
 TICK = 0.1
 
+FAST = 2 / 151
+SLOW = 2 / 601
+WARM_UP = 600
+
+REQUOTE = 5 * TICK - TICK / 4  # the mid moves by half ticks
+AWAY = 3
+INVENTORY = 50
+
 
 class EmaCross(IStrategy):
     """W1: long 0.010 while the fast average of the trades' prices is above the slow one, short 0.010 while below."""
-
-    FAST = 2 / 151
-    SLOW = 2 / 601
-    WARM_UP = 600
 
     def __init__(self) -> None:
         self.fast = 0.0
         self.slow = 0.0
         self.seen = 0
-        self.side: Side | None = None
+        self.long: bool | None = None
 
     def on_framework_connected(self, env: IStratEnv) -> None:
         self.env = env
@@ -50,39 +54,32 @@ class EmaCross(IStrategy):
         if not self.seen:
             self.fast = self.slow = value
         self.seen += 1
-        self.fast += self.FAST * (value - self.fast)
-        self.slow += self.SLOW * (value - self.slow)
-        if self.seen < self.WARM_UP:
-            return
-        if self.fast > self.slow:
-            wanted = Side.Buy
-        elif self.fast < self.slow:
-            wanted = Side.Sell
-        else:
-            return
-        if wanted is not self.side:
-            size = "0.010" if self.side is None else "0.020"
-            self.side = wanted
-            self.env.send_new_order(
-                None,
-                exchange,
-                instrument_id,
-                wanted,
-                None,
-                size,
-                ExecInstructions.Unset,
-                OrderType.Market,
-                TIF.IOC,
-                False,
-            )
+        self.fast += FAST * (value - self.fast)
+        self.slow += SLOW * (value - self.slow)
+        if self.seen >= WARM_UP and self.fast != self.slow:
+            long = self.fast > self.slow
+            if long is not self.long:
+                self.turn(exchange, instrument_id, long)
+
+    def turn(self, exchange: Exchange, instrument_id: int, long: bool) -> None:
+        size = "0.010" if self.long is None else "0.020"
+        self.long = long
+        self.env.send_new_order(
+            None,
+            exchange,
+            instrument_id,
+            Side.Buy if long else Side.Sell,
+            None,
+            size,
+            ExecInstructions.Unset,
+            OrderType.Market,
+            TIF.IOC,
+            False,
+        )
 
 
 class Quoting(IStrategy):
     """W2 but for the market data: 0.010 at three ticks either side of the mid, anew when it has moved five or more."""
-
-    REQUOTE = 5 * TICK - TICK / 4  # the mid moves by half ticks
-    AWAY = 3
-    INVENTORY = 50
 
     def __init__(self) -> None:
         self.anchor: float | None = None
@@ -102,21 +99,17 @@ class Quoting(IStrategy):
     def on_stop(self, params: str) -> None:
         self.env.send_stop_ack()
 
-    def on_mid(self, exchange: Exchange, instrument_id: int, mid: float) -> None:
-        if self.anchor is None or abs(mid - self.anchor) >= self.REQUOTE:
-            self.anchor = mid
-            self.requote(exchange, instrument_id, mid)
-
     def requote(self, exchange: Exchange, instrument_id: int, mid: float) -> None:
+        self.anchor = mid
         for client_id in self.quotes:
             self.env.send_cancel_order(exchange, instrument_id, client_id)
         self.leaving.update(self.quotes)
         self.quotes.clear()
         half_ticks = round(mid / TICK * 2)
-        if self.position < self.INVENTORY:
-            self.quote(exchange, instrument_id, Side.Buy, half_ticks // 2 - self.AWAY)
-        if self.position > -self.INVENTORY:
-            self.quote(exchange, instrument_id, Side.Sell, -(-half_ticks // 2) + self.AWAY)
+        if self.position < INVENTORY:
+            self.quote(exchange, instrument_id, Side.Buy, half_ticks // 2 - AWAY)
+        if self.position > -INVENTORY:
+            self.quote(exchange, instrument_id, Side.Sell, -(-half_ticks // 2) + AWAY)
 
     def quote(self, exchange: Exchange, instrument_id: int, side: Side, ticks: int) -> None:
         self.next_id += 1
@@ -184,7 +177,9 @@ class QuotingOnPairs(Quoting):
         ask_qty: Qty,
         recv_ts: int,
     ) -> None:
-        self.on_mid(exchange, instrument_id, (bid_price.to_float() + ask_price.to_float()) / 2)
+        mid = (bid_price.to_float() + ask_price.to_float()) / 2
+        if self.anchor is None or abs(mid - self.anchor) >= REQUOTE:
+            self.requote(exchange, instrument_id, mid)
 
 
 class QuotingOnSides(Quoting):
@@ -200,11 +195,16 @@ class QuotingOnSides(Quoting):
     ) -> None:
         self.bid = price.to_float()
         if self.ask:
-            self.on_mid(exchange, instrument_id, (self.bid + self.ask) / 2)
+            self.on_side(exchange, instrument_id)
 
     def on_best_ask_level_update(
         self, exchange: Exchange, instrument_id: int, price: Price, qty: Qty, recv_ts: int
     ) -> None:
         self.ask = price.to_float()
         if self.bid:
-            self.on_mid(exchange, instrument_id, (self.bid + self.ask) / 2)
+            self.on_side(exchange, instrument_id)
+
+    def on_side(self, exchange: Exchange, instrument_id: int) -> None:
+        mid = (self.bid + self.ask) / 2
+        if self.anchor is None or abs(mid - self.anchor) >= REQUOTE:
+            self.requote(exchange, instrument_id, mid)
