@@ -1,0 +1,52 @@
+"""`data import` and `data info` on a real recording that is cut off in the middle."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mlthon.cli import USER_ERROR, main
+
+CUT = 200_000
+"""Bytes of the recording that are kept."""
+
+
+@pytest.fixture(scope="module")
+def recording(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    whole = shared / "exchange-data" / "binance-usdm" / "hftbacktest" / "ethusdt_20240718.gz"
+    file = tmp_path_factory.mktemp("recording") / whole.name
+    with whole.open("rb") as source:
+        file.write_bytes(source.read(CUT))
+    return file
+
+
+def test_import_tells_what_is_lost_and_keeps_the_rest(
+    recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = tmp_path / "store"
+    assert main(["data", "import", str(recording), "--to", str(store)]) == 0
+    first = capsys.readouterr()
+    assert first.err.startswith(f"left out: {recording}, line ")
+    assert "byte" in first.err
+    assert "3 written" in first.out
+    assert main(["data", "import", str(recording), "--to", str(store)]) == 0
+    assert "0 written, 3 there already" in capsys.readouterr().out
+
+    assert main(["data", "info", str(store), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {stream["kind"] for stream in found["streams"]} == {"quote", "trade", "book"}
+    rows = sum(stream["rows"] for stream in found["streams"])
+    assert f"{rows:,} rows of 1 files" in first.out
+    assert main(["data", "info", str(store)]) == 0
+    assert f"{rows:,} rows, " in capsys.readouterr().out
+
+    assert main(["data", "import", str(store), "--to", str(tmp_path / "other")]) == USER_ERROR
+    assert "cannot be imported into a store" in capsys.readouterr().err
+
+
+def test_a_run_says_what_of_its_data_is_lost(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["demo_strat", "--data", str(recording), "--set", "symbol=eth-usdt", "--json"]
+    assert main(arguments) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["events"] > 0
+    assert f"data left out: {recording}, line " in err
