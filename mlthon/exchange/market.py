@@ -201,9 +201,9 @@ class Market(Desk):
         bid, ask = self.bid, self.ask
         changed = False
         if bids.best >= bid or self.taken_bids:
-            changed = self._refresh(1, bid, bids, self.taken_bids)
+            changed = self._refresh(1, bid, self._joined(1, bid), bids, self.taken_bids)
         if asks.best <= ask or self.taken_asks:
-            changed |= self._refresh(-1, ask, asks, self.taken_asks)
+            changed |= self._refresh(-1, ask, self._joined(-1, ask), asks, self.taken_asks)
         if self.quoted:
             if bids.best >= ask:
                 self._fill_touched(1, bids)
@@ -214,20 +214,24 @@ class Market(Desk):
         if changed or bid <= self._bound_low or ask >= self._bound_high or ask <= bid:
             self.after()
 
-    def _refresh(self, side: int, top: int, book: BookSide, taken: dict[int, list[int]]) -> bool:
+    def _refresh(self, side: int, top: int, shown: int, book: BookSide, taken: dict[int, list[int]]) -> bool:
         """Queues and taken quantities at the touch, and at better prices, where nothing is displayed any more; whether
         that moves the watch band."""
         for key in reversed(book.keys):
             price = key * side
-            if (price - top) * side < 0:
+            if price == top:
+                self._requeue(book.levels[price], shown)
+            elif (price - top) * side > 0:
+                self._requeue(book.levels[price], 0)
+            else:
                 break
-            self._requeue(book.levels[price], self._joined(side, price))
         if not taken:
             return False
+        before = len(taken)
         for price in list(taken):
             if (price - top) * side >= 0:
                 self._retake(side, price, self.displayed(side, price))
-        return True
+        return len(taken) != before
 
     def _requeue(self, level: Level, shown: int) -> None:
         """The replayed quantity displayed at a level is now `shown`."""
@@ -380,7 +384,12 @@ class Market(Desk):
         sourced = self.publisher is not None
         if sourced:
             self._publish()
-        if self.triggers.waiting or self.at_risk or self.exchange.unsettled:
+        if (
+            self.exchange.unsettled
+            or self.triggers.waiting
+            or self.bid <= self._bound_low
+            or self.ask >= self._bound_high
+        ):
             self._consequences()
             if sourced:
                 self._publish()

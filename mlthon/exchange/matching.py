@@ -271,8 +271,8 @@ class Matching:
 
     def claim(self, side: int, price: int, lots: int) -> None:
         """Remember that replayed lots are taken."""
-        if lots <= 0 or not self.quoted:
-            # a touch derived from trades is news with every trade
+        if lots <= 0 or self.full or not self.quoted:
+            # whole fills count no quantities, and a touch derived from trades is news with every trade
             return
         taken = self.taken_bids if side > 0 else self.taken_asks
         entry = taken.get(price)
