@@ -71,7 +71,7 @@ def prepare(
         # the replay stops before its end, so uncut data must not be given the time of its own last row
         replay = Replay(sources, config.timing, begin if start is not None else None, cut)
         if sha is not None:
-            replay.digest_into(sha.sha)
+            replay.digest_into(sha.market)
         plan = Plan(shifted(replay, shift), lanes_of(replay, assembly), begin + shift, over + shift, replay.first_heard)
     return Run(
         ", ".join(classes),

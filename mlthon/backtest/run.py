@@ -35,13 +35,15 @@ Sampler = Callable[[int, Amounts], None]
 class Turnover:
     """A tap: the value traded and the fees paid, by coin."""
 
+    kinds = frozenset({"fill"})
+
     def __init__(self) -> None:
         self.value: dict[str, int] = {}
         self.fees: dict[str, int] = {}
         self._contracts: dict[object, Contract] = {}
 
     def record(self, ts: int, kind: str, order: TrackedOrder | None, detail: tuple[Any, ...]) -> None:
-        if kind != "fill" or order is None:
+        if order is None:
             return
         _, price, qty, _, fee, fee_coin, _, _ = detail
         contract = self._contracts.get(order.instrument)
@@ -158,7 +160,7 @@ class Run:
             lanes[lane](a, b, c, d, exch_ts, ts)
         self.events += batch.count(self.plan.first_heard, first, last)
         if self._digest is not None and last == len(batch):
-            batch.digest_into(self._digest.sha)
+            batch.digest_into(self._digest.market)
 
     def _cross(self, gap: Gap) -> None:
         """A hole in the data: everything is disconnected, resting orders are cancelled, and the clock passes over it

@@ -19,3 +19,7 @@ class MltEnum(Enum):
 
     def __str__(self) -> str:
         return self.name
+
+    # Members are single objects and equal only to themselves. Enum's own hash is a Python call, felt wherever an
+    # exchange or a side is a dictionary's key.
+    __hash__ = object.__hash__

@@ -21,7 +21,12 @@ from mlthon.engine.timers import DailyTime
 from mlthon.engine.tracker import TrackedOrder, Tracker
 
 _ACCEPTING = (Phase.RUNNING, Phase.STOPPING)
+# Bound to names of their own because looking a member up in its class is slow in Python 3.11.
+_LIMIT = OrderType.Limit
+_UNSET = OrderType.Unset
 _STOPS = (OrderType.Stop, OrderType.StopLimit, OrderType.TakeProfit)
+_PRICED = (OrderType.Limit, OrderType.StopLimit)
+_SIGNS = {side: side.sign for side in Side}
 _MARKET_PRICE = (None, "", 0, "0")
 
 
@@ -102,14 +107,13 @@ class StratEnv(IStratEnv):
         if name in self._session.orders:
             raise Refused(GtwRejectCode.DuplicateClientId, f"client id {name} was used before in this session")
         if ord_type.__class__ is not OrderType:
-            ord_type = _member(OrderType, ord_type, OrderType.Limit)
-        if ord_type is OrderType.Unset:
-            ord_type = OrderType.Limit
+            ord_type = _member(OrderType, ord_type, _LIMIT)
+        if ord_type is _UNSET:
+            ord_type = _LIMIT
         trigger = None
         if ord_type in _STOPS:
             trigger = _ticks(instrument, price if stop_price is None else stop_price, "stop price")
-        priced = ord_type is OrderType.Limit or (ord_type is OrderType.StopLimit)
-        ticks = _ticks(instrument, price, "price") if priced else 0
+        ticks = _ticks(instrument, price, "price") if ord_type in _PRICED else 0
         lots = 0 if close_position and qty in _MARKET_PRICE else _lots(instrument, qty)
         return TrackedOrder(
             self._tracker.next_wire_id(),
@@ -117,7 +121,7 @@ class StratEnv(IStratEnv):
             self._session,
             port.account,
             instrument,
-            (side if side.__class__ is Side else _member(Side, side, None)).sign,
+            _SIGNS[side if side.__class__ is Side else _member(Side, side, None)],
             ord_type,
             tif if tif.__class__ is TIF else _member(TIF, tif, TIF.GTC),
             exec_instr

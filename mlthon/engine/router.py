@@ -16,7 +16,7 @@ from mlthon.basics.instrument import Instrument
 from mlthon.basics.qty import Qty
 from mlthon.engine.clock import SECOND, Clock
 from mlthon.engine.faces import Gateway
-from mlthon.engine.taps import OrderFlowTap
+from mlthon.engine.taps import KINDS, OrderFlowTap
 from mlthon.engine.tracker import CancelAll, TrackedOrder, Tracker
 from mlthon.order.order import Order
 from mlthon.order.state import OrderEvent, next_state
@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 RATE_LIMIT_PERCENT = 100
 """The documented form of a rate limit: percent, whatever the exchange counts."""
 
+# Bound to names of their own because looking a member up in its class is slow in Python 3.11.
+_READY = GtwStatus.ReadyToTrade
+_REJECTED = OrderEvent.Rejected
+_CANCELLED = OrderEvent.Cancelled
+_FILLED = OrderEvent.Filled
+_FULLY_FILLED = OrderEvent.FullyFilled
 _ACKED = (OrderEvent.Acked, OrderEvent.AckedUntriggered)
 """What an acknowledgement means for an order without and with a stop price."""
 
@@ -44,36 +50,22 @@ class Port:
         self.sessions: list[Session] = []
         self._clock = clock
         self._tracker = tracker
-        self._taps = taps
+        self._taps = {kind: tuple(tap.record for tap in taps if kind in getattr(tap, "kinds", KINDS)) for kind in KINDS}
         self._cancel_alls: dict[Instrument, list[Session]] = {}
         self._asked: dict[int, tuple[Session, Any]] = {}
         self._questions = 0
         self.lost_events = 0
 
     def record(self, kind: str, order: TrackedOrder | None, detail: tuple[Any, ...]) -> None:
-        for tap in self._taps:
-            tap.record(self._clock.now, kind, order, detail)
+        now = self._clock.now
+        for record in self._taps[kind]:
+            record(now, kind, order, detail)
 
     # -- requests --------------------------------------------------------------------------------------------------
 
     def new_order(self, order: TrackedOrder) -> None:
         self._tracker.orders[order.wire_id] = order
-        if self._taps:
-            self.record(
-                "new",
-                order,
-                (
-                    order.instrument.name,
-                    order.side,
-                    order.order_type.name,
-                    order.tif.name,
-                    order.exec_instr.name,
-                    order.price,
-                    order.qty,
-                    order.stop_price,
-                    order.close_position,
-                ),
-            )
+        self.record("new", order, ())
         if self._refused_unready(self.new_order_reject, order.wire_id):
             return
         self.gateway.new_order(order)
@@ -113,7 +105,7 @@ class Port:
 
     def _refused_unready(self, refuse: Callable[..., None], *args: Any) -> bool:
         status, detail = self.gateway.status()
-        if status is GtwStatus.ReadyToTrade:
+        if status is _READY:
             return False
         reason = f"the {self.exchange.name} gateway is {status.name}: {detail or 'wait for ReadyToTrade'}"
         self._clock.call_soon(refuse, *args, GtwRejectCode.GtwNotReady, reason)
@@ -155,7 +147,7 @@ class Port:
         order = self._order(wire_id)
         if order is None:
             return
-        order.state = next_state(order.state, OrderEvent.Rejected)
+        order.state = next_state(order.state, _REJECTED)
         order.leaves = 0
         order.session.closed(order)
         self.record("reject", order, (code.name, reason))
@@ -235,7 +227,7 @@ class Port:
         order = self._order(wire_id)
         if order is None:
             return
-        order.state = next_state(order.state, OrderEvent.Cancelled)
+        order.state = next_state(order.state, _CANCELLED)
         order.leaves = 0
         order.session.closed(order)
         self.record("cancelled", order, (unsolicited, engine_ts, code.name, reason))
@@ -267,7 +259,7 @@ class Port:
             return
         order.filled += qty
         order.leaves = leaves
-        order.state = next_state(order.state, OrderEvent.Filled if leaves else OrderEvent.FullyFilled)
+        order.state = next_state(order.state, _FILLED if leaves else _FULLY_FILLED)
         if not leaves:
             order.session.closed(order)
         self.record("fill", order, (exec_id, price, qty, leaves, fee, fee_coin, maker, exec_ts))
