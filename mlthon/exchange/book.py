@@ -6,13 +6,18 @@ each resting order how much of it is ahead.
 """
 
 from bisect import bisect_left, insort
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from mlthon.basics.defs import TIF, ExecInstructions, OrderStatus, OrderType
 from mlthon.engine.faces import NO_ASK, NO_BID
 
 if TYPE_CHECKING:
     from mlthon.exchange.account import Stake
+
+
+PO: Final = ExecInstructions.PostOnly
+RO: Final = ExecInstructions.ReduceOnly
+PO_RO: Final = ExecInstructions.PostOnlyReduceOnly
 
 
 class Request(Protocol):
@@ -47,7 +52,9 @@ class AccountOrder(Resting):
     """An account's order, from the moment its request is sent. Attributes as `TrackedOrder`'s, whose values it copies:
     what the strategy's side does to its own record later is none of the exchange's business.
 
-    `reserve`: money reserved for each open lot; `resting`: whether it is in the book.
+    `waits`: it has a stop price to wait for; `is_market`: it takes whatever price there is, now or once triggered;
+    `reserve`: money reserved for each open lot; `extra_fee`: rate on top of the usual; `resting`: whether it is in the
+    book.
     """
 
     __slots__ = (
@@ -55,6 +62,7 @@ class AccountOrder(Resting):
         "exchange_id",
         "extra_fee",
         "filled",
+        "is_market",
         "order_type",
         "post_only",
         "qty",
@@ -64,6 +72,7 @@ class AccountOrder(Resting):
         "state",
         "stop_price",
         "tif",
+        "waits",
         "wire_id",
     )
 
@@ -80,19 +89,19 @@ class AccountOrder(Resting):
         self.filled = 0
         self.order_type = order.order_type
         self.tif = order.tif
-        self.post_only = order.exec_instr.post_only
-        self.reduce_only = order.exec_instr.reduce_only or order.close_position
+        kind = order.order_type
+        limit = kind is OrderType.Limit
+        self.waits = not limit and kind is not OrderType.Market
+        self.is_market = not limit and kind is not OrderType.StopLimit
+        instructions = order.exec_instr
+        self.post_only = instructions is PO or instructions is PO_RO
+        self.reduce_only = order.close_position or instructions is RO or instructions is PO_RO
         self.close_position = order.close_position
         self.stop_price = order.stop_price
         self.state = OrderStatus.PendingNew
         self.reserve = 0
         self.extra_fee = 0
         self.resting = False
-
-    @property
-    def is_market(self) -> bool:
-        """Whether it takes whatever price there is, now or once triggered."""
-        return self.order_type is not OrderType.Limit and self.order_type is not OrderType.StopLimit
 
 
 class Level:

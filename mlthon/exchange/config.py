@@ -6,7 +6,8 @@ it is made and says which one is wrong.
 """
 
 import math
-from typing import Final
+from collections.abc import Callable, Iterable
+from typing import Any, Final
 
 from attrs import Attribute, field, frozen
 
@@ -23,24 +24,31 @@ class ConfigError(ValueError):
     """A value that an exchange cannot work with; the text names the setting, the value and what is allowed."""
 
 
-def _one_of(*allowed: str):  # type: ignore[no-untyped-def]
-    def check(instance: object, attribute: "Attribute[str]", value: str) -> None:
+Check = Callable[[object, "Attribute[Any]", Any], None]
+
+
+def _floats(values: Iterable[float]) -> tuple[float, ...]:
+    return tuple(values)
+
+
+def _one_of(*allowed: str) -> Check:
+    def check(instance: object, attribute: "Attribute[Any]", value: Any) -> None:
         if value not in allowed:
             raise ConfigError(f"{attribute.name} = {value!r} is not one of {', '.join(allowed)}")
 
     return check
 
 
-def _between(low: float, high: float):  # type: ignore[no-untyped-def]
-    def check(instance: object, attribute: "Attribute[float]", value: float | None) -> None:
+def _between(low: float, high: float) -> Check:
+    def check(instance: object, attribute: "Attribute[Any]", value: Any) -> None:
         if value is not None and not low <= value <= high:
             raise ConfigError(f"{attribute.name} = {value!r} is not between {low} and {high}")
 
     return check
 
 
-def _all_between(low: float, high: float):  # type: ignore[no-untyped-def]
-    def check(instance: object, attribute: "Attribute[tuple[float, ...]]", value: tuple[float, ...]) -> None:
+def _all_between(low: float, high: float) -> Check:
+    def check(instance: object, attribute: "Attribute[Any]", value: Any) -> None:
         for one in value:
             if not low <= one <= high:
                 raise ConfigError(f"{attribute.name} holds {one!r}, which is not between {low} and {high}")
@@ -71,7 +79,7 @@ class LatencyConfig:
     """`lognormal`: the median of what comes on top of `ms`."""
     sigma: float = field(default=0.5, validator=_between(0, 5))
     """`lognormal`: the standard deviation of the logarithm."""
-    samples_ms: tuple[float, ...] = field(default=(), converter=tuple, validator=_all_between(0, DAY_MS))
+    samples_ms: tuple[float, ...] = field(default=(), converter=_floats, validator=_all_between(0, DAY_MS))
     """`empirical`: measured latencies; each is as likely as another."""
     factor: float = field(default=1.0, validator=_between(0, 1000))
     """`recorded`: orders take this many times what market data takes."""

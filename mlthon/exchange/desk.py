@@ -15,7 +15,7 @@ from mlthon.exchange.book import AccountOrder, Resting
 from mlthon.exchange.funding import Funding
 from mlthon.exchange.margin import Closing, shortage
 from mlthon.exchange.matching import Matching
-from mlthon.exchange.rules import NEEDS_PRICE, NEEDS_STOP, breach, funds
+from mlthon.exchange.rules import NEEDS_PRICE, breach, funds
 from mlthon.exchange.triggers import Triggers, triggered
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Desk(Matching):
             raise TypeError("an anonymous order does not arrive, it is added")
         account = stake.account
         account.orders[order.wire_id] = order
-        waits = order.order_type in NEEDS_STOP
+        waits = order.waits
         if order.close_position and not waits:
             order.qty = order.leaves = stake.reducible(order.side)
         broken = breach(order, self)

@@ -122,6 +122,13 @@ class EmbeddedExchange:
         while self.unsettled:
             stakes = list(self.unsettled)
             self.unsettled.clear()
+            if len(stakes) == 1:
+                stake = stakes[0]
+                if stake.reducing:
+                    stake.market.trim(stake)
+                if not stake.contract.spot:
+                    review(stake.account)
+                continue
             accounts: dict[Account, None] = {}
             for stake in stakes:
                 if stake.reducing:

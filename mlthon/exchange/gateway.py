@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mlthon.basics.defs import CancelCode, Exchange, GtwRejectCode, GtwStatus
 from mlthon.basics.money import UNIT
-from mlthon.exchange.account import Account
+from mlthon.exchange.account import Account, Stake
 from mlthon.exchange.book import AccountOrder
 from mlthon.exchange.desk import OPEN
 from mlthon.exchange.margin import liquidation_price
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from mlthon.basics.instrument import Instrument
     from mlthon.engine.tracker import TrackedOrder
     from mlthon.exchange.exchange import EmbeddedExchange
-    from mlthon.exchange.market import Market
 
 STEPS: Final = (50, 90, 100)
 """At which percentages of the rate limit the account is told."""
@@ -74,15 +73,19 @@ class EmbeddedGateway:
     def new_order(self, order: "TrackedOrder") -> None:
         if self._limit is not None and not self._within(self.ledger.events.new_order_reject, order.wire_id):
             return
-        exchange = self._exchange
         account = self.ledger
-        market = exchange.markets.get(order.instrument)
-        if market is None:
+        stake = account.stakes.get(order.instrument) or self._new_stake(order.instrument)
+        if stake is None:
             code, reason = GtwRejectCode.UnknownInstrument, self._unknown(order.instrument)
             account.entry.send(self._answer, account.events.new_order_reject, order.wire_id, code, reason)
             return
+        exchange = self._exchange
         exchange.orders += 1
-        account.entry.send(self._arrive, market, AccountOrder(exchange.orders, order, exchange.stake(account, market)))
+        account.entry.send(self._arrive, stake, AccountOrder(exchange.orders, order, stake))
+
+    def _new_stake(self, instrument: "Instrument") -> Stake | None:
+        market = self._exchange.markets.get(instrument)
+        return None if market is None else self._exchange.stake(self.ledger, market)
 
     def modify_order(self, order: "TrackedOrder", price: int | None, qty: int | None) -> None:
         account = self.ledger
@@ -153,7 +156,7 @@ class EmbeddedGateway:
 
     # -- at the exchange ---------------------------------------------------------------------------------------------
 
-    def _arrive(self, market: "Market", order: AccountOrder) -> None:
+    def _arrive(self, stake: Stake, order: AccountOrder) -> None:
         account = self.ledger
         if self._status is not GtwStatus.ReadyToTrade:
             self._answer(account.events.new_order_reject, order.wire_id, GtwRejectCode.GtwNotReady, self._detail)
@@ -161,7 +164,7 @@ class EmbeddedGateway:
             reason = f"client order id {order.wire_id} was used before"
             self._answer(account.events.new_order_reject, order.wire_id, GtwRejectCode.DuplicateClientId, reason)
         else:
-            market.arrive(order)
+            stake.market.arrive(order)
 
     def _open(self, wire_id: str) -> AccountOrder | tuple[GtwRejectCode, str]:
         order = self.ledger.orders.get(wire_id)

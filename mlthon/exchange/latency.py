@@ -90,16 +90,21 @@ def latency(config: LatencyConfig, rng: Random, observed: Callable[[], int]) -> 
 class Wire:
     """One direction between one account and the exchange: first in, first out."""
 
-    __slots__ = ("_call_at", "_clock", "_last", "_sample")
+    __slots__ = ("_call_at", "_clock", "_constant", "_last", "_sample")
 
     def __init__(self, clock: Clock, model: Latency) -> None:
         self._clock = clock
         self._call_at = clock.call_at
         self._sample = model.sample
+        self._constant = model.sample() if isinstance(model, Constant) else -1
         self._last = 0
 
     def send(self, call: Callable[..., object], *args: Any) -> None:
         """Make `call(*args)` when the message arrives."""
+        if self._constant >= 0:
+            # always the same: in order by itself
+            self._call_at(self._clock.now + self._constant, call, *args)
+            return
         ts = self._clock.now + self._sample()
         if ts < self._last:
             ts = self._last

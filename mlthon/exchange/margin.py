@@ -138,6 +138,14 @@ def _spot_shortage(
 
 def review(account: "Account") -> None:
     """Liquidate what must be, and set the bounds until which no further look is needed."""
+    if len(account.stakes) == 1:
+        # the usual case, without the grouping
+        (stake,) = account.stakes.values()
+        if stake.position.lots and not stake.contract.spot:
+            _review_coin(account, stake.contract.coin, [stake])
+        elif stake in stake.market.at_risk:
+            _unbound(stake)
+        return
     coins: dict[str, list[Stake]] = {}
     for stake in account.stakes.values():
         contract = stake.contract
@@ -149,14 +157,18 @@ def review(account: "Account") -> None:
         elif stake in stake.market.at_risk:
             _unbound(stake)
     for coin, stakes in coins.items():
-        units = [stake.market.mark_value(stake.position) for stake in stakes]
-        headroom = headroom_of(account, coin, stakes, units)
-        if headroom <= 0:
-            _liquidate(account, coin, stakes)
-        else:
-            share = headroom // len(stakes)
-            for stake, unit in zip(stakes, units, strict=True):
-                _bound(stake, unit, share)
+        _review_coin(account, coin, stakes)
+
+
+def _review_coin(account: "Account", coin: str, stakes: "list[Stake]") -> None:
+    units = [stake.market.mark_value(stake.position) for stake in stakes]
+    headroom = headroom_of(account, coin, stakes, units)
+    if headroom <= 0:
+        _liquidate(account, coin, stakes)
+        return
+    share = headroom // len(stakes)
+    for stake, unit in zip(stakes, units, strict=True):
+        _bound(stake, unit, share)
 
 
 def headroom_of(account: "Account", coin: str, stakes: "list[Stake]", units: list[int]) -> int:
@@ -166,7 +178,8 @@ def headroom_of(account: "Account", coin: str, stakes: "list[Stake]", units: lis
     for stake, unit in zip(stakes, units, strict=True):
         headroom += stake.position.unrealised(unit)
         value += abs(stake.position.lots) * unit
-    return headroom - ratio(value * stakes[0].market.margin.maintenance, UNIT)
+    # rounded up
+    return headroom + -value * stakes[0].market.margin.maintenance // UNIT
 
 
 def reach(stake: "Stake", unit: int, share: int) -> int | None:
@@ -220,10 +233,11 @@ def _bound(stake: "Stake", unit: int, share: int) -> None:
             low = price + 1
         elif price is not None:
             high = price - 1
-    stake.liquidation_low = low
-    stake.liquidation_high = high
-    market.at_risk[stake] = None
-    market.rebound()
+    if low != stake.liquidation_low or high != stake.liquidation_high or stake not in market.at_risk:
+        stake.liquidation_low = low
+        stake.liquidation_high = high
+        market.at_risk[stake] = None
+        market.rebound()
 
 
 def _liquidate(account: "Account", coin: str, stakes: "list[Stake]") -> None:

@@ -431,8 +431,10 @@ class Market(Desk):
         if self.triggers.waiting:
             low, high = self.triggers.low, self.triggers.high
         for stake in self.at_risk:
-            low = max(low, stake.liquidation_low)
-            high = min(high, stake.liquidation_high)
+            if stake.liquidation_low > low:
+                low = stake.liquidation_low
+            if stake.liquidation_high < high:
+                high = stake.liquidation_high
         if self._source < DEPTH:
             # trades are compared with what concerns the touch derived from them
             low += self.half_spread

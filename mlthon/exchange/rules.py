@@ -108,7 +108,7 @@ def notional(order: AccountOrder, market: "Matching") -> Breach | None:
 def reduce_only(order: AccountOrder, market: "Matching") -> Breach | None:
     stake = order.stake
     # a stop is looked at when it triggers: its position may not exist yet
-    if not order.reduce_only or stake is None or order.order_type in NEEDS_STOP:
+    if not order.reduce_only or stake is None or order.waits:
         return None
     if stake.reducible(order.side) > 0:
         return None
@@ -141,7 +141,7 @@ def post_only(order: AccountOrder, market: "Matching") -> Breach | None:
 
 def funds(order: AccountOrder, market: "Matching") -> Breach | None:
     stake = order.stake
-    if stake is None or order.order_type in NEEDS_STOP:
+    if stake is None or order.waits:
         return None
     short = shortage(stake, order, market, order.leaves)
     if short is None:
@@ -163,10 +163,24 @@ ENTRY: Final[tuple[Check, ...]] = (
 )
 """Checked in this order before an order is accepted. `funds` follows, once a reducing order is cut to its size."""
 
+LIMIT: Final[dict[tuple[bool, bool], tuple[Check, ...]]] = {
+    (reducing, posting): tuple(
+        check
+        for check in ENTRY
+        if check in (price, quantity, notional)
+        or (reducing and check is reduce_only)
+        or (posting and check is post_only)
+    )
+    for reducing in (False, True)
+    for posting in (False, True)
+}
+"""Those of the checks that can concern a plain limit order, by whether it is reduce-only and post-only."""
+
 
 def breach(order: AccountOrder, market: "Matching") -> Breach | None:
     """The first rule that the order breaks, or None."""
-    for check in ENTRY:
+    plain = order.order_type is OrderType.Limit and order.stop_price is None
+    for check in LIMIT[order.reduce_only, order.post_only] if plain else ENTRY:
         broken = check(order, market)
         if broken is not None:
             return broken

@@ -5,6 +5,7 @@ from decimal import Decimal
 import pytest
 
 from mlthon.basics.defs import CancelCode, GtwRejectCode, OrderType
+from mlthon.basics.instrument import Instrument
 from mlthon.basics.money import UNIT, parse
 from mlthon.engine.clock import SECOND
 from mlthon.exchange.config import FundingConfig, MarginConfig
@@ -153,7 +154,7 @@ def test_each_account_has_its_own_money() -> None:
     rig.order(1, 205, 20)
     rig.market_order(-1, 20, account="b")
     rig.quote(208, 50, 210, 50)
-    marks = {LINEAR: 208}
+    marks: dict[Instrument, int] = {LINEAR: 208}
     start = Decimal(1_000_000)
     equities = [
         Decimal(rig.exchange.account(name).equity(marks)["USDT"]) / UNIT - start for name in ("a", "b")

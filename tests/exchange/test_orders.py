@@ -1,5 +1,7 @@
 """What becomes of an order: types, times in force, instructions, amendments, self-trades, stops."""
 
+from typing import Any
+
 import pytest
 
 from mlthon.basics.defs import TIF, CancelCode, ExecInstructions, GtwRejectCode, GtwStatus, OrderStatus, OrderType
@@ -12,7 +14,7 @@ RO = ExecInstructions.ReduceOnly
 DAY = 86_400 * SECOND
 
 
-def quoted(**config: object) -> Rig:
+def quoted(**config: Any) -> Rig:
     rig = Rig(**config)
     rig.quote(200, 50, 202, 30)
     return rig
