@@ -207,7 +207,7 @@ class NaiveReplay:
     def enter(self, name: str, side: int, price: int, qty: int) -> None:
         """A limit order, or with price 0 a market order."""
         self.time += 1
-        order = [name, side, price, qty, 0, self.time]
+        order: list[Any] = [name, side, price, qty, 0, self.time]
         limit = price or side * (1 << 50)
         while order[3]:
             best, _ = self.touch[-side]
@@ -221,7 +221,7 @@ class NaiveReplay:
             passed = 0
             start = self.free(-side) if at == self.touch[-side][0] else 0
             for other in [o for o in others if o[2] == at]:
-                step = max(0, min(other[4] - passed, start - passed, int(order[3])))
+                step = max(0, min(other[4] - passed, start - passed, order[3]))
                 passed += step
                 self.fill(order, at, step)
                 lots = min(order[3], other[3])
