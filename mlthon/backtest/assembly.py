@@ -22,10 +22,12 @@ from mlthon.data.replay import Phase, Replay
 from mlthon.data.rows import Kind, Source
 from mlthon.engine.clock import Clock
 from mlthon.engine.engine import Engine, EngineSettings
+from mlthon.engine.feed import InstrumentFeed
 from mlthon.engine.session import ErrorBudget
 from mlthon.engine.taps import OrderFlowTap
 from mlthon.errors import UserError
 from mlthon.exchange.exchange import EmbeddedExchange
+from mlthon.exchange.market import Market
 
 log = logging.getLogger("mlthon.run")
 
@@ -124,58 +126,45 @@ def lanes_of(replay: Replay, assembly: Assembly) -> list[Lane]:
         market = exchange.market(stream.instrument)
         if stream.kind is Kind.BOOK:
             feed.expect_books()
-        to_market = (market.on_quote, market.on_trade, market.on_book)[stream.kind]
-        to_feed = (feed.quote, feed.trade, feed.book)[stream.kind]
-        lanes.append(_LANES[phase, stream.kind == Kind.TRADE](exchange, to_market, to_feed))
+        lanes.append(_LANES[phase](exchange, market, feed, stream.kind))
     return lanes
 
 
-def _quote_to_market(_: EmbeddedExchange, to_market: Callable[..., None], __: Lane) -> Lane:
-    def lane(a: int, b: int, c: int, d: int, exch_ts: int, ts: int) -> None:
-        to_market(a, b, c, d, ts)
-
-    return lane
-
-
-def _trade_to_market(_: EmbeddedExchange, to_market: Callable[..., None], __: Lane) -> Lane:
-    def lane(price: int, qty: int, side: int, trade_id: int, exch_ts: int, ts: int) -> None:
-        to_market(price, qty, side, ts)
-
-    return lane
+def _to_market(_: EmbeddedExchange, market: Market, __: InstrumentFeed, kind: Kind) -> Lane:
+    if kind is Kind.TRADE:
+        return lambda price, qty, side, trade_id, exch_ts, ts: market.on_trade(price, qty, side, ts)
+    take = market.on_quote if kind is Kind.QUOTE else market.on_book
+    return lambda a, b, c, d, exch_ts, ts: take(a, b, c, d, ts)
 
 
-def _quote_to_both(_: EmbeddedExchange, to_market: Callable[..., None], to_feed: Lane) -> Lane:
-    def lane(a: int, b: int, c: int, d: int, exch_ts: int, ts: int) -> None:
-        to_market(a, b, c, d, ts)
-        to_feed(a, b, c, d, exch_ts, ts)
+def _to_both(_: EmbeddedExchange, market: Market, feed: InstrumentFeed, kind: Kind) -> Lane:
+    """A lane through the market to whoever hears of it."""
+    if kind is Kind.QUOTE:
+        return market.quote_lane(feed)
+    if kind is Kind.TRADE:
+        return market.trade_lane(feed)
 
-    return lane
+    def book(op: int, price: int, qty: int, level_id: int, exch_ts: int, ts: int) -> None:
+        market.on_book(op, price, qty, level_id, ts)
+        feed.book(op, price, qty, level_id, exch_ts, ts)
 
-
-def _trade_to_both(_: EmbeddedExchange, to_market: Callable[..., None], to_feed: Lane) -> Lane:
-    def lane(price: int, qty: int, side: int, trade_id: int, exch_ts: int, ts: int) -> None:
-        to_market(price, qty, side, ts)
-        to_feed(price, qty, side, trade_id, exch_ts, ts)
-
-    return lane
+    return book
 
 
-def _to_feed(exchange: EmbeddedExchange, _: Callable[..., None], to_feed: Lane) -> Lane:
-    """A lane that also notes how long its rows were on their way, for latency models that follow the feed's."""
+def _to_feed(exchange: EmbeddedExchange, _: Market, feed: InstrumentFeed, kind: Kind) -> Lane:
+    """A lane to whoever hears of it, which also notes how long its rows were on their way, for latency models that
+    follow the feed's."""
 
-    def lane(a: int, b: int, c: int, d: int, exch_ts: int, ts: int) -> None:
+    def quote(bid: int, bid_qty: int, ask: int, ask_qty: int, exch_ts: int, ts: int) -> None:
         exchange.observed_latency = ts - exch_ts
-        to_feed(a, b, c, d, exch_ts, ts)
+        feed.quote(bid, bid_qty, ask, ask_qty, exch_ts, ts)
 
-    return lane
+    def trade(price: int, qty: int, side: int, trade_id: int, exch_ts: int, ts: int) -> None:
+        exchange.observed_latency = ts - exch_ts
+        feed.trade(price, qty, side, trade_id, exch_ts, ts)
+
+    return (quote, trade, feed.book)[kind]
 
 
-_LANES = {
-    (Phase.EXCHANGE, False): _quote_to_market,
-    (Phase.EXCHANGE, True): _trade_to_market,
-    (Phase.BOTH, False): _quote_to_both,
-    (Phase.BOTH, True): _trade_to_both,
-    (Phase.FEED, False): _to_feed,
-    (Phase.FEED, True): _to_feed,
-}
-"""(phase, whether of trades) -> how the lane is made. A market takes a trade without its id."""
+_LANES = {Phase.EXCHANGE: _to_market, Phase.BOTH: _to_both, Phase.FEED: _to_feed}
+"""Phase -> what makes the lane of a stream."""

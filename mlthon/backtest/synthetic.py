@@ -54,15 +54,19 @@ class DelayedFeed:
 
     def quote(self, bid: int, bid_qty: int, ask: int, ask_qty: int, exch_ts: int, recv_ts: int) -> None:
         at = exch_ts + self._delay
-        self._clock.call_at(at, self._feed.quote, bid, bid_qty, ask, ask_qty, exch_ts, at)
+        self._clock.call_at(at, self._arrive, "quote", bid, bid_qty, ask, ask_qty, exch_ts, at)
 
     def trade(self, price: int, qty: int, side: int, trade_id: int, exch_ts: int, recv_ts: int) -> None:
         at = exch_ts + self._delay
-        self._clock.call_at(at, self._feed.trade, price, qty, side, trade_id, exch_ts, at)
+        self._clock.call_at(at, self._arrive, "trade", price, qty, side, trade_id, exch_ts, at)
 
     def book(self, op: int, price: int, qty: int, level_id: int, exch_ts: int, recv_ts: int) -> None:
         at = exch_ts + self._delay
-        self._clock.call_at(at, self._feed.book, op, price, qty, level_id, exch_ts, at)
+        self._clock.call_at(at, self._arrive, "book", op, price, qty, level_id, exch_ts, at)
+
+    def _arrive(self, event: str, *row: int) -> None:
+        """Looked up only now: who hears of it may have changed on the way."""
+        getattr(self._feed, event)(*row)
 
 
 def synthetic_instruments(config: RunConfig) -> list[Instrument]:

@@ -15,6 +15,8 @@ T = TypeVar("T", bound=MLDecimal)
 
 CACHED: Final = 200_000
 """A cache is emptied when it holds so many entries: memory stays bounded however far prices wander."""
+LADDER: Final = 65_536
+"""How long a ladder gets at most."""
 _SMALL: Final = 1 << 50
 
 
@@ -51,9 +53,11 @@ class Scale(Generic[T]):
     """The multiples of one step as values of one kind (`Price` or `Qty`).
 
     `step_units`: the step in 10^-18, more than 0. `step`: the same as a value. `values[n]`: the value of n steps.
+    `ladder[n]`: the same in a list, as far as it has been built (`climb`): for quantities, which differ from quote to
+    quote, a list is twice as quick as a dict.
     """
 
-    __slots__ = ("_known", "kind", "step", "step_units", "values")
+    __slots__ = ("_known", "kind", "ladder", "step", "step_units", "values")
 
     def __init__(self, kind: type[T], step_units: int) -> None:
         if step_units <= 0:
@@ -62,7 +66,14 @@ class Scale(Generic[T]):
         self.step_units = step_units
         self.step = kind.from_units(step_units)
         self.values: Values[T] = Values(kind, step_units)
+        self.ladder: list[T] = []
         self._known: dict[str | int | float, int] = {}
+
+    def climb(self, steps: int) -> T:
+        """The value of 0 or more steps, from `values`, after making the ladder reach it unless that is too far."""
+        if steps < LADDER:
+            self.ladder.extend(self.values[each] for each in range(len(self.ladder), steps + 1))
+        return self.values[steps]
 
     def steps(self, value: Number | MLDecimal) -> int:
         """How many steps `value` is, exactly. Raises NotOnStep when that is no whole number, and what

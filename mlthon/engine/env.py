@@ -13,7 +13,7 @@ from mlthon.api.istrat_env import IStratEnv, MDSub
 from mlthon.basics.defs import TIF, Exchange, ExecInstructions, GtwRejectCode, OrderType, Side
 from mlthon.basics.instrument import Instrument
 from mlthon.basics.scale import NotOnStep
-from mlthon.engine.clock import MS
+from mlthon.engine.clock import MS, NEVER
 from mlthon.engine.faces import Gateway
 from mlthon.engine.router import Port
 from mlthon.engine.session import Phase, Session
@@ -195,11 +195,12 @@ class StratEnv(IStratEnv):
         self._ask_of_instrument(exchange, instrument_id, "FundingInfo", Gateway.fetch_funding_info.__name__)
 
     def fetch_wallet_info(self, exchange: Exchange, coin: str) -> None:
-        self._question(
-            exchange,
-            "WalletInfo",
-            lambda port: port.ask(self._session, coin, lambda number: port.gateway.fetch_wallet_info(number, coin)),
-        )
+        def ask(port: Port) -> None:
+            if not isinstance(coin, str):
+                raise Refused(GtwRejectCode.InvalidRequest, f"a coin is a text such as BTC, not {coin!r}")
+            port.ask(self._session, coin, lambda number: port.gateway.fetch_wallet_info(number, coin))
+
+        self._question(exchange, "WalletInfo", ask)
 
     def fetch_account_info(self, exchange: Exchange) -> None:
         self._question(
@@ -266,15 +267,23 @@ class StratEnv(IStratEnv):
         self._session.stop_ack()
 
     def setup_timer(self, duration_ms: float, callback_func: Callable[[], Any]) -> None:
-        duration = round(float(duration_ms) * MS)
-        if duration <= 0:
-            raise ValueError(f"setup_timer: the duration must be over 0 ms, not {duration_ms!r}")
+        _callable("setup_timer", callback_func)
+        try:
+            duration = round(float(duration_ms) * MS)
+        except (TypeError, ValueError, OverflowError):
+            duration = 0
+        if not 0 < duration < NEVER:
+            raise ValueError(f"setup_timer: the duration must be a number of milliseconds over 0, not {duration_ms!r}")
         self._session.add_timer(duration, callback_func)
 
     def setup_daily_callback(self, hh_mm_ss: str, callback_func: Callable[[], Any]) -> None:
+        _callable("setup_daily_callback", callback_func)
         self._session.add_daily(DailyTime.parse(hh_mm_ss, self._zone), callback_func)
 
     def add_cmd_hook(self, cmd_name_str: str, callback_func: Callable[[Any], Any]) -> None:
+        _callable("add_cmd_hook", callback_func)
+        if not isinstance(cmd_name_str, str) or not cmd_name_str.strip():
+            raise ValueError(f"add_cmd_hook: a command needs a name, not {cmd_name_str!r}")
         self._session.add_hook(cmd_name_str, callback_func)
 
     def publish_telegram(self, msg: Any) -> None:
@@ -290,11 +299,10 @@ class StratEnv(IStratEnv):
             raise Refused(
                 GtwRejectCode.StrategyStopped, "the strategy is stopped: no request until it is started again"
             )
-        port = self._session.ports.get(exchange)
+        ports = self._session.ports
+        port = ports.get(exchange if exchange.__class__ is Exchange else _exchange(exchange))
         if port is None:
-            port = self._session.ports.get(_member(Exchange, exchange, None))
-        if port is None:
-            known = ", ".join(each.name for each in self._session.ports)
+            known = ", ".join(each.name for each in ports)
             raise Refused(
                 GtwRejectCode.UnknownExchange, f"{exchange} is not configured for this strategy (it has {known})"
             )
@@ -327,6 +335,20 @@ class StratEnv(IStratEnv):
 
     def _later(self, callback: str, *args: Any) -> None:
         self._session.clock.call_soon(self._session.call, callback, *args)
+
+
+def _exchange(value: Any) -> Exchange | None:
+    """The exchange that goes by this number or name; None if there is none."""
+    try:
+        return Exchange(value)
+    except ValueError:
+        return None
+
+
+def _callable(method: str, callback: Any) -> None:
+    """Raise TypeError for what cannot be called back."""
+    if not callable(callback):
+        raise TypeError(f"{method}: the callback must be callable, not {callback!r}")
 
 
 def _member(enumeration: Any, value: Any, default: Any) -> Any:

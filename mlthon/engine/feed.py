@@ -13,6 +13,7 @@ Subscribers are held as the strategies themselves, never as bound methods: a str
 runs.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from mlthon.api.istrat_env import MDSub
@@ -21,7 +22,6 @@ from mlthon.basics.instrument import Instrument
 from mlthon.engine.clock import MS, Clock
 from mlthon.engine.faces import (
     LIVE,
-    NO_ASK,
     NO_BID,
     ORDER_ASK,
     ORDER_BID,
@@ -34,6 +34,9 @@ from mlthon.engine.faces import (
 
 if TYPE_CHECKING:
     from mlthon.engine.session import Session
+
+Lane = Callable[[int, int, int, int, int, int], None]
+"""A way for a row of market data: `quote` or `trade` of `MarketEvents`."""
 
 BOOK_KINDS: Final = frozenset({MDSub.PriceLevelBook, MDSub.LevelBook, MDSub.OrderBook})
 
@@ -53,35 +56,33 @@ class Subscription:
 
 
 class InstrumentFeed:
-    """One instrument's market data, fanned out. Implements `MarketEvents`.
+    """One instrument's market data, fanned out. Implements `MarketEvents`; `quote` and `trade` are attributes, because
+    the way they take depends on who subscribes (`bind`).
 
     `has_books`: whether the source sends book events; without them a one-level book follows the quotes.
     `has_orders`: whether it sends single orders.
     """
 
     __slots__ = (
-        "_best",
+        "_bid",
         "_books",
-        "_both_sides",
         "_exchange",
         "_group",
         "_has_books",
         "_id",
         "_levels",
-        "_others",
+        "_pairs",
         "_prices",
         "_qtys",
+        "_sides",
         "_taps",
         "_top_books",
-        "_trades",
-        "ask",
-        "ask_qty",
-        "bid",
-        "bid_qty",
+        "_traders",
         "has_orders",
         "instrument",
-        "last_trade",
         "orders",
+        "quote",
+        "trade",
         "whole",
     )
 
@@ -92,15 +93,15 @@ class InstrumentFeed:
         self._id = instrument.number
         self._prices = instrument.price_scale.values
         self._qtys = instrument.qty_scale.values
-        self.bid, self.bid_qty, self.ask, self.ask_qty = NO_BID, 0, NO_ASK, 0
-        self.last_trade: int | None = None
-        self._best: tuple[Session, ...] = ()
-        self._both_sides: tuple[Session, ...] = ()
-        self._trades: tuple[Session, ...] = ()
+        self._bid = NO_BID
+        self._pairs: tuple[Lane, ...] = ()
+        self._sides: tuple[Session, ...] = ()
+        self._traders: tuple[Lane, ...] = ()
         self._books: tuple[Subscription, ...] = ()
         self._top_books: tuple[Subscription, ...] = ()
         self._taps: tuple[MarketEvents, ...] = ()
-        self._others = False
+        self.quote: Lane = self._to_nobody
+        self.trade: Lane = self._to_nobody
         # The engine's own book. By side: price -> (quantity, level id). Single orders: id -> (op, price, quantity).
         self._levels: tuple[dict[int, tuple[int, int]], dict[int, tuple[int, int]]] = ({}, {})
         self.orders: dict[int, tuple[int, int, int]] = {}
@@ -110,70 +111,86 @@ class InstrumentFeed:
 
     # -- market events ---------------------------------------------------------------------------------------------
 
-    def quote(self, bid: int, bid_qty: int, ask: int, ask_qty: int, exch_ts: int, recv_ts: int) -> None:
-        rising = bid > self.bid
-        self.bid = bid
-        self.bid_qty = bid_qty
-        self.ask = ask
-        self.ask_qty = ask_qty
-        both_sides = self._both_sides
-        if both_sides:
-            prices, qtys = self._prices, self._qtys
-            for session in both_sides:
-                try:
-                    session.strategy.on_best_levels_update(
-                        self._exchange, self._id, prices[bid], qtys[bid_qty], prices[ask], qtys[ask_qty], recv_ts // MS
-                    )
-                except Exception as error:  # noqa: BLE001 - a strategy's own error must not stop the engine
-                    session.failed("on_best_levels_update", error)
-        if self._best:
-            self._each_side(rising, recv_ts // MS)
-        if self._others:
-            self._quote_to_others(exch_ts, recv_ts)
+    def _to_nobody(self, a: int, b: int, c: int, d: int, exch_ts: int, recv_ts: int) -> None:
+        """A quote or trade that nobody asked for."""
 
-    def _quote_to_others(self, exch_ts: int, recv_ts: int) -> None:
+    def _quote_to_pair(self, session: "Session") -> Lane:
+        """The way of a quote to one strategy that takes both sides in one call: the shortest there is."""
+        exchange, number, prices = self._exchange, self._id, self._prices
+        ladder, climb = self.instrument.qty_scale.ladder, self.instrument.qty_scale.climb
+
+        def quote(bid: int, bid_qty: int, ask: int, ask_qty: int, exch_ts: int, recv_ts: int) -> None:
+            try:
+                shown_bid, shown_ask = ladder[bid_qty], ladder[ask_qty]
+            except IndexError:
+                shown_bid, shown_ask = climb(bid_qty), climb(ask_qty)
+            try:
+                session.strategy.on_best_levels_update(
+                    exchange, number, prices[bid], shown_bid, prices[ask], shown_ask, recv_ts // MS
+                )
+            except Exception as error:  # noqa: BLE001 - a strategy's own error must not stop the engine
+                session.failed("on_best_levels_update", error)
+
+        return quote
+
+    def _quote_to_all(self, bid: int, bid_qty: int, ask: int, ask_qty: int, exch_ts: int, recv_ts: int) -> None:
+        """The way of a quote to whoever asked for it. Who takes the sides one by one gets both with each quote, the ask
+        first when prices rise, so that nobody ever sees a crossed pair."""
+        rising = bid > self._bid
+        self._bid = bid
+        for to_pair in self._pairs:
+            to_pair(bid, bid_qty, ask, ask_qty, exch_ts, recv_ts)
+        if self._sides:
+            self._each_side(rising, bid, bid_qty, ask, ask_qty, recv_ts // MS)
         if self._top_books:
-            self._quote_as_book(recv_ts // MS)
+            self._quote_as_book(bid, bid_qty, ask, ask_qty, recv_ts // MS)
         for tap in self._taps:
-            tap.quote(self.bid, self.bid_qty, self.ask, self.ask_qty, exch_ts, recv_ts)
+            tap.quote(bid, bid_qty, ask, ask_qty, exch_ts, recv_ts)
 
-    def _each_side(self, rising: bool, recv_ms: int) -> None:
-        """Both sides of a quote, the ask first when prices rise, so that nobody ever sees a crossed pair."""
+    def _each_side(self, rising: bool, bid: int, bid_qty: int, ask: int, ask_qty: int, recv_ms: int) -> None:
         exchange, number = self._exchange, self._id
-        bid, bid_qty = self._prices[self.bid], self._qtys[self.bid_qty]
-        ask, ask_qty = self._prices[self.ask], self._qtys[self.ask_qty]
-        for session in self._best:
+        bid_price, shown_bid = self._prices[bid], self._qtys[bid_qty]
+        ask_price, shown_ask = self._prices[ask], self._qtys[ask_qty]
+        for session in self._sides:
             if rising:
                 try:
-                    session.strategy.on_best_ask_level_update(exchange, number, ask, ask_qty, recv_ms)
-                except Exception as error:  # noqa: BLE001 - see quote
+                    session.strategy.on_best_ask_level_update(exchange, number, ask_price, shown_ask, recv_ms)
+                except Exception as error:  # noqa: BLE001 - see _quote_to_pair
                     session.failed("on_best_ask_level_update", error)
             try:
-                session.strategy.on_best_bid_level_update(exchange, number, bid, bid_qty, recv_ms)
-            except Exception as error:  # noqa: BLE001 - see quote
+                session.strategy.on_best_bid_level_update(exchange, number, bid_price, shown_bid, recv_ms)
+            except Exception as error:  # noqa: BLE001 - see _quote_to_pair
                 session.failed("on_best_bid_level_update", error)
             if not rising:
                 try:
-                    session.strategy.on_best_ask_level_update(exchange, number, ask, ask_qty, recv_ms)
-                except Exception as error:  # noqa: BLE001 - see quote
+                    session.strategy.on_best_ask_level_update(exchange, number, ask_price, shown_ask, recv_ms)
+                except Exception as error:  # noqa: BLE001 - see _quote_to_pair
                     session.failed("on_best_ask_level_update", error)
 
-    def trade(self, price: int, qty: int, side: int, trade_id: int, exch_ts: int, recv_ts: int) -> None:
-        self.last_trade = price
-        trades = self._trades
-        if trades:
+    def _trade_to_one(self, session: "Session") -> Lane:
+        """The way of a trade to one strategy."""
+        exchange, number, prices = self._exchange, self._id, self._prices
+        ladder, climb = self.instrument.qty_scale.ladder, self.instrument.qty_scale.climb
+
+        def trade(price: int, qty: int, side: int, trade_id: int, exch_ts: int, recv_ts: int) -> None:
+            try:
+                traded = ladder[qty]
+            except IndexError:
+                traded = climb(qty)
             recv_ms = recv_ts // MS
             exec_ms = recv_ms if exch_ts == recv_ts else exch_ts // MS
-            for session in trades:
-                try:
-                    session.strategy.on_public_trade(
-                        self._exchange, self._id, SIDES[side], self._prices[price], self._qtys[qty], exec_ms, recv_ms
-                    )
-                except Exception as error:  # noqa: BLE001 - see quote
-                    session.failed("on_public_trade", error)
-        if self._others:
-            for tap in self._taps:
-                tap.trade(price, qty, side, trade_id, exch_ts, recv_ts)
+            try:
+                session.strategy.on_public_trade(exchange, number, SIDES[side], prices[price], traded, exec_ms, recv_ms)
+            except Exception as error:  # noqa: BLE001 - see _quote_to_pair
+                session.failed("on_public_trade", error)
+
+        return trade
+
+    def _trade_to_all(self, price: int, qty: int, side: int, trade_id: int, exch_ts: int, recv_ts: int) -> None:
+        for to_one in self._traders:
+            to_one(price, qty, side, trade_id, exch_ts, recv_ts)
+        for tap in self._taps:
+            tap.trade(price, qty, side, trade_id, exch_ts, recv_ts)
 
     def book(self, op: int, price: int, qty: int, level_id: int, exch_ts: int, recv_ts: int) -> None:
         if op <= SET_ASK:
@@ -253,9 +270,9 @@ class InstrumentFeed:
                 if subscription.live and MDSub.OrderBook in subscription.kinds[self]:
                     self._deliver_by_id(subscription, side, price, qty, order_id, before is None, recv_ms)
 
-    def _quote_as_book(self, recv_ms: int) -> None:
+    def _quote_as_book(self, bid: int, bid_qty: int, ask: int, ask_qty: int, recv_ms: int) -> None:
         """Keep a one-level book from quotes, for a source that has no other."""
-        for op, price, qty in ((SET_BID, self.bid, self.bid_qty), (SET_ASK, self.ask, self.ask_qty)):
+        for op, price, qty in ((SET_BID, bid, bid_qty), (SET_ASK, ask, ask_qty)):
             for old in [each for each in self._levels[op] if each != price]:
                 self._set_level(op, old, 0, 0, recv_ms)
             if qty:
@@ -285,26 +302,31 @@ class InstrumentFeed:
         self.whole = not self._has_books
 
     def bind(self) -> None:
-        """Sort the subscribers by what each wants, once for each change of subscriptions."""
+        """Sort the subscribers by what each wants, and take the shortest way that serves them, once for each change of
+        subscriptions."""
         mine = [each for each in self._group.subscriptions.values() if self in each.kinds]
         quoted = [each.session for each in mine if MDSub.BBO in each.kinds[self]]
-        self._both_sides = tuple(each for each in quoted if hasattr(each.strategy, "on_best_levels_update"))
-        self._best = tuple(each for each in quoted if each not in self._both_sides)
-        self._trades = tuple(each.session for each in mine if MDSub.PublicTrades in each.kinds[self])
+        pairs = [each for each in quoted if hasattr(each.strategy, "on_best_levels_update")]
+        self._pairs = tuple(map(self._quote_to_pair, pairs))
+        self._sides = tuple(each for each in quoted if each not in pairs)
+        self._traders = tuple(
+            self._trade_to_one(each.session) for each in mine if MDSub.PublicTrades in each.kinds[self]
+        )
         self._books = tuple(each for each in mine if each.kinds[self] & BOOK_KINDS)
         self._top_books = () if self._has_books else self._books
-        self._others = bool(self._top_books or self._taps)
+        self._bid = NO_BID
+        self.quote = self._shortest(self._pairs, bool(self._sides or self._top_books), self._quote_to_all)
+        self.trade = self._shortest(self._traders, False, self._trade_to_all)
+
+    def _shortest(self, ways: tuple[Lane, ...], others: bool, to_all: Lane) -> Lane:
+        if others or self._taps or len(ways) > 1:
+            return to_all
+        return ways[0] if ways else self._to_nobody
 
     def add_tap(self, tap: MarketEvents) -> None:
         """Let a recorder or the like hear everything."""
         self._taps = (*self._taps, tap)
-        self._others = True
-
-    def mid(self) -> float | None:
-        """The middle of the market in ticks; the last trade where there is no two-sided quote."""
-        if self.bid_qty and self.ask_qty:
-            return (self.bid + self.ask) / 2
-        return self.last_trade
+        self.bind()
 
 
 class ExchangeFeed:

@@ -30,8 +30,9 @@ KINDS: Final = (
 
 class OrderFlowTap(Protocol):
     def record(self, ts: int, kind: str, order: TrackedOrder | None, detail: tuple[Any, ...]) -> None:
-        """`kind` is one of `KINDS`. `order` is None where a request could not be turned into an order. `detail` of a new order is empty, because the order says it all; of a fill it
-        is `(exec_id, price, qty, leaves, fee, fee_coin, maker, exec_ts)`."""
+        """`kind` is one of `KINDS`. `order` is None where a request could not be turned into an order. `detail` of a
+        new order is empty, because the order says it all; of a fill it is
+        `(exec_id, price, qty, leaves, fee, fee_coin, maker, exec_ts)`."""
 
 
 class Digest:

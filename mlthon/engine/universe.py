@@ -35,7 +35,10 @@ class Universe:
         keys = self._by_key.get(exchange)
         if keys is None:
             return None
-        found = keys.get(key)
+        try:
+            found = keys.get(key)
+        except TypeError:  # a list or the like
+            return None
         if found is None and isinstance(key, str):
             found = keys.get(key.lower())
         return found

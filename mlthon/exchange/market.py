@@ -13,6 +13,7 @@ is larger than what is ahead; a trade through its price; the opposite touch at i
 by the orders in priority, and what a quote displays is consumed once.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from mlthon.basics.defs import CancelCode
@@ -23,6 +24,7 @@ from mlthon.exchange.matching import NO_PRICE, PLENTY, Ended
 
 if TYPE_CHECKING:
     from mlthon.basics.instrument import Instrument
+    from mlthon.engine.faces import MarketEvents
     from mlthon.exchange.exchange import EmbeddedExchange
 
 NO_LOW: Final = NO_BID - 1
@@ -30,6 +32,9 @@ NO_HIGH: Final = NO_ASK + 1
 # The widest watch band: small integers compare quicker. What lies beyond it is looked at in full, which is no error.
 WIDEST_LOW: Final = 0
 WIDEST_HIGH: Final = (1 << 30) - 1
+
+Lane = Callable[[int, int, int, int, int, int], None]
+"""Takes the four values of a row of market data and its two times."""
 
 # Where the touch comes from, the better the higher.
 NOTHING: Final = 0
@@ -79,6 +84,32 @@ class Market(Desk):
         # the last comparison is for crossed quotes, whose bid says nothing of their ask
         if bid <= self.watch_low or ask >= self.watch_high or ask <= bid:
             self._look()
+
+    def quote_lane(self, hears: "MarketEvents") -> Lane:
+        """`on_quote` and, in the same call, `hears.quote`: the way of most rows of a backtest, so it is kept short.
+        What it calls is looked up for each row, because it changes with the subscriptions."""
+
+        def quote(bid: int, bid_qty: int, ask: int, ask_qty: int, exch_ts: int, recv_ts: int) -> None:
+            self.bid = bid
+            self.bid_qty = bid_qty
+            self.ask = ask
+            self.ask_qty = ask_qty
+            if bid <= self.watch_low or ask >= self.watch_high or ask <= bid:
+                self._look()
+            hears.quote(bid, bid_qty, ask, ask_qty, exch_ts, recv_ts)
+
+        return quote
+
+    def trade_lane(self, hears: "MarketEvents") -> Lane:
+        """`on_trade` and, in the same call, `hears.trade`."""
+
+        def trade(price: int, qty: int, side: int, trade_id: int, exch_ts: int, recv_ts: int) -> None:
+            self.last = price
+            if price <= self.watch_low or price >= self.watch_high:
+                self._trade_near(price, qty, side)
+            hears.trade(price, qty, side, trade_id, exch_ts, recv_ts)
+
+        return trade
 
     def on_trade(self, price: int, qty: int, side: int, ts: int) -> None:
         """A public trade; `side` is the taker's, 0 if the data does not say."""

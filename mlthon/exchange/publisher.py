@@ -12,12 +12,10 @@ from mlthon.exchange.book import Resting
 class Publisher:
     """Publishes one market to one receiver. `by_order`: also every order."""
 
-    __slots__ = ("_book", "_by_order", "_clock", "_quote", "_trade", "_trades")
+    __slots__ = ("_by_order", "_clock", "_events", "_trades")
 
     def __init__(self, events: MarketEvents, clock: Clock, by_order: bool) -> None:
-        self._quote = events.quote
-        self._trade = events.trade
-        self._book = events.book
+        self._events = events
         self._clock = clock
         self._by_order = by_order
         self._trades = 0
@@ -25,27 +23,28 @@ class Publisher:
     def level(self, side: int, price: int, qty: int) -> None:
         """A level's quantity is now this; 0: it is gone."""
         now = self._clock.now
-        self._book(SET_BID if side > 0 else SET_ASK, price, qty, price, now, now)
+        self._events.book(SET_BID if side > 0 else SET_ASK, price, qty, price, now, now)
 
     def order(self, order: Resting) -> None:
         """An order rests with what it has left; 0: it is gone."""
         if self._by_order:
             now = self._clock.now
-            self._book(ORDER_BID if order.side > 0 else ORDER_ASK, order.price, order.leaves, order.order_id, now, now)
+            op = ORDER_BID if order.side > 0 else ORDER_ASK
+            self._events.book(op, order.price, order.leaves, order.order_id, now, now)
 
     def gone(self, order: Resting) -> None:
         """An order was taken out with something left."""
         if self._by_order:
             now = self._clock.now
-            self._book(ORDER_BID if order.side > 0 else ORDER_ASK, order.price, 0, order.order_id, now, now)
+            self._events.book(ORDER_BID if order.side > 0 else ORDER_ASK, order.price, 0, order.order_id, now, now)
 
     def trade(self, price: int, qty: int, side: int) -> None:
         """A taker of this side traded so much at the price."""
         self._trades += 1
         now = self._clock.now
-        self._trade(price, qty, side, self._trades, now, now)
+        self._events.trade(price, qty, side, self._trades, now, now)
 
     def quote(self, bid: int, bid_qty: int, ask: int, ask_qty: int) -> None:
         """The touch is now this."""
         now = self._clock.now
-        self._quote(bid, bid_qty, ask, ask_qty, now, now)
+        self._events.quote(bid, bid_qty, ask, ask_qty, now, now)
