@@ -300,7 +300,8 @@ class StratEnv(IStratEnv):
                 GtwRejectCode.StrategyStopped, "the strategy is stopped: no request until it is started again"
             )
         ports = self._session.ports
-        port = ports.get(exchange if exchange.__class__ is Exchange else _exchange(exchange))
+        found = exchange if exchange.__class__ is Exchange else _exchange(exchange)
+        port = None if found is None else ports.get(found)
         if port is None:
             known = ", ".join(each.name for each in ports)
             raise Refused(
@@ -340,9 +341,10 @@ class StratEnv(IStratEnv):
 def _exchange(value: Any) -> Exchange | None:
     """The exchange that goes by this number or name; None if there is none."""
     try:
-        return Exchange(value)
-    except ValueError:
+        found: Exchange = _member(Exchange, value, None)
+    except Refused:
         return None
+    return found
 
 
 def _callable(method: str, callback: Any) -> None:

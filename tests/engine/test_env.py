@@ -234,5 +234,5 @@ def test_what_an_exchange_cannot_do() -> None:
 @pytest.mark.parametrize("duration", [0, -5])
 def test_a_timer_needs_a_duration(duration: int) -> None:
     rig = Rig()
-    with pytest.raises(ValueError, match="over 0 ms"):
+    with pytest.raises(ValueError, match="milliseconds over 0"):
         rig.env.setup_timer(duration, lambda: True)
