@@ -128,7 +128,7 @@ def _open(paths: Sequence[Path | str]) -> tuple[Sequence[Source] | None, Sequenc
     try:
         return open_sources(paths)
     except (NoData, OSError) as error:
-        raise UserError(str(error), "See docs/data.md for what can be read.") from None
+        raise UserError(str(error), "See docs/data-formats.md for what can be read.") from None
 
 
 def _prepare(
