@@ -1,0 +1,1 @@
+"""Strategies under the names that the platform's vendor gave them."""
