@@ -1,5 +1,6 @@
 """The documentation says what is true: its strategies run, its links lead somewhere, its tables list what there is."""
 
+import ast
 import json
 import re
 import subprocess
@@ -79,6 +80,48 @@ def test_links_lead_somewhere(page: Path) -> None:
         if not target.exists() or (anchor and anchor not in anchors(target)):
             broken.append(link)
     assert not broken
+
+
+def floors() -> list[str]:
+    """The packages of the architecture page's list, from the top floor down."""
+    block = (ROOT / "docs" / "architecture.md").read_text("utf-8").partition("## Floors")[2].split("```")[1]
+    names = [line.split()[0].removesuffix(".py").strip("/").replace("/", ".") for line in block.strip().splitlines()]
+    return [name for name in names if name not in ("gateways", "benchmarks", "tests")]
+
+
+def imported(file: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+        elif isinstance(node, ast.Import):
+            yield from (each.name for each in node.names)
+
+
+def test_folders_import_only_from_floors_below() -> None:
+    order = floors()
+
+    def floor(module: str) -> int | None:
+        known = [name for name in order if module == name or module.startswith(name + ".")]
+        return order.index(known[0]) if known else None
+
+    upwards = []
+    checked = 0
+    for name in order:
+        path = ROOT / name.replace(".", "/")
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path.with_suffix(".py")]:
+            for module in imported(file):
+                target = floor(module)
+                checked += target is not None
+                if target is not None and target < order.index(name):
+                    upwards.append(f"{file.relative_to(ROOT)} imports {module}")
+    assert checked > 300
+    assert upwards == []
+
+
+def test_every_package_has_a_floor() -> None:
+    there = {path.name for path in (ROOT / "mlthon").iterdir() if path.is_dir() and path.name != "__pycache__"}
+    there |= {path.stem for path in (ROOT / "mlthon").glob("*.py") if not path.stem.startswith("__")}
+    assert there - {"TickUnit"} == {name.removeprefix("mlthon.") for name in floors() if name.startswith("mlthon.")}
 
 
 def table(page: str, marker: str) -> list[list[str]]:
