@@ -5,6 +5,7 @@
     [params]                  # the parameters of the one strategy that the command line names
     [strategies.NAME]         # or several strategies in one engine: `StrategyConfig`
     [strategies.NAME.params]
+    [[commands]]              # what is typed at a time of the run, as its owner would: `Command`
 
 A setting (`--set`) beats the file. Its key is `engine.…`, `exchanges.NAME.…` or `NAME.…` (a parameter of the strategy
 that has its own table), and otherwise a parameter of the single strategy. Its value is a TOML value, and where it is
@@ -14,7 +15,9 @@ Whatever is wrong is a `UserError` that names the file or setting, the key, what
 `mlthon.structure` does the reading; here stand the classes and where each key belongs.
 """
 
+import re
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo, available_timezones
@@ -30,7 +33,7 @@ from mlthon.structure import KeyPath, Tree, parse_setting, read_toml, structure
 
 PARAMS: Final = "params"
 STRATEGIES: Final = "strategies"
-RESERVED: Final = ("engine", "exchanges", STRATEGIES, PARAMS)
+RESERVED: Final = ("engine", "exchanges", STRATEGIES, PARAMS, "commands")
 """What stands at the top of a configuration file; no strategy can bear one of these names."""
 
 
@@ -94,6 +97,36 @@ class StrategyConfig:
     params: dict[str, Any] = field(factory=dict)
 
 
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_UNITS_NS: Final = {"ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9, "d": 86_400 * 10**9}
+
+
+def _a_duration(_: object, __: object, text: str) -> None:
+    if not _DURATION.fullmatch(text.strip()):
+        raise ValueError(f"{text!r} is no duration; write it like 90s, 15m or 1.5h")
+
+
+def _a_command(_: object, __: object, text: str) -> None:
+    if not text.split():
+        raise ValueError("a command needs a name, for instance status")
+
+
+@frozen(kw_only=True)
+class Command:
+    """A command that a run gives by itself. `after`: how long after the start of the run (`90s`, `15m`, `1.5h`). `run`:
+    the command and its words, as they would be typed. `strategy`: the name of the one it is for, None for all."""
+
+    after: str = field(validator=_a_duration)
+    run: str = field(validator=_a_command)
+    strategy: str | None = None
+
+    @property
+    def after_ns(self) -> int:
+        """`after` in nanoseconds."""
+        number, unit = _DURATION.findall(self.after)[0]
+        return int(Decimal(number) * _UNITS_NS[unit])
+
+
 @frozen(kw_only=True)
 class EngineConfig:
     """The `[engine]` table.
@@ -119,6 +152,7 @@ class RunConfig(EngineConfig):
     exchanges: dict[str, ExchangeSettings] = field(factory=dict)
     strategies: dict[str, StrategyConfig] = field(factory=dict)
     params: dict[str, Any] = field(factory=dict)
+    commands: tuple[Command, ...] = ()
     file: Path | None = None
     overrides: tuple[str, ...] = ()
 
@@ -131,6 +165,7 @@ class _File:
     exchanges: dict[str, ExchangeSettings] = field(factory=dict, validator=_known_exchanges)
     strategies: dict[str, StrategyConfig] = field(factory=dict, validator=_usable_names)
     params: dict[str, Any] = field(factory=dict)
+    commands: tuple[Command, ...] = ()
 
 
 def load_config(file: Path | None = None, overrides: Sequence[str] = ()) -> RunConfig:
@@ -155,6 +190,7 @@ def load_config(file: Path | None = None, overrides: Sequence[str] = ()) -> RunC
         exchanges=content.exchanges,
         strategies=content.strategies,
         params=content.params,
+        commands=content.commands,
         file=file,
         overrides=tuple(overrides),
     )

@@ -1,19 +1,23 @@
 """From a configuration to a run: load the strategies, take the data or make the synthetic market, and wire them up."""
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from mlthon.backtest.assembly import assemble, instruments_of, lanes_of
+from mlthon.backtest.assembly import Assembly, assemble, instruments_of, lanes_of
 from mlthon.backtest.loader import load_strategy
 from mlthon.backtest.run import Plan, Run, Sampler, Turnover
 from mlthon.backtest.synthetic import DEFAULT_DURATION, DEFAULT_START, synthetic_instruments, synthetic_plan
-from mlthon.config import RunConfig, StrategyConfig
+from mlthon.config import Command, RunConfig, StrategyConfig
 from mlthon.data.replay import Batch, Gap, Replay
 from mlthon.data.rows import Source
 from mlthon.engine.clock import SECOND
+from mlthon.engine.session import Session
 from mlthon.engine.taps import Digest, OrderFlowTap, Tally
-from mlthon.errors import UserError
+from mlthon.errors import UserError, near
+
+log = logging.getLogger("mlthon.run")
 
 
 def prepare(
@@ -65,6 +69,7 @@ def prepare(
         taps=watching,
         publish=publish,
     )
+    schedule(config.commands, assembly)
     if sources is None:
         plan = synthetic_plan(assembly, instruments, config, seed, begin, duration or DEFAULT_DURATION)
     else:
@@ -84,6 +89,28 @@ def prepare(
         round(config.report.sample_s * SECOND),
         samplers,
     )
+
+
+def schedule(commands: Sequence[Command], assembly: Assembly) -> None:
+    """Have the configured commands given at their times. Raises `UserError` for a strategy that does not run."""
+    clock, sessions = assembly.clock, assembly.engine.sessions
+    for command in commands:
+        if command.strategy is not None and command.strategy not in sessions:
+            raise UserError(
+                f"commands: {command.run!r} is for {command.strategy!r}, which does not run"
+                f"{near(command.strategy, sessions)}",
+                f"The strategies of this run are {', '.join(sessions)}.",
+            )
+        for name, session in sessions.items():
+            if command.strategy in (None, name):
+                clock.call_at(clock.now + command.after_ns, _give, session, command.run)
+
+
+def _give(session: Session, text: str) -> None:
+    name, *words = text.split()
+    if not session.command(name, words):
+        known = ", ".join(("start", "stop", *session.hooks))
+        log.warning("%s: no command %r%s; it has %s", session.name, name, near(name, session.hooks), known)
 
 
 def _span(
