@@ -17,7 +17,7 @@ from mlthon.api.istrat_env import IStratEnv
 from mlthon.api.istrategy import IStrategy
 from mlthon.backtest.result import Result
 from mlthon.basics.defs import CancelCode, GtwRejectCode
-from mlthon.config import EngineConfig, ErrorBudget, ReportConfig, StrategyConfig
+from mlthon.config import RESERVED, Command, EngineConfig, ErrorBudget, ReportConfig, StrategyConfig
 from mlthon.data.timing import FeedTiming
 from mlthon.exchange.config import (
     ExchangeConfig,
@@ -161,12 +161,20 @@ def as_written(default: Any) -> str:
             ("embedded-exchange.md", kind)
             for kind in (ExchangeConfig, LatencyConfig, QueueConfig, MarginConfig, FundingConfig, RateLimitConfig)
         ),
-        *(("command-line.md", kind) for kind in (EngineConfig, ErrorBudget, FeedTiming, ReportConfig, StrategyConfig)),
+        *(
+            ("command-line.md", kind)
+            for kind in (EngineConfig, ErrorBudget, FeedTiming, ReportConfig, StrategyConfig, Command)
+        ),
     ],
 )
 def test_configuration_keys_and_defaults(page: str, kind: Any) -> None:
     told = [(row[0].strip("`"), row[1]) for row in table(page, f"keys: {kind.__name__}")]
     assert told == [(field.name, as_written(field.default)) for field in attrs.fields(kind)]
+
+
+def test_tables_of_a_configuration_file() -> None:
+    told = [row[0].strip("`") for row in table("command-line.md", "names: tables")]
+    assert sorted(told) == sorted(RESERVED)
 
 
 def test_every_table_of_the_exchange_is_described() -> None:
