@@ -63,7 +63,7 @@ def still(ms: int, every: int = 1000, instrument: Instrument = BTC, bid: int = 1
     """A market that quotes the same for so long."""
     tape = Tape(instrument)
     for at in range(0, ms + 1, every):
-        tape.quote(at, bid, 1_000, ask, 1_000)
+        tape.quote(at, bid, 100_000, ask, 100_000)
     return tape
 
 
