@@ -268,7 +268,7 @@ def test_the_rate_limit_is_told_in_percent_and_then_enforced() -> None:
     script = Script(several)
     config = configured(exchange={"rate_limit": RateLimitConfig(requests=10, interval_s=60)})
     play(script, still(1_000), config)
-    told = script.of("on_rate_limit_info")
+    told = script.of("on_rate_limit_info")[:3]
     assert [each[1:3] for each in told] == [(100, 50), (100, 10), (100, 0)]
     assert {each[3] for each in told} == {(START + 60 * SECOND) // SECOND}
     assert [each[2] for each in script.of("on_new_order_reject")] == [GtwRejectCode.RateLimited] * 2
@@ -335,3 +335,14 @@ def test_a_strategy_may_stop_by_its_own_hook(tmp_path: Path) -> None:
     assert script.of("on_stop") == [("enough",)]
     assert script.names()[-1] == "on_framework_disconnected"
     assert [each[1] for each in script.of("on_order_cancelled")] == ["1"]
+
+
+def test_what_the_rate_limit_keeps_open_at_the_end_is_cancelled_once_it_allows() -> None:
+    script = Script({100 + 1_000 * number: order(number) for number in range(6)})
+    acts(script, "on_stop", ack_stop)
+    config = configured(exchange={"rate_limit": RateLimitConfig(requests=2, interval_s=0.9)})
+    played = play(script, still(7_000), config)
+    assert len(script.of("on_new_order_ack")) == 6
+    assert sorted(each[1] for each in script.of("on_order_cancelled")) == [str(number) for number in range(6)]
+    (session,) = played.run.assembly.engine.sessions.values()
+    assert not session.open

@@ -111,19 +111,19 @@ class Engine:
     def wind_down(self, grace: int = SECOND, rounds: int = 60) -> None:
         """Let strategies stop, cancel what they leave open and let the answers come in. This moves the clock: to the
         last acknowledgement (the time limit at most), then by `grace` ns at a time, `rounds` times at most, until no
-        order is open."""
+        order is open; what still is open after one `grace` is cancelled anew."""
         self.stop()
         clock = self.clock
         limit = clock.now + round(self.settings.stop_ack_timeout_s * SECOND)
         while self.stopping and clock.due <= limit:
             clock.run_until(clock.due)
-        for session in self.sessions.values():
-            session.cancel_open_orders()
-        clock.run_until(clock.now + grace)
         for _ in range(rounds):
+            # again for those that were refused, by a rate limit for instance
+            for session in self.sessions.values():
+                session.cancel_open_orders()
+            clock.run_until(clock.now + grace)
             if not any(session.open for session in self.sessions.values()):
                 return
-            clock.run_until(clock.now + grace)
 
     def end(self) -> None:
         """Disconnect every strategy."""
