@@ -179,7 +179,7 @@ class Junk(Recorder):
         return act
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(script=st.lists(calls(), min_size=1, max_size=12))
 def test_junk_is_refused_or_raises_to_the_strategy_alone(script: list[tuple[str, str, tuple[Any, ...]]]) -> None:
     strategy = Junk(script)
