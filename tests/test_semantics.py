@@ -18,6 +18,7 @@ from mlthon.basics.defs import (
     OrderType,
     Side,
 )
+from mlthon.basics.qty import Qty
 from mlthon.engine.clock import MS, SECOND
 from mlthon.exchange.config import RateLimitConfig
 from tests.backtest.play import BTC, ETH, START, Script, Tape, configured, instances, play, source, still
@@ -346,3 +347,19 @@ def test_what_the_rate_limit_keeps_open_at_the_end_is_cancelled_once_it_allows()
     assert sorted(each[1] for each in script.of("on_order_cancelled")) == [str(number) for number in range(6)]
     (session,) = played.run.assembly.engine.sessions.values()
     assert not session.open
+
+
+@pytest.mark.parametrize("more", [{"exec_instr": ExecInstructions.ReduceOnly}, {"close_position": True}])
+def test_a_stop_that_may_only_reduce_tells_its_size_when_it_is_cut_at_its_trigger(more: dict[str, Any]) -> None:
+    script = Script(
+        {
+            100: order("buy", "100.1", "1"),
+            200: order("stop", None, "5", Side.Sell, ord_type=OrderType.Stop, stop_price="95", **more),
+        }
+    )
+    tape = still(900, every=100)
+    for at in (1000, 2000):
+        tape.quote(at, 940, 100_000, 941, 100_000)
+    play(script, tape)
+    assert script.of("on_modify_order_ack") == [(Exchange.Bybit, "stop", None, Qty(1), Qty(1))]
+    assert [(each[1], each[4], each[5]) for each in script.of("on_order_execution")][1:] == [("stop", Qty(1), Qty(0))]

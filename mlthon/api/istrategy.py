@@ -45,7 +45,7 @@ class IStrategy:
 
     `on_best_levels_update(self, exchange, instrument_id, bid_price, bid_qty, ask_price, ask_qty, recv_ts)` is called
     once a quote in place of `on_best_bid_level_update` and `on_best_ask_level_update`, with the complete pair of best
-    levels. An empty side has the price None and the quantity 0.
+    levels. An empty side has the price 0 and the quantity 0.
     """
 
     # The framework

@@ -19,6 +19,8 @@ from mlthon.errors import UserError, near
 
 log = logging.getLogger("mlthon.run")
 
+CUT = "its time was over"
+
 
 def prepare(
     config: RunConfig,
@@ -77,7 +79,10 @@ def prepare(
         replay = Replay(sources, config.timing, begin if start is not None else None, cut)
         if sha is not None:
             replay.digest_into(sha.market)
-        plan = Plan(shifted(replay, shift), lanes_of(replay, assembly), begin + shift, over + shift, replay.first_heard)
+        ending = Plan.ending if cut is None else CUT
+        plan = Plan(
+            shifted(replay, shift), lanes_of(replay, assembly), begin + shift, over + shift, replay.first_heard, ending
+        )
     return Run(
         ", ".join(classes),
         mode,

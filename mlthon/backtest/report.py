@@ -179,14 +179,12 @@ class Report:
         made: dict[str, int] = {}
         for holding in result.holdings:
             made[holding.coin] = made.get(holding.coin, 0) + holding.pnl
-            if not holding.liquidations:
-                _compare(holding, kept.pop((holding.account, holding.instrument), []))
+            _compare(holding, kept.pop((holding.account, holding.instrument), []))
         for coin, pnl in made.items():
             _agree(f"profit in {coin}", "sum of the holdings", pnl, "change of equity", result.pnl.get(coin, 0))
-        liquidated = {(each.account, each.instrument) for each in result.holdings}
         for (account, instrument), books in kept.items():
             fills = sum(book.fills for book in books)
-            if fills and (account, instrument) not in liquidated:
+            if fills:
                 raise LedgerMismatch(f"{account}, {instrument}: {fills} fills, and the account holds no record of them")
 
 

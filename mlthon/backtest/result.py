@@ -85,8 +85,8 @@ class Result:
 
     `orders`, `cancels`: requests sent (a cancel-all counts as one cancel). `acks`, `rejects`: answers to new orders,
     modifications and cancels. `volume`: value traded. `pnl`: equity's change, fees taken off. `position`: by instrument
-    name. `errors`: callbacks that raised. `ended`: why it is over. `digest`: None when it was not asked for. `deposits`:
-    what the accounts that trade started with.
+    name. `errors`: callbacks that raised. `ended`: why it is over. `digest`: None when it was not asked for.
+    `deposits`: what the accounts that trade started with.
     """
 
     strategy: str

@@ -78,6 +78,8 @@ class Plan:
     start: int
     end: int | None
     first_heard: int = 0
+    ending: str = "the data ended"
+    """Why it is over when it is."""
 
 
 class Run:
@@ -128,7 +130,7 @@ class Run:
             if on_progress is not None and now - told >= PROGRESS_EVERY_S:
                 told = now
                 on_progress(self.progress())
-        return "the data ended"
+        return self.plan.ending
 
     # -- the parts, for whoever drives the run -----------------------------------------------------------------------
 

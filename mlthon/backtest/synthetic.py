@@ -98,7 +98,9 @@ def synthetic_plan(
         exchange.publish_to(instrument, DelayedFeed(feed, assembly.clock, delay) if delay else feed)
         lanes[Stream(instrument, Kind.FLOW)] = _lane(SyntheticFlow(exchange.market(instrument), flow.start_price))
     replay = Replay([FlowSource(flows, instruments)], FeedTiming(model=FeedModel.NONE))
-    return Plan(replay, [lanes[stream] for stream, _ in replay.lanes], start, start + duration)
+    return Plan(
+        replay, [lanes[stream] for stream, _ in replay.lanes], start, start + duration, ending="its time was over"
+    )
 
 
 def feed_delay(timing: FeedTiming) -> int:

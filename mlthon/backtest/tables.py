@@ -236,8 +236,10 @@ def _write_parquet(table: Table, file: Path) -> None:
 # -- the summary -------------------------------------------------------------------------------------------------------
 
 _MONEY: Final = frozenset(
-    ("deposits", "equity", "pnl", "realised", "unrealised", "fees", "funding", "volume", "max_drawdown")
-    + ("bought", "sold", "position")
+    (
+        *("deposits", "equity", "pnl", "realised", "unrealised", "fees", "funding", "volume", "max_drawdown"),
+        *("bought", "sold", "position"),
+    )
 )
 
 

@@ -182,9 +182,7 @@ def _volatility(ts: Ints, mid: Floats, start: int, end: int, step: int) -> float
     return float(np.sqrt((moves * moves).mean() / step))
 
 
-def _markout(
-    ts: Ints, mid: Floats, taker_ts: Ints, side: Ints, end: int
-) -> float:
+def _markout(ts: Ints, mid: Floats, taker_ts: Ints, side: Ints, end: int) -> float:
     measurable = (taker_ts > ts[0]) & (taker_ts + SECOND < end)
     taker_ts, side = taker_ts[measurable], side[measurable]
     before = mid[np.searchsorted(ts, taker_ts, side="left") - 1]

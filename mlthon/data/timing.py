@@ -158,7 +158,8 @@ def _pieces(chunks: Iterable[Columns]) -> Iterator[tuple[int, Ints, Ints]]:
         new[0] = last != (int(chunk.recv_ts[0]), int(chunk.exch_ts[0]))
         new[1:] = (np.diff(chunk.recv_ts) != 0) | (np.diff(chunk.exch_ts) != 0)
         last = (int(chunk.recv_ts[-1]), int(chunk.exch_ts[-1]))
-        new &= chunk.exch_ts > 0
+        # Where the two times are equal to the nanosecond nobody's clock recorded anything.
+        new &= (chunk.exch_ts > 0) & (chunk.exch_ts != chunk.recv_ts)
         recv_ts = chunk.recv_ts[new]
         differences = recv_ts - chunk.exch_ts[new]
         numbers = recv_ts // WINDOW

@@ -11,6 +11,7 @@ from typing import Any
 
 from attrs import field, frozen
 
+from mlthon.api.istrategy import IStrategy
 from mlthon.basics.defs import Exchange
 from mlthon.basics.instrument import Instrument
 from mlthon.engine.clock import SECOND, Clock
@@ -53,6 +54,7 @@ class Engine:
         self.feeds = {exchange: ExchangeFeed(exchange, clock) for exchange in self.universe.exchanges()}
         self._envs: dict[str, StratEnv] = {}
         self._taps = tuple(taps)
+        self._house = Session("exchange", IStrategy(), clock, self.universe, {}, {}, {}, settings.error_budget)
         self._publish = publish
 
     def feed(self, instrument: Instrument) -> InstrumentFeed:
@@ -64,7 +66,7 @@ class Engine:
         key = (exchange, account)
         found = self.ports.get(key)
         if found is None:
-            found = self.ports[key] = Port(exchange, account, self.clock, self.tracker, self._taps)
+            found = self.ports[key] = Port(exchange, account, self.clock, self.tracker, self._taps, self._house)
         return found
 
     def add_strategy(

@@ -113,6 +113,8 @@ class StratEnv(IStratEnv):
         trigger = None
         if ord_type in _STOPS:
             trigger = _ticks(instrument, price if stop_price is None else stop_price, "stop price")
+        elif stop_price not in _MARKET_PRICE:
+            raise Refused(GtwRejectCode.InvalidRequest, f"stop price {stop_price!r}: a {ord_type.name} order has none")
         ticks = _ticks(instrument, price, "price") if ord_type in _PRICED else 0
         lots = 0 if close_position and qty in _MARKET_PRICE else _lots(instrument, qty)
         return TrackedOrder(
@@ -226,17 +228,17 @@ class StratEnv(IStratEnv):
         try:
             port = self._port(exchange)
             kinds = {_member(MDSub, each, None) for each in _several(md_subs)}
-            wanted = {self._instrument(port, each): set(kinds) for each in _several(instruments)}
+            wanted = [self._instrument(port, each) for each in _several(instruments)]
         except Refused as refused:
             self._refuse(exchange, refused, "SubscribeMarketData")
             return
         feed = self._session.feeds[port.exchange]
         if MDSub.OrderBook in kinds and not all(feed.feed(each).has_orders for each in wanted):
             self._later("on_unsupported_op", port.exchange, "MDSub.OrderBook")
-            for each in wanted.values():
-                each.discard(MDSub.OrderBook)
-        feed.subscribe(self._session, wanted)
-        self._session.subscription_changed(port.exchange)
+            kinds.discard(MDSub.OrderBook)
+        if kinds:
+            feed.subscribe(self._session, {instrument: set(kinds) for instrument in wanted})
+            self._session.subscription_changed(port.exchange)
 
     def unsubscribe_from_market_data(self, exchange: Exchange, instruments: Any, md_subs: Any = None) -> None:
         try:
@@ -386,6 +388,6 @@ def _several(things: Any) -> Iterable[Any]:
     """One thing or several, as a list."""
     if things is None:
         return []
-    if isinstance(things, (list, tuple, set, frozenset)):
-        return list(things)
-    return [things]
+    if isinstance(things, (str, bytes, Instrument)) or not isinstance(things, Iterable):
+        return [things]
+    return list(things)

@@ -52,6 +52,9 @@ class OrderEvents(Protocol):
 
     def gateway_status(self, status: GtwStatus, detail: str) -> None: ...
 
+    def foreign_order(self, wire_id: str, instrument: "Instrument", side: int, qty: int, reason: str) -> None:
+        """The account has an order that nobody here sent: a liquidation, or another program's. Its fills follow."""
+
     def new_order_ack(
         self, wire_id: str, exchange_id: str, price: int, qty: int, leaves: int, engine_ts: int
     ) -> None: ...

@@ -8,10 +8,21 @@ What this side refuses (an unknown instrument, a price between ticks, a gateway 
 event too, queued behind the call that asked.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mlthon.basics.defs import SIDES, CancelCode, Exchange, GtwRejectCode, GtwStatus, OrderStatus
+from mlthon.basics.defs import (
+    SIDES,
+    TIF,
+    CancelCode,
+    Exchange,
+    ExecInstructions,
+    GtwRejectCode,
+    GtwStatus,
+    OrderStatus,
+    OrderType,
+)
 from mlthon.basics.instrument import Instrument
 from mlthon.basics.qty import Qty
 from mlthon.engine.clock import SECOND, Clock
@@ -23,6 +34,8 @@ from mlthon.order.state import OrderEvent, next_state
 
 if TYPE_CHECKING:
     from mlthon.engine.session import Session
+
+log = logging.getLogger("mlthon.orders")
 
 RATE_LIMIT_PERCENT = 100
 """The documented form of a rate limit: percent, whatever the exchange counts."""
@@ -43,9 +56,17 @@ class Port:
     gateway: Gateway
 
     def __init__(
-        self, exchange: Exchange, account: str, clock: Clock, tracker: Tracker, taps: Sequence[OrderFlowTap]
+        self,
+        exchange: Exchange,
+        account: str,
+        clock: Clock,
+        tracker: Tracker,
+        taps: Sequence[OrderFlowTap],
+        house: "Session",
     ) -> None:
+        """`house`: who owns the orders of an account shared by several strategies that none of them sent."""
         self.exchange = exchange
+        self._house = house
         self.account = account
         self.sessions: list[Session] = []
         self._clock = clock
@@ -54,7 +75,7 @@ class Port:
         self._cancel_alls: dict[Instrument, list[Session]] = {}
         self._asked: dict[int, tuple[Session, Any]] = {}
         self._questions = 0
-        self.lost_events = 0
+        self.strange_events = 0
 
     def record(self, kind: str, order: TrackedOrder | None, detail: tuple[Any, ...]) -> None:
         now = self._clock.now
@@ -117,6 +138,28 @@ class Port:
         for session in list(self.sessions):
             if session.running:
                 session.call("on_gateway_status", self.exchange, status, detail)
+
+    def foreign_order(self, wire_id: str, instrument: Instrument, side: int, qty: int, reason: str) -> None:
+        """Nobody here sent it, but its fills are the account's: they go to the strategy that has the account to itself,
+        and where several share it, into the books alone."""
+        log.warning("%s %s: %s: order %s of %s", self.exchange.name, self.account, reason, wire_id, instrument.name)
+        owner = self.sessions[0] if len(self.sessions) == 1 else self._house
+        self._tracker.orders[wire_id] = TrackedOrder(
+            wire_id,
+            wire_id,
+            owner,
+            self.account,
+            instrument,
+            side,
+            OrderType.Market,
+            TIF.IOC,
+            ExecInstructions.Unset,
+            0,
+            qty,
+            None,
+            True,
+            self._clock.now,
+        )
 
     def new_order_ack(self, wire_id: str, exchange_id: str, price: int, qty: int, leaves: int, engine_ts: int) -> None:
         order = self._order(wire_id)
@@ -353,7 +396,13 @@ class Port:
     def _order(self, wire_id: str) -> TrackedOrder | None:
         order = self._tracker.orders.get(wire_id)
         if order is None:
-            self.lost_events += 1
+            self.strange_events += 1
+            log.warning(
+                "%s %s: something happened to order %s, which is not known here",
+                self.exchange.name,
+                self.account,
+                wire_id,
+            )
         return order
 
 

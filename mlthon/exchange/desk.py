@@ -174,7 +174,7 @@ class Desk(Matching):
         """What keeps an open order from being changed so: the rules of new orders, for the order as it would be."""
         stake = order.stake
         if order.state not in OPEN or stake is None:
-            return GtwRejectCode.OrderNotOpen, f"order {order.wire_id} is {order.state.name}, not open"
+            return GtwRejectCode.OrderNotOpen, f"the order is {order.state.name}, not open"
         if price is not None and order.order_type not in NEEDS_PRICE:
             return GtwRejectCode.InvalidRequest, f"a {order.order_type.name} order has no price to modify"
         if qty is not None and qty <= order.filled:
@@ -201,8 +201,10 @@ class Desk(Matching):
             if order.leaves > held:
                 broken = (
                     GtwRejectCode.ReduceOnlyWouldIncrease,
-                    (f"reduce-only quantity {to_str(order.leaves * self.contract.lot_units)} is above the position "
-                    f"{to_str(held * self.contract.lot_units)} of {self.name}"),
+                    (
+                        f"reduce-only quantity {to_str(order.leaves * self.contract.lot_units)} is above the position "
+                        f"{to_str(held * self.contract.lot_units)} of {self.name}"
+                    ),
                 )
         if broken is None:
             broken = funds(order, self)
@@ -292,8 +294,12 @@ class Desk(Matching):
         stake.reserve(order, -order.leaves)
         if order.reduce_only:
             held = stake.reducible(order.side)
+            before = order.qty
             order.leaves = held if order.close_position else min(order.leaves, held)
             order.qty = order.filled + order.leaves
+            if held and order.qty != before:
+                account = stake.account
+                account.response.send(account.events.modify_order_ack, order.wire_id, None, order.qty, order.leaves)
             if held == 0:
                 order.reserve = 0
                 self.finish(order, CancelCode.ReduceOnly, f"{stake.account.name} has no {self.name} to reduce")
@@ -315,7 +321,12 @@ class Desk(Matching):
         order = AccountOrder(exchange.orders, request, stake)
         order.extra_fee = self.margin.liquidation_fee
         order.state = OrderStatus.New
-        stake.account.orders[order.wire_id] = order
+        account = stake.account
+        account.orders[order.wire_id] = order
+        reason = f"{account.name} is liquidated"
+        account.response.send(
+            account.events.foreign_order, order.wire_id, self.instrument, order.side, order.qty, reason
+        )
         stake.opened(order)
         self.match(order.side, order.leaves, NO_ASK if order.side > 0 else NO_BID, order)
         if order.state is OrderStatus.New:

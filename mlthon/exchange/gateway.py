@@ -103,22 +103,22 @@ class EmbeddedGateway:
             account.entry.send(self._cancel_all, instrument)
 
     def fetch_order_status(self, request_id: int, order: "TrackedOrder") -> None:
-        self._ask(request_id, "fetch_order_status", self._order_status, order.wire_id)
+        self._ask(request_id, "OrderStatus", self._order_status, order.wire_id)
 
     def fetch_orders_info(self, request_id: int, instrument: "Instrument | None") -> None:
-        self._ask(request_id, "fetch_orders_info", self._orders_info, instrument)
+        self._ask(request_id, "OrdersInfo", self._orders_info, instrument)
 
     def fetch_position_info(self, request_id: int, instrument: "Instrument") -> None:
-        self._ask(request_id, "fetch_position_info", self._position_info, instrument)
+        self._ask(request_id, "PositionInfo", self._position_info, instrument)
 
     def fetch_wallet_info(self, request_id: int, coin: str) -> None:
-        self._ask(request_id, "fetch_wallet_info", self._wallet_info, coin)
+        self._ask(request_id, "WalletInfo", self._wallet_info, coin)
 
     def fetch_funding_info(self, request_id: int, instrument: "Instrument") -> None:
-        self._ask(request_id, "fetch_funding_info", self._funding_info, instrument)
+        self._ask(request_id, "FundingInfo", self._funding_info, instrument)
 
     def fetch_account_info(self, request_id: int) -> None:
-        self._ask(request_id, "fetch_account_info", self._account_info)
+        self._ask(request_id, "AccountInfo", self._account_info)
 
     def _ask(self, request_id: int, request: str, answer: Callable[..., None], *args: Any) -> None:
         limit = self._limit
@@ -161,7 +161,7 @@ class EmbeddedGateway:
         if self._status is not GtwStatus.ReadyToTrade:
             self._answer(account.events.new_order_reject, order.wire_id, GtwRejectCode.GtwNotReady, self._detail)
         elif order.wire_id in account.orders:
-            reason = f"client order id {order.wire_id} was used before"
+            reason = "its client order id was used before"
             self._answer(account.events.new_order_reject, order.wire_id, GtwRejectCode.DuplicateClientId, reason)
         else:
             stake.market.arrive(order)
@@ -169,9 +169,9 @@ class EmbeddedGateway:
     def _open(self, wire_id: str) -> AccountOrder | tuple[GtwRejectCode, str]:
         order = self.ledger.orders.get(wire_id)
         if order is None:
-            return GtwRejectCode.UnknownOrder, f"no order {wire_id} ever reached the exchange"
+            return GtwRejectCode.UnknownOrder, "the order never reached the exchange"
         if order.state not in OPEN:
-            return GtwRejectCode.OrderNotOpen, f"order {wire_id} is {order.state.name}, not open"
+            return GtwRejectCode.OrderNotOpen, f"the order is {order.state.name}, not open"
         return order
 
     def _modify(self, wire_id: str, price: int | None, qty: int | None) -> None:
@@ -209,8 +209,8 @@ class EmbeddedGateway:
     def _order_status(self, request_id: int, wire_id: str) -> None:
         order = self.ledger.orders.get(wire_id)
         if order is None:
-            reason = f"no order {wire_id} ever reached the exchange"
-            self._refuse(request_id, GtwRejectCode.UnknownOrder, reason, "fetch_order_status")
+            reason = "the order never reached the exchange"
+            self._refuse(request_id, GtwRejectCode.UnknownOrder, reason, "OrderStatus")
             return
         leaves = order.leaves if order.state in OPEN else 0
         self._answer(
@@ -224,9 +224,7 @@ class EmbeddedGateway:
     def _position_info(self, request_id: int, instrument: "Instrument") -> None:
         market = self._exchange.markets.get(instrument)
         if market is None:
-            self._refuse(
-                request_id, GtwRejectCode.UnknownInstrument, self._unknown(instrument), "fetch_position_info"
-            )
+            self._refuse(request_id, GtwRejectCode.UnknownInstrument, self._unknown(instrument), "PositionInfo")
             return
         market.sync()
         stake = self.ledger.stakes.get(instrument)
@@ -253,16 +251,14 @@ class EmbeddedGateway:
     def _funding_info(self, request_id: int, instrument: "Instrument") -> None:
         market = self._exchange.markets.get(instrument)
         if market is None:
-            self._refuse(request_id, GtwRejectCode.UnknownInstrument, self._unknown(instrument), "fetch_funding_info")
+            self._refuse(request_id, GtwRejectCode.UnknownInstrument, self._unknown(instrument), "FundingInfo")
             return
         funding = market.funding
         if funding is None:
             reason = f"{instrument.name} is no perpetual: it has no funding"
-            self._refuse(request_id, GtwRejectCode.InvalidRequest, reason, "fetch_funding_info")
+            self._refuse(request_id, GtwRejectCode.InvalidRequest, reason, "FundingInfo")
             return
-        self._answer(
-            self.ledger.events.funding_info, request_id, instrument, funding.rate / UNIT, funding.next_time()
-        )
+        self._answer(self.ledger.events.funding_info, request_id, instrument, funding.rate / UNIT, funding.next_time())
 
     def _account_info(self, request_id: int) -> None:
         self._answer(self.ledger.events.account_info, request_id, self.account)

@@ -78,9 +78,7 @@ def price_for_reserve(order: AccountOrder, market: "Matching", lots: int) -> int
     return market.worst_price(order.side, lots) if order.is_market else order.price
 
 
-def shortage(
-    stake: "Stake", order: AccountOrder, market: "Matching", lots: int
-) -> tuple[int, int, str] | None:
+def shortage(stake: "Stake", order: AccountOrder, market: "Matching", lots: int) -> tuple[int, int, str] | None:
     """Set what each of `lots` of the order reserves; what is needed, what is there, and the coin, if not enough."""
     price = price_for_reserve(order, market, lots)
     if price is None:

@@ -425,9 +425,7 @@ class Matching:
         order.state = OrderStatus.Cancelled
         stake.closed(order)
         account = stake.account
-        account.response.send(
-            account.events.order_cancelled, order.wire_id, unsolicited, self.clock.now, code, reason
-        )
+        account.response.send(account.events.order_cancelled, order.wire_id, unsolicited, self.clock.now, code, reason)
 
     # -- what `Desk` and `Market` add --------------------------------------------------------------------------------
 

@@ -99,8 +99,10 @@ def notional(order: AccountOrder, market: "Matching") -> Breach | None:
     if value < market.min_notional:
         return (
             GtwRejectCode.NotionalBelowMinimum,
-            (f"value {to_str(value)} of {_qty(market, order.qty)} at {_price(market, at)} is below the minimum "
-            f"{to_str(market.min_notional)} of {market.name}"),
+            (
+                f"value {to_str(value)} of {_qty(market, order.qty)} at {_price(market, at)} is below the minimum "
+                f"{to_str(market.min_notional)} of {market.name}"
+            ),
         )
     return None
 
@@ -133,8 +135,10 @@ def post_only(order: AccountOrder, market: "Matching") -> Breach | None:
         side, other = ("buy", "ask") if order.side > 0 else ("sell", "bid")
         return (
             GtwRejectCode.PostOnlyWouldTake,
-            (f"post-only {side} at {_price(market, order.price)} would take from the best {other} "
-            f"{_price(market, best or 0)} of {market.name}"),
+            (
+                f"post-only {side} at {_price(market, order.price)} would take from the best {other} "
+                f"{_price(market, best or 0)} of {market.name}"
+            ),
         )
     return None
 
@@ -185,5 +189,3 @@ def breach(order: AccountOrder, market: "Matching") -> Breach | None:
         if broken is not None:
             return broken
     return None
-
-

@@ -59,7 +59,7 @@ class _Player:
 
     async def play(self) -> Result:
         self._run.begin()
-        return self._run.finish("the data ended" if await self._play_rows() else "it was stopped")
+        return self._run.finish(self._run.plan.ending if await self._play_rows() else "it was stopped")
 
     async def _play_rows(self) -> bool:
         """Play everything; False when asked to stop before the end."""

@@ -59,9 +59,8 @@ def changed(source: MemorySource) -> MemorySource:
 class Followed:
     """What the events of one order say of it."""
 
-    def __init__(self, qty: Any, cut_at_trigger: bool = False) -> None:
+    def __init__(self, qty: Any) -> None:
         self.state = "sent"
-        self.cut_at_trigger = cut_at_trigger
         self.qty = qty
         self.filled = NONE
         self.events: list[Any] = []
@@ -80,9 +79,7 @@ class Audit(IStrategy):
         self.refused = 0
 
     def send(self, client_id: str, instrument: Instrument, side: Any, price: Any, qty: Any, **more: Any) -> None:
-        # a stop that may only reduce gets its quantity from the position when it triggers
-        reduces = more.get("close_position") or more.get("exec_instr", ExecInstructions.Unset).reduce_only
-        self.orders[client_id] = Followed(qty, bool(reduces) and more.get("ord_type") in STOPS)
+        self.orders[client_id] = Followed(qty)
         self.instrument_of[client_id] = instrument.number
         self.env.send_new_order(client_id, instrument.venue, instrument.number, side, price, qty, **more)
 
@@ -145,7 +142,7 @@ class Audit(IStrategy):
     ) -> None:
         order = self._event(client_id, f"fill {fill_qty} {leaves_qty}", ("open",), None if leaves_qty else "over")
         order.filled += fill_qty
-        if order.filled + leaves_qty != order.qty and not order.cut_at_trigger:
+        if order.filled + leaves_qty != order.qty:
             self.faults.append(f"{client_id}: {order.filled} + {leaves_qty} of {order.qty}: {order.events}")
         number = self.instrument_of.get(client_id, -1)
         self.held[number] = self.held.get(number, NONE) + (fill_qty if side is Side.Buy else -fill_qty)

@@ -47,10 +47,12 @@ def order(wire_id: str, instrument: Instrument, lots: int, price: int, strategy:
     )
 
 
-def trade(report: Report, instrument: Instrument, fills: Sequence[Fill], strategy: str = "mine") -> None:
-    """Each fill fills an order of its own whole, as maker."""
+def trade(
+    report: Report, instrument: Instrument, fills: Sequence[Fill], strategy: str = "mine", start: int = 0
+) -> None:
+    """Each fill fills an order of its own whole, as maker. Orders are numbered from `start`."""
     coin = instrument.settle_currency or ""
-    for number, (ts, lots, price, fee) in enumerate(fills):
+    for number, (ts, lots, price, fee) in enumerate(fills, start):
         one = order(f"{strategy}-{instrument.symbol}-{number}", instrument, lots, price, strategy)
         report.books.record(ts, "new", one, ())
         one.filled, one.leaves = abs(lots), 0
@@ -231,14 +233,6 @@ def test_fills_that_the_account_knows_nothing_of_are_found() -> None:
         report.close(result())
 
 
-def test_after_a_liquidation_the_account_is_believed() -> None:
-    """No strategy is told of the trade that closes a liquidated position."""
-    report = Report()
-    trade(report, LINEAR, [(0, 1, 500_000, 0)])
-    summary = report.close(result(holding(LINEAR, realised=-UNIT, liquidations=1)))
-    assert summary.coins[0].pnl == -UNIT
-
-
 fills = st.lists(
     st.tuples(
         st.integers(0, HOUR),
@@ -254,9 +248,9 @@ fills = st.lists(
 def test_the_figures_add_up_whatever_was_traded(first: list[Fill], second: list[Fill], mark: int) -> None:
     """Two strategies on one account, against plain sums in fractions."""
     report = Report()
-    trade(report, LINEAR, first, "left")
-    trade(report, LINEAR, second, "right")
     every = first + second
+    for number, fill in enumerate(sorted(every)):
+        trade(report, LINEAR, [fill], "left" if fill in first else "right", number)
     lots = sum(fill[1] for fill in every)
     value = Fraction(1, 10_000)  # of one lot and one tick
     gain = sum(-fill[1] * fill[2] * value for fill in every) + lots * mark * value

@@ -124,5 +124,3 @@ def poor(**config: Any) -> Rig:
     """Three accounts that a few ticks can ruin."""
     config.setdefault("balances", {"USDT": 120.0, "ONE": 3.0, "TWO": 3.0})
     return Rig(ACCOUNTS, **config)
-
-

@@ -74,9 +74,7 @@ class Rig:
         self.clock = Clock(1_000_000_000)
         self.exchange = EmbeddedExchange(Exchange.Bybit, ALL, self.clock, ExchangeConfig(**config), Random(rng))
         self.log: list[tuple[Any, ...]] = []
-        self.gateways = {
-            name: self.exchange.gateway(name, Recorder(name, self.clock, self.log)) for name in accounts
-        }
+        self.gateways = {name: self.exchange.gateway(name, Recorder(name, self.clock, self.log)) for name in accounts}
         self.orders: dict[str, TrackedOrder] = {}
         self.market = self.exchange.market(LINEAR)
 

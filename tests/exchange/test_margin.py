@@ -156,9 +156,7 @@ def test_each_account_has_its_own_money() -> None:
     rig.quote(208, 50, 210, 50)
     marks: dict[Instrument, int] = {LINEAR: 208}
     start = Decimal(1_000_000)
-    equities = [
-        Decimal(rig.exchange.account(name).equity(marks)["USDT"]) / UNIT - start for name in ("a", "b")
-    ]
+    equities = [Decimal(rig.exchange.account(name).equity(marks)["USDT"]) / UNIT - start for name in ("a", "b")]
     assert equities == [Decimal("0.3"), Decimal("-0.3")]
 
 

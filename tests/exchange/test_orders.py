@@ -320,9 +320,7 @@ def test_self_trade_prevention(rule: str, resting: list[str], taking: list[str])
         (-1, OrderType.TakeProfit, 210, 209, 211),
     ],
 )
-def test_stops_trigger_at_the_last_trade(
-    side: int, order_type: OrderType, stop: int, quiet: int, trigger: int
-) -> None:
+def test_stops_trigger_at_the_last_trade(side: int, order_type: OrderType, stop: int, quiet: int, trigger: int) -> None:
     rig = quoted()
     rig.trade(201, 1, 1)
     order = rig.order(side, 0, 10, order_type=order_type, stop=stop)
