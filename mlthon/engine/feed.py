@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from mlthon.api.istrat_env import MDSub
-from mlthon.basics.defs import SIDES, Exchange, FeedHandlerStatus, Side
+from mlthon.basics.defs import Exchange, FeedHandlerStatus, Side
 from mlthon.basics.instrument import Instrument
 from mlthon.engine.clock import MS, Clock
 from mlthon.engine.faces import (
@@ -171,16 +171,18 @@ class InstrumentFeed:
         """The way of a trade to one strategy."""
         exchange, number, prices = self._exchange, self._id, self._prices
         ladder, climb = self.instrument.qty_scale.ladder, self.instrument.qty_scale.climb
+        buy, sell = Side.Buy, Side.Sell
 
         def trade(price: int, qty: int, side: int, trade_id: int, exch_ts: int, recv_ts: int) -> None:
             try:
                 traded = ladder[qty]
             except IndexError:
                 traded = climb(qty)
+            taker = buy if side > 0 else sell
             recv_ms = recv_ts // MS
             exec_ms = recv_ms if exch_ts == recv_ts else exch_ts // MS
             try:
-                session.strategy.on_public_trade(exchange, number, SIDES[side], prices[price], traded, exec_ms, recv_ms)
+                session.strategy.on_public_trade(exchange, number, taker, prices[price], traded, exec_ms, recv_ms)
             except Exception as error:  # noqa: BLE001 - see _quote_to_pair
                 session.failed("on_public_trade", error)
 
