@@ -17,7 +17,9 @@ Whatever is wrong is a `UserError` that names the file or setting, the key, what
 
 import re
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo, available_timezones
@@ -29,7 +31,7 @@ from mlthon.basics.defs import Exchange
 from mlthon.data.timing import FeedTiming
 from mlthon.errors import UserError, near
 from mlthon.exchange.config import ExchangeConfig
-from mlthon.structure import KeyPath, Tree, parse_setting, read_toml, structure
+from mlthon.structure import Fault, KeyPath, Tree, faults, parse_setting, read_toml, structure
 
 PARAMS: Final = "params"
 STRATEGIES: Final = "strategies"
@@ -173,14 +175,8 @@ def load_config(file: Path | None = None, overrides: Sequence[str] = ()) -> RunC
 
     Raises `UserError` for a file that cannot be read or is no TOML, an unknown key, and a value that is not allowed.
     """
-    tree: Tree = read_toml(file) if file else {}
-    sources: dict[KeyPath, str] = {(): str(file or "configuration")}
-    for setting in overrides:
-        keys, value = parse_setting(setting)
-        path = _place(keys, tree)
-        _put(tree, path, value, setting)
-        sources[path] = f"--set {setting}"
-    content = structure(tree, _File, sources)
+    written: Tree = read_toml(file) if file else {}
+    content = structure(_with(overrides, written), _File, partial(_source, written, str(file or "--set"), overrides))
     data = content.engine.data
     if data is not None and file:
         data = [str(file.parent / path) for path in data]
@@ -194,6 +190,29 @@ def load_config(file: Path | None = None, overrides: Sequence[str] = ()) -> RunC
         file=file,
         overrides=tuple(overrides),
     )
+
+
+def _with(settings: Sequence[str], written: Tree) -> Tree:
+    """What the file says, with the settings on top."""
+    tree = deepcopy(written)
+    for setting in settings:
+        keys, value = parse_setting(setting)
+        _put(tree, _place(keys, tree), value, setting)
+    return tree
+
+
+def _source(written: Tree, file: str, settings: Sequence[str], fault: Fault) -> str:
+    """Where a fault comes from: the settings without which it would not be there, else the file. Some faults are known
+    by the table only, others need several keys to come about, so each setting is left out in turn to see."""
+    blamed = []
+    for place, setting in enumerate(settings):
+        try:
+            without = _with([*settings[:place], *settings[place + 1 :]], written)
+        except UserError:  # another setting builds on this one
+            continue
+        if fault not in faults(without, _File):
+            blamed.append(f"--set {setting}")
+    return " ".join(blamed) or file
 
 
 def _place(keys: KeyPath, tree: Tree) -> KeyPath:

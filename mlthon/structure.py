@@ -21,6 +21,8 @@ from mlthon.errors import UserError, near
 
 Tree = dict[str, Any]
 KeyPath = tuple[str, ...]
+Fault = tuple[KeyPath, str]
+"""The key or table that is wrong, and what is wrong with it."""
 T = TypeVar("T")
 
 _SHOWN: Final = 5
@@ -158,27 +160,32 @@ def _strict(
 _CONVERTER: Final = _converter()
 
 
-def structure(tree: Tree, kind: type[T], sources: Mapping[KeyPath, str]) -> T:
-    """Build `kind` from `tree`. `sources` says what to name as the place of a key: the one of its longest prefix there.
+def structure(tree: Tree, kind: type[T], place: Callable[[Fault], str]) -> T:
+    """Build `kind` from `tree`. `place` says where a fault comes from: the file, or the setting.
 
-    Raises `UserError` with every (at most five) wrong key.
+    Raises `UserError` with every (at most five) fault.
     """
     try:
         return _CONVERTER.structure(tree, kind)
     except BaseValidationError as error:
-        found = [f"{_source(path, sources)}: {text}" for path, text in _walk(error, ())]
+        found = [f"{place(fault)}: {fault[1]}" for fault in _walk(error, ())]
     more = [f"... and {len(found) - _SHOWN} more"] if len(found) > _SHOWN else []
     raise UserError("\n".join(found[:_SHOWN] + more))
+
+
+def faults(tree: Tree, kind: type) -> list[Fault]:
+    """What keeps `kind` from being built from `tree`; nothing where it can be."""
+    try:
+        _CONVERTER.structure(tree, kind)
+    except BaseValidationError as error:
+        return list(_walk(error, ()))
+    return []
 
 
 # ── telling what is wrong ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _source(path: KeyPath, sources: Mapping[KeyPath, str]) -> str:
-    return next(sources[path[:size]] for size in range(len(path), -1, -1) if path[:size] in sources)
-
-
-def _walk(error: BaseException, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
+def _walk(error: BaseException, path: KeyPath) -> Iterator[Fault]:
     """Every wrong key below `error`, with its path."""
     if isinstance(error, BaseValidationError):
         for part in error.exceptions:
@@ -190,7 +197,8 @@ def _walk(error: BaseException, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
     elif isinstance(error, KeyError):
         yield path, f"{_name(path[:-1])} lacks the key {path[-1]!r}"
     else:
-        yield path, f"{_name(path)}: {error.args[0] if error.args else error}"
+        text = f"{error.args[0] if error.args else error}"
+        yield path, f"{_name(path)}: {text}" if path else text
 
 
 def _step(error: BaseException) -> KeyPath:

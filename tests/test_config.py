@@ -169,12 +169,43 @@ def test_a_wrong_file_is_told_with_its_name_and_key(tmp_path: Path, text: str, t
         (["engine.seed=x"], "--set engine.seed=x: engine.seed: needs a whole number, not 'x'"),
         (["a=1", "a.b=2"], "--set a.b=2: params.a is 1 and holds no keys"),
         (["engine.sed=2"], "--set engine.sed=2: engine has no key 'sed'; did you mean 'seed'?"),
+        (
+            ["engine.seed=2", "exchanges.Bybit.maker_fee=3", "exchanges.Bybit.taker_fee=0"],
+            "--set exchanges.Bybit.maker_fee=3: exchanges.Bybit: maker_fee = 3.0 is not between -0.1 and 0.1",
+        ),
+        (
+            ["exchanges.Bybit.queue.model=x"],
+            "--set exchanges.Bybit.queue.model=x: exchanges.Bybit.queue: model = 'x' is not one of pessimistic,",
+        ),
+        (
+            ["exchanges.Bybit.entry_latency.model=empirical"],
+            "--set exchanges.Bybit.entry_latency.model=empirical: exchanges.Bybit.entry_latency: samples_ms is empty",
+        ),
+        (
+            ["exchanges.Bybit.balances.USDT=1", "exchanges.Bybit.balances.BTC=-1"],
+            "--set exchanges.Bybit.balances.BTC=-1: exchanges.Bybit: balances: BTC = -1.0 is not between",
+        ),
+        (
+            ["exchanges.Bybt.fills=full"],
+            "--set exchanges.Bybt.fills=full: 'Bybt' is no exchange; did you mean 'Bybit'?",
+        ),
+        (["engine.timezone=Mars"], "--set engine.timezone=Mars: engine: 'Mars' is no time zone"),
+        (["engine.seed=x", "engine.seed=x"], "--set: engine.seed: needs a whole number, not 'x'"),
+        (["engine.seed=1", "engine.seed=x"], "--set engine.seed=x: engine.seed: needs a whole number"),
+        (["engine={}", "engine.seed=x"], "--set engine.seed=x: engine.seed: needs a whole number"),
     ],
 )
 def test_a_wrong_setting_is_told_as_it_was_written(settings: list[str], told: str) -> None:
     with pytest.raises(UserError) as caught:
         load_config(None, settings)
     assert str(caught.value).startswith(told)
+
+
+def test_a_fault_of_the_file_is_not_laid_to_a_setting(tmp_path: Path) -> None:
+    file = written(tmp_path, "params = 3\n[exchanges.Bybit]\nmaker_fee = 3\n[exchanges.Bybit.balances]\nUSDT = -1\n")
+    with pytest.raises(UserError) as caught:
+        load_config(file, ["params={}", "params.a=1", "exchanges.Bybit.balances.BTC=1", "exchanges.Bybit.taker_fee=2"])
+    assert str(caught.value) == f"{file}: exchanges.Bybit: maker_fee = 3.0 is not between -0.1 and 0.1"
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
