@@ -2,7 +2,8 @@
 
 A module or file without a class name must hold exactly one strategy: one class derived from `IStrategy` that it defines
 (a package: that its `__init__` re-exports from itself). The folder of the file, or the working folder, is put in front
-of `sys.path`, so that a strategy finds what lies beside it, also later from a callback.
+of `sys.path`, so that a strategy finds what lies beside it, also later from a callback. Before that the packages that
+come with mlthon are made known from where they are installed: a folder called `feedhandlers` there does not hide ours.
 
 Whatever is wrong with a strategy is a `UserError` that names the file and line at fault.
 """
@@ -13,6 +14,7 @@ import inspect
 import os
 import sys
 from collections.abc import Iterator, Mapping
+from importlib.machinery import PathFinder
 from pathlib import Path
 from traceback import extract_tb
 from types import ModuleType
@@ -24,6 +26,9 @@ from mlthon.api.istrategy import IStrategy
 from mlthon.errors import UserError, near
 
 _HOW: Final = "A strategy is a module (demo_strat), module:Class, or a file (my.py, my.py:Class)."
+_OURS: Final = ("feedhandlers", "gateways")
+"""What stands beside the package `mlthon` and is imported only when it is needed."""
+_ROOT: Final = Path(__file__).resolve().parents[2]
 _DERIVE: Final = "from mlthon.api.istrategy import IStrategy, and write class {}(IStrategy):"
 
 
@@ -121,7 +126,19 @@ def _file_of(module: str) -> Path | None:
     return Path(found.origin) if found and found.origin and found.has_location else None
 
 
+def keep_ours() -> None:
+    """Settle that `feedhandlers` and `gateways` are mlthon's, whatever folders of these names come first on `sys.path`:
+    the working folder does, in `python -m`. What is imported already stays."""
+    for name in _OURS:
+        found = None if name in sys.modules else PathFinder.find_spec(name, [str(_ROOT)])
+        if found is not None and found.loader is not None:
+            module = importlib.util.module_from_spec(found)
+            sys.modules[name] = module
+            found.loader.exec_module(module)
+
+
 def _make_importable(folder: Path) -> None:
+    keep_ours()
     path = str(folder.resolve())
     if path not in sys.path:
         sys.path.insert(0, path)
@@ -267,6 +284,9 @@ def _say(error: BaseException) -> str:
 
 def _hint(error: BaseException) -> str:
     if isinstance(error, ModuleNotFoundError) and error.name:
+        top = error.name.partition(".")[0]
+        if top in ("mlthon", *_OURS):
+            return f"mlthon has a package {top} of its own: give a folder or file of yours another name."
         return f"Install what provides {error.name!r}, or put {error.name}.py beside the strategy."
     return ""
 

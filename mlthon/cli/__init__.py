@@ -18,10 +18,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line (`sys.argv` where no arguments are given) and return its exit status."""
     from cyclopts import CycloptsError
 
+    from mlthon.backtest.loader import keep_ours
     from mlthon.cli.app import app
     from mlthon.cli.logs import Console
 
     console = Console()
+    keep_ours()
     try:
         status = app(None if arguments is None else list(arguments))
     except UserError as error:

@@ -13,6 +13,7 @@ from mlthon.api.istrategy import IStrategy
 from mlthon.backtest.loader import construct, default_config, load_strategy, parse_spec
 from mlthon.errors import UserError
 
+ROOT = Path(__file__).resolve().parents[2]
 HEAD = "from mlthon.api.istrategy import IStrategy\n"
 ONE = HEAD + "class Mine(IStrategy):\n    pass\n"
 
@@ -73,6 +74,23 @@ def test_a_file_named_like_a_standard_module_is_still_that_file(folder: Path) ->
     put(folder, "random.py", ONE)
     assert load_strategy("random.py").__name__ == "Mine"
     assert sys.modules["random"].__file__ != str(folder / "random.py")
+
+
+@pytest.mark.parametrize("name", ["feedhandlers", "gateways"])
+def test_a_folder_beside_a_strategy_does_not_hide_a_package_of_ours(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    for each in [each for each in sys.modules if each.partition(".")[0] == name]:
+        monkeypatch.delitem(sys.modules, each)
+    put(folder, f"{name}/__init__.py", "raise ValueError('the wrong one')")
+    put(folder, f"{name}/mine.py", "")
+    put(folder, "mlthon/__init__.py", "raise ValueError('the wrong one')")
+    put(folder, "beside.py", ONE)
+    put(folder, "theirs.py", f"import {name}.mine\n" + ONE)
+    load_strategy("beside.py")
+    assert sys.modules[name].__file__ == str(ROOT / name / "__init__.py")
+    assert importlib.import_module("mlthon").__file__ == str(ROOT / "mlthon" / "__init__.py")
+    assert f"mlthon has a package {name} of its own" in told("theirs.py")
 
 
 def test_the_same_file_is_loaded_once(folder: Path) -> None:
