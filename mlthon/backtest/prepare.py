@@ -7,7 +7,7 @@ from typing import Any
 
 from mlthon.backtest.assembly import Assembly, assemble, instruments_of, lanes_of
 from mlthon.backtest.loader import load_strategy
-from mlthon.backtest.run import Plan, Run, Sampler, Turnover
+from mlthon.backtest.run import DATA_ENDED, Plan, Run, Sampler, Turnover
 from mlthon.backtest.synthetic import DEFAULT_DURATION, DEFAULT_START, synthetic_instruments, synthetic_plan
 from mlthon.config import Command, RunConfig, StrategyConfig
 from mlthon.data.replay import Batch, Gap, Replay
@@ -54,8 +54,7 @@ def prepare(
     watching: list[OrderFlowTap] = [tally, turnover, *([sha] if sha else []), *taps]
     if sources is None:
         begin = start if start is not None else DEFAULT_START if now is None else now
-        if end is not None:
-            duration = end - begin
+        length = _length(begin, end, duration)
         instruments = synthetic_instruments(config)
     else:
         begin, cut, over = _span(sources, start, end, duration)
@@ -73,13 +72,13 @@ def prepare(
     )
     schedule(config.commands, assembly)
     if sources is None:
-        plan = synthetic_plan(assembly, instruments, config, seed, begin, duration or DEFAULT_DURATION)
+        plan = synthetic_plan(assembly, instruments, config, seed, begin, length)
     else:
         # the replay stops before its end, so uncut data must not be given the time of its own last row
         replay = Replay(sources, config.timing, begin if start is not None else None, cut)
         if sha is not None:
             replay.digest_into(sha.market)
-        ending = Plan.ending if cut is None else CUT
+        ending = DATA_ENDED if cut is None else CUT
         plan = Plan(
             shifted(replay, shift), lanes_of(replay, assembly), begin + shift, over + shift, replay.first_heard, ending
         )
@@ -116,6 +115,18 @@ def _give(session: Session, text: str) -> None:
     if not session.command(name, words):
         known = ", ".join(("start", "stop", *session.hooks))
         log.warning("%s: no command %r%s; it has %s", session.name, name, near(name, session.hooks), known)
+
+
+def _length(begin: int, end: int | None, duration: int | None) -> int:
+    """How long (ns) a synthetic market lasts: until the earlier of its end and of its duration, if it has either."""
+    if end is None:
+        return DEFAULT_DURATION if duration is None else duration
+    if end <= begin:
+        raise UserError(
+            "the end of the run is not after its start",
+            "Look at --start and --end. Without --start a synthetic market begins at 2025-01-01, on paper now.",
+        )
+    return end - begin if duration is None else min(duration, end - begin)
 
 
 def _span(

@@ -25,6 +25,7 @@ from mlthon.exchange.contracts import Contract
 PROGRESS_EVERY_S = 0.25
 GRACE = SECOND
 """How long (ns) answers may take to come in before the clock crosses a hole."""
+DATA_ENDED = "the data ended"
 ROUNDS = 60
 """How many times `GRACE` the end waits for cancels to be answered."""
 
@@ -78,7 +79,7 @@ class Plan:
     start: int
     end: int | None
     first_heard: int = 0
-    ending: str = "the data ended"
+    ending: str = DATA_ENDED
     """Why it is over when it is."""
 
 

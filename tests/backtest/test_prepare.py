@@ -122,6 +122,11 @@ def test_the_data_is_cut_by_start_and_duration() -> None:
     assert min(stamps) >= 2_000
     assert max(stamps) < 5_000
     assert played.result.start_ns == START + 2_000 * MS
+    assert played.result.ended == "its time was over"
+
+
+def test_data_that_is_not_cut_ends_by_itself() -> None:
+    assert play(Script(), still(1_000)).result.ended == "the data ended"
 
 
 def test_strategies_on_one_account_share_its_position_and_others_do_not() -> None:
