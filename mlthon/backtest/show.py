@@ -13,11 +13,10 @@ def show_time(ns: int) -> str:
 
 
 def show_span(ns: int) -> str:
-    """`1h 05m`, `12m 30s`, `4.2s`."""
-    seconds = ns / 1e9
-    if seconds < 60:
-        return f"{seconds:.1f}s"
-    minutes, rest = divmod(round(seconds), 60)
+    """`1h 05m`, `12m 30s`, `4.2s`; never more than it is, as times are not."""
+    if ns < 60 * 10**9:
+        return f"{ns // 10**8 / 10:.1f}s"
+    minutes, rest = divmod(ns // 10**9, 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)
     if days:

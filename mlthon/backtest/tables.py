@@ -96,6 +96,22 @@ _FILLS: Final = (
 )
 
 
+def make_folder(folder: Path) -> None:
+    """Make the folder of a report; called before a run, so that none is in vain. Raises `UserError` where it cannot be
+    made or written to."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "summary.txt").open("a").close()
+    except FileExistsError:
+        raise UserError(f"--report {folder}: not a folder") from None
+    except OSError as error:
+        raise _unwritable(folder, error) from None
+
+
+def _unwritable(folder: Path, error: OSError) -> UserError:
+    return UserError(f"--report {folder}: {error.filename or folder}: {error.strerror}")
+
+
 def write_report(report: Report, folder: Path) -> None:
     """Write everything into `folder`, which is made if it is not there; files of an earlier report are replaced.
 
@@ -111,7 +127,7 @@ def write_report(report: Report, folder: Path) -> None:
         (folder / "summary.txt").write_text(summary_text(summary) + "\n", "utf-8")
         (folder / "summary.html").write_text(page(report, summary_text(summary)), "utf-8")
     except OSError as error:
-        raise UserError(f"--report {folder}: {error.filename or folder}: {error.strerror}") from None
+        raise _unwritable(folder, error) from None
 
 
 def tables(report: Report) -> tuple[Table, ...]:

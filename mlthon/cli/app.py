@@ -1,10 +1,13 @@
 """The commands and their options. Each hands over to the module that does the work, imported only then."""
 
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from cyclopts import App, Group, Parameter
+from cyclopts import App, Group, Parameter, Token
+
+from mlthon.errors import UserError
 
 
 def _version() -> str:
@@ -12,6 +15,14 @@ def _version() -> str:
         return f"mlthon {version('mlthon-framework')}"
     except PackageNotFoundError:
         return "mlthon (not installed)"
+
+
+def _whole(_: Any, tokens: Sequence[Token]) -> int:
+    """A whole number: 1.5 is none, and is not to become 1."""
+    try:
+        return int(tokens[0].value)
+    except ValueError:
+        raise ValueError(f"{tokens[0].value!r} is no whole number") from None
 
 
 _EPILOGUE = """\
@@ -50,9 +61,9 @@ def run(
     mode: Annotated[Literal["backtest", "paper"], Parameter(group=_WHAT, show_default=True)] = "backtest",
     config: Annotated[Path | None, Parameter(group=_WHAT)] = None,
     set_: Annotated[tuple[str, ...], Parameter(name="--set", group=_WHAT)] = (),
-    seed: Annotated[int | None, Parameter(group=_WHAT)] = None,
+    seed: Annotated[int | None, Parameter(group=_WHAT, converter=_whole)] = None,
     speed: Annotated[float | None, Parameter(group=_WHAT)] = None,
-    data: Annotated[tuple[Path, ...], Parameter(consume_multiple=True, group=_DATA)] = (),
+    data: Annotated[tuple[Path, ...] | None, Parameter(consume_multiple=True, group=_DATA)] = None,
     start: Annotated[str | None, Parameter(group=_DATA)] = None,
     end: Annotated[str | None, Parameter(group=_DATA)] = None,
     duration: Annotated[str | None, Parameter(group=_DATA)] = None,
@@ -101,6 +112,8 @@ def run(
     """
     from mlthon.cli.run import Options, run_strategy
 
+    if data is not None and not data:
+        raise UserError("--data: no path given", "Leave it out for the synthetic market.")
     return run_strategy(
         Options(
             strategy=strategy,
@@ -109,7 +122,7 @@ def run(
             settings=set_,
             seed=seed,
             speed=speed,
-            data=data,
+            data=data or (),
             start=start,
             end=end,
             duration=duration,

@@ -36,7 +36,8 @@ def import_data(files: Sequence[Path], store: Path) -> int:
         print("\r\033[K", end="", file=sys.stderr)
     _tell(result.problems, "left out")
     written = f"{result.written:,} written" + (f", {result.kept:,} there already" if result.kept else "")
-    print(f"{result.rows:,} rows of {result.files:,} files; Parquet files in {store}: {written}")
+    read = "1 file" if result.files == 1 else f"{result.files:,} files"
+    print(f"{result.rows:,} rows of {read}; Parquet files in {store}: {written}")
     return 0
 
 

@@ -17,7 +17,7 @@ from mlthon.backtest.prepare import prepare
 from mlthon.backtest.report import Report
 from mlthon.backtest.result import Progress, Result
 from mlthon.backtest.run import Run
-from mlthon.backtest.tables import summary_text, write_report
+from mlthon.backtest.tables import make_folder, summary_text, write_report
 from mlthon.basics.catalogue import UnknownInstrument
 from mlthon.cli import INTERRUPTED
 from mlthon.cli.logs import set_up
@@ -78,6 +78,8 @@ def _run(options: Options) -> tuple[Report, bool]:
     report = Report()
     with make_busy("making ready ...", quiet=quiet):
         run = _prepare(options, config, strategies, sources, report)
+    if options.report is not None:
+        make_folder(options.report)
     watch = ParamsWatch(config, run.assembly.engine.sessions) if options.mode == "paper" else None
     with Interrupts() as interrupts:
         with make_view(quiet=quiet, title=run.name) as view:
@@ -140,8 +142,6 @@ def _prepare(
 ) -> Run:
     if options.seed is not None and options.seed < 0:
         raise UserError(f"--seed {options.seed}: below 0", "Any whole number from 0 on will do.")
-    if options.report is not None and options.report.exists() and not options.report.is_dir():
-        raise UserError(f"--report {options.report}: not a folder")
     try:
         return prepare(
             config,

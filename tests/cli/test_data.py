@@ -36,7 +36,7 @@ def test_import_tells_what_is_lost_and_keeps_the_rest(
     found = json.loads(capsys.readouterr().out)
     assert {stream["kind"] for stream in found["streams"]} == {"quote", "trade", "book"}
     rows = sum(stream["rows"] for stream in found["streams"])
-    assert f"{rows:,} rows of 1 files" in first.out
+    assert f"{rows:,} rows of 1 file;" in first.out
     assert main(["data", "info", str(store)]) == 0
     assert f"{rows:,} rows, " in capsys.readouterr().out
 
