@@ -33,7 +33,9 @@ def make_view(*, quiet: bool, title: str) -> Iterator[View]:
         from rich.live import Live
 
         console = Console(stderr=True)
-        with Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False) as live:
+        # What a strategy prints to the same terminal goes above the table, or it would be drawn over.
+        shared = sys.stdout.isatty()
+        with Live(console=console, auto_refresh=False, transient=True, redirect_stdout=shared) as live:
             yield LiveView(live, title)
     else:
         yield PlainView()

@@ -85,3 +85,17 @@ def test_what_suits_standard_error(capsys: pytest.CaptureFixture[str], monkeypat
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     with make_view(quiet=False, title="x") as view:
         assert isinstance(view, LiveView)
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_what_a_strategy_prints_is_not_drawn_over(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], terminal: bool
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
+    with make_view(quiet=False, title="demo") as view:
+        view.update(PROGRESS)
+        print("said [by] the strategy")
+    out, err = capsys.readouterr()
+    assert out == ("" if terminal else "said [by] the strategy\n")
+    assert ("said [by] the strategy" in err) is terminal
