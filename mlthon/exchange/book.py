@@ -52,9 +52,9 @@ class AccountOrder(Resting):
     """An account's order, from the moment its request is sent. Attributes as `TrackedOrder`'s, whose values it copies:
     what the strategy's side does to its own record later is none of the exchange's business.
 
-    `waits`: it has a stop price to wait for; `is_market`: it takes whatever price there is, now or once triggered;
-    `reserve`: money reserved for each open lot; `extra_fee`: rate on top of the usual; `resting`: whether it is in the
-    book.
+    `waits`: it has a stop price that was not reached yet; `is_market`: it takes whatever price there is, now or once
+    triggered; `reserve`: money reserved for each open lot; `extra_fee`: rate on top of the usual; `resting`: whether it
+    is in the book.
     """
 
     __slots__ = (
@@ -106,15 +106,18 @@ class AccountOrder(Resting):
 
 class Level:
     """The orders at one price, first come first; `qty` is their sum. `seen`: the replayed quantity last displayed at
-    the price; `traded`: how much of it has traded since."""
+    the price; `traded`: how much of it has traded since; `gone`: how much left the display at time `gone_at` without a
+    trade that told why."""
 
-    __slots__ = ("orders", "qty", "seen", "traded")
+    __slots__ = ("gone", "gone_at", "orders", "qty", "seen", "traded")
 
     def __init__(self, seen: int) -> None:
         self.orders: dict[int, Resting] = {}
         self.qty = 0
         self.seen = seen
         self.traded = 0
+        self.gone = 0
+        self.gone_at = 0
 
 
 class BookSide:

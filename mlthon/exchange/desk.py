@@ -101,9 +101,10 @@ class Desk(Matching):
             self.finish(order, CancelCode.TimeInForce, f"fill-or-kill: {self.name} cannot fill all of it now")
             return
         if market or self.would_take(side, limit):
+            beyond = self._beyond_book(order) if market else None
             self.match(side, order.leaves, limit, order)
-            if market and order.leaves and order.state is OrderStatus.New:
-                self._beyond_book(order)
+            if beyond is not None and order.leaves and order.state is OrderStatus.New:
+                self.execute(order, beyond, order.leaves, False)
         if order.state is not OrderStatus.New:
             return
         if market:
@@ -115,22 +116,14 @@ class Desk(Matching):
             self.rest(order)
 
     def _can_fill(self, order: AccountOrder, limit: int) -> bool:
-        if self.exchange.config.beyond_book == "fill" and order.is_market:
+        if order.is_market and self.fills_beyond:
             return self.touch(-order.side) is not None
         stake = order.stake if self.self_trade != "allow" else None
         return self.reachable(order.side, limit, order.leaves, stake)[0] >= order.leaves
 
-    def _beyond_book(self, order: AccountOrder) -> None:
-        """What the displayed book could not fill of a market order, where the configuration says to fill it."""
-        config = self.exchange.config
-        if config.beyond_book != "fill" or self.publisher is not None:
-            return
-        worst = self.reachable(order.side, NO_ASK if order.side > 0 else NO_BID, 1 << 62, None)[1]
-        if worst is None:
-            worst = self.ask if order.side > 0 else self.bid
-        if worst in (NO_ASK, NO_BID):
-            return
-        self.execute(order, max(1, worst + order.side * config.beyond_book_ticks), order.leaves, False)
+    def _beyond_book(self, order: AccountOrder) -> int | None:
+        """The price of what the displayed book will not fill of a market order; None where the rest is cancelled."""
+        return self.worst_price(order.side, order.leaves) if self.fills_beyond else None
 
     def amend(self, order: AccountOrder, price: int | None, qty: int | None) -> None:
         """A modification reached the exchange. Priority is kept when only the size shrinks."""
@@ -154,6 +147,7 @@ class Desk(Matching):
         else:
             if order.resting:
                 self._unrest(order)
+                order.resting = False
             stake.reserve(order, -order.leaves)
             order.qty += change
             order.leaves += change
@@ -291,6 +285,7 @@ class Desk(Matching):
         if stake is None:
             raise TypeError("an anonymous order has no trigger")
         order.state = OrderStatus.New
+        order.waits = False
         stake.reserve(order, -order.leaves)
         if order.reduce_only:
             held = stake.reducible(order.side)

@@ -54,11 +54,12 @@ class RateLimit:
 class EmbeddedGateway:
     """The requests of one account. Implements `Gateway`."""
 
-    __slots__ = ("_detail", "_exchange", "_limit", "_status", "account", "exchange", "ledger")
+    __slots__ = ("_connection", "_detail", "_exchange", "_limit", "_status", "account", "exchange", "ledger")
 
     def __init__(self, exchange: "EmbeddedExchange", account: Account, limit: RateLimit | None) -> None:
         self._exchange = exchange
         self._limit = limit
+        self._connection = 0
         self._status = GtwStatus.ReadyToTrade
         self._detail = ""
         self.exchange: Exchange = exchange.exchange
@@ -81,7 +82,7 @@ class EmbeddedGateway:
             return
         exchange = self._exchange
         exchange.orders += 1
-        account.entry.send(self._arrive, stake, AccountOrder(exchange.orders, order, stake))
+        account.entry.send(self._arrive, stake, AccountOrder(exchange.orders, order, stake), self._connection)
 
     def _new_stake(self, instrument: "Instrument") -> Stake | None:
         market = self._exchange.markets.get(instrument)
@@ -156,10 +157,11 @@ class EmbeddedGateway:
 
     # -- at the exchange ---------------------------------------------------------------------------------------------
 
-    def _arrive(self, stake: Stake, order: AccountOrder) -> None:
+    def _arrive(self, stake: Stake, order: AccountOrder, connection: int) -> None:
         account = self.ledger
-        if self._status is not GtwStatus.ReadyToTrade:
-            self._answer(account.events.new_order_reject, order.wire_id, GtwRejectCode.GtwNotReady, self._detail)
+        if connection != self._connection or self._status is not GtwStatus.ReadyToTrade:
+            reason = self._detail or "the connection was lost while the order was on its way"
+            self._answer(account.events.new_order_reject, order.wire_id, GtwRejectCode.GtwNotReady, reason)
         elif order.wire_id in account.orders:
             reason = "its client order id was used before"
             self._answer(account.events.new_order_reject, order.wire_id, GtwRejectCode.DuplicateClientId, reason)
@@ -266,7 +268,8 @@ class EmbeddedGateway:
     # -- the connection ----------------------------------------------------------------------------------------------
 
     def disconnect(self, reason: str) -> None:
-        """The connection is lost: the exchange cancels what rests, and says so."""
+        """The connection is lost: the exchange cancels what rests, and says so; what is on its way never arrives."""
+        self._connection += 1
         for order in list(self.ledger.open_orders()):
             if order.stake is not None:
                 order.stake.market.end(order, True, CancelCode.Disconnected, reason)

@@ -252,7 +252,7 @@ def _liquidate(account: "Account", coin: str, stakes: "list[Stake]") -> None:
         lots = stake.position.lots
         side = -1 if lots > 0 else 1
         stake.market.sync()
-        if stake.market.worst_price(side, 1) is None:
+        if not stake.market.reachable(side, NO_ASK if side > 0 else NO_BID, 1, None)[0]:
             stake.market.rebound()
             continue
         account.liquidations += 1

@@ -10,7 +10,8 @@ strictly between them is stored and that is all.
 
 **What fills a resting order**, besides takers: a public trade at its price by a taker of the other side, once the trade
 is larger than what is ahead; a trade through its price; the opposite touch at its price. What a trade offers is shared
-by the orders in priority, and what a quote displays is consumed once.
+by the orders in priority, and what a quote displays is consumed once. At one time a quote comes before the trade whose
+effect it shows: what the display lost by it does not count again as a trade.
 """
 
 from collections.abc import Callable
@@ -269,6 +270,10 @@ class Market(Desk):
         left = level.seen - level.traded - shown
         level.seen = shown
         level.traded = 0
+        if left > 0:
+            now = self.clock.now
+            level.gone = left + (level.gone if level.gone_at == now else 0)
+            level.gone_at = now
         before = 0
         for resting in level.orders.values():
             ahead = resting.ahead
@@ -386,6 +391,12 @@ class Market(Desk):
         """A public trade offers so much to the queue at a price; returns what it still offers to the next."""
         level = book.levels[price]
         left = offered
+        told = 0
+        if level.gone and not through:
+            # a quote of the same time showed its effect already
+            told = min(level.gone, offered) if level.gone_at == self.clock.now else 0
+            level.gone -= told
+            left -= told
         gone = 0
         ended: Ended = []
         for resting in level.orders.values():
@@ -402,7 +413,7 @@ class Market(Desk):
                 self._fill(level, resting, price, lots, ended)
             else:
                 ended.append((resting, CancelCode.ReduceOnly))
-        level.traded += offered
+        level.traded += offered - told
         if gone:
             self.advance(level, gone)
         self.clear_out(book, price, level, ended)

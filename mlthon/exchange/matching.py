@@ -22,7 +22,7 @@ from mlthon.exchange.contracts import Contract, Position
 
 if TYPE_CHECKING:
     from mlthon.basics.instrument import Instrument
-    from mlthon.exchange.account import Stake
+    from mlthon.exchange.account import Account, Stake
     from mlthon.exchange.exchange import EmbeddedExchange
     from mlthon.exchange.funding import Funding
     from mlthon.exchange.margin import Closing
@@ -199,7 +199,8 @@ class Matching:
         return lots - left, worst
 
     def _offers(self, side: int, limit: int, stake: "Stake | None") -> list[tuple[int, int]]:
-        """Prices of a side, best first, up to `limit`, and what can be taken at each."""
+        """Prices of a side, best first, up to `limit`, and what can be taken at each: up to the first order of the
+        account itself, if meeting it would end the taker."""
         book = self.bids if side > 0 else self.asks
         top = self.bid if side > 0 else self.ask
         depth = self.depth_bids if side > 0 else self.depth_asks
@@ -208,30 +209,64 @@ class Matching:
         if top != NO_BID and top != NO_ASK and self.publisher is None:
             prices.add(top)
         account = None if stake is None else stake.account
+        held: dict[Stake, int] = {}
         offers = []
         for price in sorted(prices, reverse=side > 0):
             if (price - limit) * side < 0:
                 break
             quantity = PLENTY if self.full and price == top and self.publisher is None else self.unclaimed(side, price)
             level = book.levels.get(price)
+            barred = False
             if level is not None:
-                for resting in level.orders.values():
-                    if account is None or resting.stake is None or resting.stake.account is not account:
-                        quantity += resting.leaves
+                quantity, barred = self._queued(level, quantity, account, held)
             if quantity > 0:
                 offers.append((price, quantity))
+            if barred:
+                break
         return offers
+
+    def _queued(
+        self, level: Level, replayed: int, account: "Account | None", held: "dict[Stake, int]"
+    ) -> tuple[int, bool]:
+        """What can be taken at a level with so many replayed lots, and whether an order of the account's own bars the
+        way. `held`: what reduce-only orders of each stake can still reduce after what was counted before."""
+        quantity = 0
+        for resting in level.orders.values():
+            stake = resting.stake
+            lots = resting.leaves
+            if stake is not None and stake.account is account:
+                if self.self_trade == "cancel_oldest":
+                    continue
+                return quantity + min(replayed, resting.ahead), True
+            if stake is not None and stake.reducing:
+                left = held.get(stake)
+                if left is None:
+                    left = stake.reducible(resting.side)
+                if resting.order_id in stake.reducing:
+                    lots = min(lots, left)
+                held[stake] = max(0, left - lots)
+            quantity += lots
+        return quantity + replayed, False
 
     def worst_price(self, side: int, lots: int) -> int | None:
         """The worst price that a market order of so many lots would reach now."""
         top = self.ask if side > 0 else self.bid
         own = self.asks.best if side > 0 else self.bids.best
-        if top not in (NO_ASK, NO_BID) and (top - own) * side < 0 and self.unclaimed(-side, top) >= lots:
+        shown = top not in (NO_ASK, NO_BID)
+        if shown and (top - own) * side < 0 and self.unclaimed(-side, top) >= lots:
             return top
         worst = self.reachable(side, NO_ASK if side > 0 else NO_BID, lots, None)[1]
-        if worst is not None and self.exchange.config.beyond_book == "fill":
-            worst = max(1, worst + side * self.exchange.config.beyond_book_ticks)
+        if self.fills_beyond:
+            if worst is None and shown:
+                worst = top
+            if worst is not None:
+                worst = max(1, worst + side * self.exchange.config.beyond_book_ticks)
         return worst
+
+    @property
+    def fills_beyond(self) -> bool:
+        """Whether market orders are filled beyond what the book displays."""
+        return self.publisher is None and self.exchange.config.beyond_book == "fill"
 
     # -- trading -----------------------------------------------------------------------------------------------------
 

@@ -60,7 +60,7 @@ def stop_price(order: AccountOrder, market: "Matching") -> Breach | None:
             GtwRejectCode.InvalidPrice,
             f"stop price {given} of a {order.order_type.name} order of {market.name} is not above 0",
         )
-    if market.would_trigger(order):
+    if order.waits and market.would_trigger(order):
         return (
             GtwRejectCode.StopWouldTrigger,
             f"stop price {_price(market, order.stop_price)} would trigger at once: {market.name} is there already",

@@ -42,6 +42,7 @@ def test_the_probabilistic_model_fills_sooner() -> None:
         order = rig.order(1, 200, 10)
         rig.quote(200, 200, 202, 30)
         rig.quote(200, 120, 202, 30)  # of the 80 that left, half were ahead
+        rig.run(1)
         rig.trade(200, 65, -1)
         filled.append(rig.fills(order))
     assert filled == [[], [(200, 5, True)]]

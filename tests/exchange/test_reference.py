@@ -251,6 +251,7 @@ def test_orders_beside_a_recording_match_the_naive_ones(seed: int) -> None:
     rig.quote(199, 10, 201, 10)
     naive.quote(199, 10, 201, 10)
     for _ in range(150):
+        rig.run(1)
         what = rng.random()
         mid += rng.choice((-1, 0, 0, 0, 1))
         qty = rng.randint(2, 25)
