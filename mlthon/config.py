@@ -238,6 +238,19 @@ def _put(tree: Tree, path: KeyPath, value: object, setting: str) -> None:
     tree[last] = value
 
 
+def refuse_strays(config: RunConfig) -> None:
+    """Settings that reach no strategy: `[params]` is for the one that the command line names, not for those that have
+    tables. Raises `UserError` for the first."""
+    tables = config.strategies
+    for setting in config.overrides if tables else ():
+        keys, _ = parse_setting(setting)
+        if keys[0] == PARAMS or keys[0] not in (*RESERVED, *(tables if len(keys) > 1 else ())):
+            raise UserError(
+                f"--set {setting}: no strategy has this parameter{near(keys[0], tables) if len(keys) > 1 else ''}",
+                f"Write --set NAME.KEY=VALUE, NAME being one of {', '.join(tables)}.",
+            )
+
+
 def reload_params(config: RunConfig) -> dict[str, dict[str, Any]]:
     """Read the configuration's file again: the parameters of each strategy by name, those of `[params]` under ``.
 

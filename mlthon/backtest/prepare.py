@@ -9,7 +9,7 @@ from mlthon.backtest.assembly import Assembly, assemble, instruments_of, lanes_o
 from mlthon.backtest.loader import load_strategy
 from mlthon.backtest.run import DATA_ENDED, Plan, Run, Sampler, Turnover
 from mlthon.backtest.synthetic import DEFAULT_DURATION, DEFAULT_START, synthetic_instruments, synthetic_plan
-from mlthon.config import Command, RunConfig, StrategyConfig
+from mlthon.config import RunConfig, StrategyConfig
 from mlthon.data.replay import Batch, Gap, Replay
 from mlthon.data.rows import Source
 from mlthon.engine.clock import SECOND
@@ -70,7 +70,7 @@ def prepare(
         taps=watching,
         publish=publish,
     )
-    schedule(config.commands, assembly)
+    schedule(config, assembly)
     if sources is None:
         plan = synthetic_plan(assembly, instruments, config, seed, begin, length)
     else:
@@ -95,14 +95,16 @@ def prepare(
     )
 
 
-def schedule(commands: Sequence[Command], assembly: Assembly) -> None:
-    """Have the configured commands given at their times. Raises `UserError` for a strategy that does not run."""
+def schedule(config: RunConfig, assembly: Assembly) -> None:
+    """Have the configured commands given at their times; those for strategies that are configured and do not take part
+    are left out. Raises `UserError` for a strategy that there is not."""
     clock, sessions = assembly.clock, assembly.engine.sessions
-    for command in commands:
-        if command.strategy is not None and command.strategy not in sessions:
+    known = {*sessions, *config.strategies}
+    for command in config.commands:
+        if command.strategy is not None and command.strategy not in known:
             raise UserError(
                 f"commands: {command.run!r} is for {command.strategy!r}, which does not run"
-                f"{near(command.strategy, sessions)}",
+                f"{near(command.strategy, known)}",
                 f"The strategies of this run are {', '.join(sessions)}.",
             )
         for name, session in sessions.items():

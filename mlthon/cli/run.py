@@ -24,7 +24,7 @@ from mlthon.cli.logs import set_up
 from mlthon.cli.values import duration_ns, time_ns
 from mlthon.cli.view import View, make_busy, make_view
 from mlthon.cli.watch import ParamsWatch
-from mlthon.config import RunConfig, StrategyConfig, load_config
+from mlthon.config import RunConfig, StrategyConfig, load_config, refuse_strays
 from mlthon.data.rows import Problem, Source
 from mlthon.data.sources import NoData, open_sources
 from mlthon.engine.clock import TimeStuck
@@ -71,6 +71,7 @@ def _run(options: Options) -> tuple[Report, bool]:
     file = options.config or (default_config(options.strategy) if options.strategy else None)
     config = load_config(file, options.settings)
     strategies = choose(options.strategy, config)
+    refuse_strays(config)
     with make_busy("reading the data ...", quiet=quiet):
         sources, problems = _open(options.data or config.data or ())
     for problem in problems:

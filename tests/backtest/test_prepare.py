@@ -69,6 +69,12 @@ def test_a_command_for_a_strategy_that_does_not_run() -> None:
     assert "maker, taker" in str(told.value)
 
 
+def test_a_command_for_a_strategy_that_is_configured_and_left_out_of_the_run() -> None:
+    commands = (Command(after="1s", run="status", strategy="taker"),)
+    config = configured(commands=commands, strategies={"taker": StrategyConfig(strategy="taker")})
+    assert ready({"maker": Script()}, still(1_000), config) is not None
+
+
 def test_commands_are_read_from_the_file(tmp_path: Path) -> None:
     file = tmp_path / "run.toml"
     file.write_text(
