@@ -27,6 +27,8 @@ _UNSET = OrderType.Unset
 _STOPS = (OrderType.Stop, OrderType.StopLimit, OrderType.TakeProfit)
 _PRICED = (OrderType.Limit, OrderType.StopLimit)
 _SIGNS = {side: side.sign for side in Side}
+LONG_ID = 40
+"""Client ids of so many digits are no numbers."""
 _MARKET_PRICE = (None, "", 0, "0")
 
 
@@ -88,7 +90,7 @@ class StratEnv(IStratEnv):
         else:
             session.orders[name] = session.open[name] = order
             port.new_order(order)
-        return int(name) if name.isdecimal() else name
+        return int(name) if name.isdecimal() and len(name) < LONG_ID and name == str(int(name)) else name
 
     def _order(
         self,
@@ -237,13 +239,13 @@ class StratEnv(IStratEnv):
             self._later("on_unsupported_op", port.exchange, "MDSub.OrderBook")
             kinds.discard(MDSub.OrderBook)
         if kinds:
-            feed.subscribe(self._session, {instrument: set(kinds) for instrument in wanted})
-            self._session.subscription_changed(port.exchange)
+            more = feed.subscribe(self._session, {instrument: set(kinds) for instrument in wanted})
+            self._session.subscription_changed(port.exchange, more)
 
     def unsubscribe_from_market_data(self, exchange: Exchange, instruments: Any, md_subs: Any = None) -> None:
         try:
             port = self._port(exchange)
-            kinds = {_member(MDSub, each, None) for each in _several(md_subs or list(MDSub))}
+            kinds = {_member(MDSub, each, None) for each in _several(list(MDSub) if md_subs is None else md_subs)}
             unwanted = {self._instrument(port, each): kinds for each in _several(instruments)}
         except Refused as refused:
             self._refuse(exchange, refused, "UnsubscribeMarketData")

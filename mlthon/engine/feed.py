@@ -51,6 +51,10 @@ class Subscription:
         self.kinds: dict[InstrumentFeed, set[MDSub]] = {}
         self.live = False
 
+    def of(self, feed: "InstrumentFeed") -> set[MDSub]:
+        """What is read of an instrument: nothing any more when it was unsubscribed in the midst of a delivery."""
+        return self.kinds.get(feed) or set()
+
     def books(self) -> "list[InstrumentFeed]":
         return [feed for feed, kinds in self.kinds.items() if kinds & BOOK_KINDS]
 
@@ -237,7 +241,7 @@ class InstrumentFeed:
     def _deliver_level(
         self, subscription: Subscription, side: Side, price: int, qty: int, level_id: int, new: bool, recv_ms: int
     ) -> None:
-        call, kinds = subscription.session.call, subscription.kinds[self]
+        call, kinds = subscription.session.call, subscription.of(self)
         exchange, number, at = self._exchange, self._id, self._prices[price]
         if MDSub.PriceLevelBook in kinds:
             if not qty:
@@ -269,7 +273,7 @@ class InstrumentFeed:
         if self.whole:
             side = Side.Sell if op == ORDER_ASK else Side.Buy
             for subscription in self._books:
-                if subscription.live and MDSub.OrderBook in subscription.kinds[self]:
+                if subscription.live and MDSub.OrderBook in subscription.of(self):
                     self._deliver_by_id(subscription, side, price, qty, order_id, before is None, recv_ms)
 
     def _quote_as_book(self, bid: int, bid_qty: int, ask: int, ask_qty: int, recv_ms: int) -> None:
@@ -285,8 +289,8 @@ class InstrumentFeed:
         for op, side in ((SET_BID, Side.Buy), (SET_ASK, Side.Sell)):
             for price, (qty, level_id) in sorted(self._levels[op].items(), reverse=op == SET_BID):
                 self._deliver_level(subscription, side, price, qty, level_id, True, recv_ms)
-        if MDSub.OrderBook in subscription.kinds[self]:
-            for order_id, (op, price, qty) in self.orders.items():
+        for order_id, (op, price, qty) in self.orders.items():
+            if MDSub.OrderBook in subscription.of(self):
                 side = Side.Sell if op == ORDER_ASK else Side.Buy
                 self._deliver_by_id(subscription, side, price, qty, order_id, True, recv_ms)
 
@@ -316,7 +320,6 @@ class InstrumentFeed:
         )
         self._books = tuple(each for each in mine if each.kinds[self] & BOOK_KINDS)
         self._top_books = () if self._has_books else self._books
-        self._bid = NO_BID
         self.quote = self._shortest(self._pairs, bool(self._sides or self._top_books), self._quote_to_all)
         self.trade = self._shortest(self._traders, False, self._trade_to_all)
 
@@ -339,6 +342,7 @@ class ExchangeFeed:
         self.instruments: dict[Instrument, InstrumentFeed] = {}
         self.subscriptions: dict[Session, Subscription] = {}
         self.connected = True
+        self._said: dict[Session, FeedHandlerStatus] = {}
         self._clock = clock
 
     def feed(self, instrument: Instrument) -> InstrumentFeed:
@@ -347,12 +351,16 @@ class ExchangeFeed:
             found = self.instruments[instrument] = InstrumentFeed(instrument, self)
         return found
 
-    def subscribe(self, session: "Session", wanted: dict[Instrument, set[MDSub]]) -> None:
-        """Add to what `session` reads; `tell_present` must follow."""
+    def subscribe(self, session: "Session", wanted: dict[Instrument, set[MDSub]]) -> bool:
+        """Add to what `session` reads; `tell_present` must follow. Whether it reads anything more now."""
         subscription = self.subscriptions.setdefault(session, Subscription(session))
+        more = False
         for instrument, kinds in wanted.items():
-            subscription.kinds.setdefault(self.feed(instrument), set()).update(kinds)
+            read = subscription.kinds.setdefault(self.feed(instrument), set())
+            more |= not kinds <= read
+            read |= kinds
         self.bind()
+        return more
 
     def unsubscribe(self, session: "Session", unwanted: dict[Instrument, set[MDSub]]) -> None:
         subscription = self.subscriptions.get(session)
@@ -369,6 +377,7 @@ class ExchangeFeed:
         self.bind()
 
     def drop(self, session: "Session") -> None:
+        self._said.pop(session, None)
         if self.subscriptions.pop(session, None) is not None:
             self.bind()
 
@@ -386,7 +395,9 @@ class ExchangeFeed:
         waiting = self._waiting(subscription)
         if waiting is not None:
             subscription.live = False
-            self._say(subscription, FeedHandlerStatus.Disconnected, waiting)
+            # who subscribes anew on hearing it would hear it for ever
+            if self._said.get(session) is not FeedHandlerStatus.Disconnected:
+                self._say(subscription, FeedHandlerStatus.Disconnected, waiting)
             return
         if subscription.live and subscription.books():
             self._shut(subscription, "subscriptions changed")
@@ -439,4 +450,5 @@ class ExchangeFeed:
         self._say(subscription, FeedHandlerStatus.SnapshotEnd, detail)
 
     def _say(self, subscription: Subscription, status: FeedHandlerStatus, detail: str) -> None:
-        subscription.session.call("on_feed_handler_status", self.exchange, status, detail)
+        self._said[subscription.session] = status
+        subscription.session.feed_status(self.exchange, status, detail)

@@ -25,7 +25,7 @@ from mlthon.basics.defs import (
 )
 from mlthon.basics.instrument import Instrument
 from mlthon.basics.qty import Qty
-from mlthon.engine.clock import SECOND, Clock
+from mlthon.engine.clock import MS, SECOND, Clock
 from mlthon.engine.faces import Gateway
 from mlthon.engine.taps import KINDS, OrderFlowTap
 from mlthon.engine.tracker import CancelAll, TrackedOrder, Tracker
@@ -39,6 +39,8 @@ log = logging.getLogger("mlthon.orders")
 
 RATE_LIMIT_PERCENT = 100
 """The documented form of a rate limit: percent, whatever the exchange counts."""
+REFUSAL = MS
+"""How long (ns) it takes to refuse what a gateway is not ready for: who tries again at once must not stop time."""
 
 # Bound to names of their own because looking a member up in its class is slow in Python 3.11.
 _READY = GtwStatus.ReadyToTrade
@@ -74,6 +76,7 @@ class Port:
         self._taps = {kind: tuple(tap.record for tap in taps if kind in getattr(tap, "kinds", KINDS)) for kind in KINDS}
         self._cancel_alls: dict[Instrument, list[Session]] = {}
         self._asked: dict[int, tuple[Session, Any]] = {}
+        self._foreign: dict[str, TrackedOrder] = {}
         self._questions = 0
         self.strange_events = 0
 
@@ -98,7 +101,8 @@ class Port:
 
     def cancel_order(self, order: TrackedOrder) -> None:
         self.record("cancel", order, ())
-        if not self._refused_unready(self.cancel_order_reject, order.wire_id):
+        if not self._refused_unready(self._reject_cancel, order):
+            order.cancels.append(None)
             self.gateway.cancel_order(order)
 
     def cancel_all(self, session: "Session", instrument: Instrument) -> None:
@@ -115,7 +119,7 @@ class Port:
         if not mine:
             self._clock.call_soon(self._acknowledge_cancel_all, session, instrument)
         for order in mine:
-            order.cancel_all = group
+            order.cancels.append(group)
             self.gateway.cancel_order(order)
 
     def ask(self, session: "Session", about: Any, send: Callable[[int], None]) -> None:
@@ -129,7 +133,7 @@ class Port:
         if status is _READY:
             return False
         reason = f"the {self.exchange.name} gateway is {status.name}: {detail or 'wait for ReadyToTrade'}"
-        self._clock.call_soon(refuse, *args, GtwRejectCode.GtwNotReady, reason)
+        self._clock.call_at(self._clock.now + REFUSAL, refuse, *args, GtwRejectCode.GtwNotReady, reason)
         return True
 
     # -- events ----------------------------------------------------------------------------------------------------
@@ -137,14 +141,14 @@ class Port:
     def gateway_status(self, status: GtwStatus, detail: str) -> None:
         for session in list(self.sessions):
             if session.running:
-                session.call("on_gateway_status", self.exchange, status, detail)
+                session.gateway_status(self.exchange, status, detail)
 
     def foreign_order(self, wire_id: str, instrument: Instrument, side: int, qty: int, reason: str) -> None:
         """Nobody here sent it, but its fills are the account's: they go to the strategy that has the account to itself,
         and where several share it, into the books alone."""
         log.warning("%s %s: %s: order %s of %s", self.exchange.name, self.account, reason, wire_id, instrument.name)
         owner = self.sessions[0] if len(self.sessions) == 1 else self._house
-        self._tracker.orders[wire_id] = TrackedOrder(
+        self._foreign[wire_id] = TrackedOrder(
             wire_id,
             wire_id,
             owner,
@@ -167,6 +171,8 @@ class Port:
             return
         order.state = next_state(order.state, _ACKED[order.stop_price is not None])
         order.exchange_id = exchange_id
+        # a reduce-only order is cut to the position
+        order.qty = qty
         order.leaves = leaves
         self.record("ack", order, (exchange_id, price, qty, leaves, engine_ts))
         instrument = order.instrument
@@ -228,7 +234,7 @@ class Port:
         if order is None:
             return
         self.record("cancel_ack", order, ())
-        group = order.cancel_all
+        group = order.cancels.pop(0) if order.cancels else None
         if group is None:
             order.session.call("on_cancel_order_ack", self.exchange, order.client_id)
         elif not group.acknowledged:
@@ -239,14 +245,18 @@ class Port:
         order = self._order(wire_id)
         if order is None:
             return
-        self.record("cancel_reject", order, (code.name, reason))
-        group, order.cancel_all = order.cancel_all, None
+        group = order.cancels.pop(0) if order.cancels else None
         if group is None:
-            order.session.call("on_cancel_order_reject", self.exchange, order.client_id, code, reason)
+            self._reject_cancel(order, code, reason)
             return
+        self.record("cancel_reject", order, (code.name, reason))
         group.waiting -= 1
         if not group.waiting and not group.acknowledged:
             self._reject_cancel_all(order.session, group.instrument, code, reason)
+
+    def _reject_cancel(self, order: TrackedOrder, code: GtwRejectCode, reason: str) -> None:
+        self.record("cancel_reject", order, (code.name, reason))
+        order.session.call("on_cancel_order_reject", self.exchange, order.client_id, code, reason)
 
     def cancel_all_ack(self, instrument: Instrument) -> None:
         waiting = self._cancel_alls.get(instrument)
@@ -342,7 +352,7 @@ class Port:
 
     def orders_info(self, request_id: int, wire_ids: Sequence[str]) -> None:
         session, _ = self._asked.pop(request_id)
-        known = (self._tracker.orders.get(each) for each in wire_ids)
+        known = (self.find(each) for each in wire_ids)
         mine = [as_order(each) for each in known if each is not None and each.session is session]
         session.call("on_orders_info", self.exchange, mine)
 
@@ -393,8 +403,12 @@ class Port:
         session, _ = self._asked.pop(request_id)
         session.call("on_request_reject", self.exchange, code, detail, request_type)
 
+    def find(self, wire_id: str) -> TrackedOrder | None:
+        """The order of this id. Ids of foreign orders are the exchange's, and two exchanges may choose the same."""
+        return self._tracker.orders.get(wire_id) or self._foreign.get(wire_id)
+
     def _order(self, wire_id: str) -> TrackedOrder | None:
-        order = self._tracker.orders.get(wire_id)
+        order = self.find(wire_id)
         if order is None:
             self.strange_events += 1
             log.warning(

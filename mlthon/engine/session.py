@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from mlthon.basics.defs import Exchange
+from mlthon.basics.defs import Exchange, FeedHandlerStatus, GtwStatus
 from mlthon.engine.clock import SECOND, Clock, Handle
 from mlthon.engine.feed import ExchangeFeed
 from mlthon.engine.router import Port
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from mlthon.engine.env import StratEnv
 
 log = logging.getLogger("mlthon.strategy")
+
+CANCEL_EVERY = SECOND
+"""How often (ns) the orders of a strategy that failed are cancelled until none is open."""
 
 
 class Phase(Enum):
@@ -97,6 +100,7 @@ class Session:
         self._publish = publish
         self._begun = False
         self._untold: set[Exchange] = set()
+        self._hearing: set[str] = set()
 
     # -- callbacks -------------------------------------------------------------------------------------------------
 
@@ -130,8 +134,14 @@ class Session:
         self.detach()
         if self.phase is Phase.RUNNING:
             self.stop("error budget exceeded")
-        self.cancel_open_orders()
         self._stopped()
+        self._cancel_left()
+
+    def _cancel_left(self) -> None:
+        """Cancel what is open until nothing is: a rate limit, for instance, may refuse it."""
+        if self.phase is Phase.STOPPED and self.open:
+            self.cancel_open_orders()
+            self.clock.call_at(self.clock.now + CANCEL_EVERY, self._cancel_left)
 
     # -- life cycle ------------------------------------------------------------------------------------------------
 
@@ -160,27 +170,44 @@ class Session:
         self._begun = True
         for exchange in self.ports:
             self._tell_gateway(exchange)
+        self._untold.update(self.feeds)
         for exchange in self.feeds:
-            self.feeds[exchange].tell_present(self)
+            self._tell_feed(exchange)
 
     def connection_asked(self, exchange: Exchange) -> None:
-        """Tell how the gateway stands; the first statuses tell it anyway to one who asks earlier."""
-        if self._begun:
+        """Tell how the gateway stands; the first statuses tell it anyway to one who asks earlier, and who asks in the
+        callback that tells it would ask for ever."""
+        if self._begun and "on_gateway_status" not in self._hearing:
             self.clock.call_soon(self._tell_gateway, exchange)
 
-    def subscription_changed(self, exchange: Exchange) -> None:
-        """Tell how the feed stands, once for all changes of one callback; earlier the first statuses tell it."""
-        if self._begun and exchange not in self._untold:
+    def subscription_changed(self, exchange: Exchange, more: bool) -> None:
+        """Tell how the feed stands, once for all changes of one callback; earlier the first statuses tell it. `more`:
+        it reads something that it did not before. Who only repeats itself in the callback that tells is not told."""
+        if not self._begun or exchange in self._untold:
+            return
+        if more or "on_feed_handler_status" not in self._hearing:
             self._untold.add(exchange)
             self.clock.call_soon(self._tell_feed, exchange)
 
     def _tell_gateway(self, exchange: Exchange) -> None:
-        status, detail = self.ports[exchange].gateway.status()
-        self.call("on_gateway_status", exchange, status, detail)
+        self.gateway_status(exchange, *self.ports[exchange].gateway.status())
 
     def _tell_feed(self, exchange: Exchange) -> None:
-        self._untold.discard(exchange)
-        self.feeds[exchange].tell_present(self)
+        if exchange in self._untold:
+            self._untold.discard(exchange)
+            self.feeds[exchange].tell_present(self)
+
+    def gateway_status(self, exchange: Exchange, status: GtwStatus, detail: str) -> None:
+        self._tell("on_gateway_status", exchange, status, detail)
+
+    def feed_status(self, exchange: Exchange, status: FeedHandlerStatus, detail: str) -> None:
+        self._tell("on_feed_handler_status", exchange, status, detail)
+
+    def _tell(self, callback: str, *args: Any) -> None:
+        """Call back, and know meanwhile that it is in this callback."""
+        self._hearing.add(callback)
+        self.call(callback, *args)
+        self._hearing.discard(callback)
 
     def start(self, params: str = "") -> None:
         """The `start` command: trade again after a stop."""

@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 
 
 class TrackedOrder:
-    """One order of one strategy. Prices in ticks (0 for a market order), quantities in lots, side +1 or -1."""
+    """One order of one strategy. Prices in ticks (0 for a market order), quantities in lots, side +1 or -1. `cancels`:
+    the cancels under way, first sent first, each with the cancel-all that it is part of; answers come in that order."""
 
     __slots__ = (
         "account",
-        "cancel_all",
+        "cancels",
         "client_id",
         "close_position",
         "created_ts",
@@ -75,7 +76,7 @@ class TrackedOrder:
         self.filled = 0
         self.exchange_id = ""
         self.state = OrderStatus.PendingNew
-        self.cancel_all: CancelAll | None = None
+        self.cancels: list[CancelAll | None] = []
 
     @property
     def is_open(self) -> bool:

@@ -116,7 +116,7 @@ def test_a_gateway_that_is_not_ready_refuses_with_1000() -> None:
     rig = Rig()
     rig.gateway.now_status = (GtwStatus.Connecting, "")
     rig.env.send_new_order(1, Exchange.Bybit, ID, Side.Buy, "100", "0.001")
-    rig.wait(0)
+    rig.wait(1)
     ((_, _, code, _),) = rig.strategy.of("on_new_order_reject")
     assert code.value == 1000
     assert rig.session.open == {}
