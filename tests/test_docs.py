@@ -27,6 +27,10 @@ from mlthon.exchange.config import (
     QueueConfig,
     RateLimitConfig,
 )
+from mlthon.order.books.level_book import LevelBook
+from mlthon.order.books.order_book import OrderBook
+from mlthon.order.books.price_level_book import PriceLevelBook
+from mlthon.order.order_mgr import OrderMgr
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "benchmarks" / "README.md", *(ROOT / "docs").glob("*.md")])
@@ -200,6 +204,35 @@ def test_callbacks_and_methods_with_their_arguments(kind: Any) -> None:
         told[name] = [each.partition("=")[0].strip() for each in rest.rstrip(")").split(",") if each]
     there = {name: arguments(value) for name, value in vars(kind).items() if not name.startswith("_")}
     assert told == there
+
+
+CALL = re.compile(r"`(\w+)\(([^)]*)\)`")
+
+
+def calls(text: str) -> dict[str, list[str]]:
+    """The calls in a text and the names of their arguments."""
+    return {
+        name: [each.partition("=")[0].strip() for each in rest.split(",") if each] for name, rest in CALL.findall(text)
+    }
+
+
+def methods(kind: Any) -> dict[str, list[str]]:
+    return {name: arguments(each) for name, each in vars(kind).items() if not name.startswith("_") and callable(each)}
+
+
+def test_methods_of_the_order_manager() -> None:
+    told = calls(" ".join(row[0] for row in table("writing-a-strategy.md", "names: OrderMgr")))
+    assert told == methods(OrderMgr)
+
+
+def test_methods_of_the_books() -> None:
+    common = {"get_best_bid_lvl", "get_best_ask_lvl", "get_bid_lvls", "get_ask_lvls", "clear"}
+    told = {
+        row[0].strip("`").partition(".")[2]: calls(row[1]) for row in table("writing-a-strategy.md", "names: books")
+    }
+    there = {kind.__name__: methods(kind) for kind in (PriceLevelBook, LevelBook, OrderBook)}
+    assert all(common <= set(each) for each in there.values())
+    assert told == {kind: {k: v for k, v in each.items() if k not in common} for kind, each in there.items()}
 
 
 def test_fields_of_the_json_line() -> None:
