@@ -92,7 +92,7 @@ def construct(cls: type[IStrategy], params: Mapping[str, Any]) -> IStrategy:
     try:
         return cls(dict(params)) if taken else cls()  # type: ignore[call-arg]
     except Exception as error:
-        place = _place(error, _folder_of(cls))
+        place = place_of(error, _folder_of(cls))
         raise UserError(
             f"{place}: the constructor of {cls.__name__} raised {_say(error)}",
             f"It was called with {'the parameters ' + repr(dict(params)) if taken else 'no argument'}.",
@@ -274,7 +274,7 @@ def _broken(spec: Spec, error: BaseException, folder: Path) -> UserError:
         )
         place = f"{_short(error.filename or spec.target)}:{error.lineno}"
         return UserError(f"{place}: syntax error: {error.msg}", f"  {source.lstrip()}{mark}" if source else "")
-    return UserError(f"{_place(error, folder)}: loading {spec.text} raised {_say(error)}", _hint(error))
+    return UserError(f"{place_of(error, folder)}: loading {spec.text} raised {_say(error)}", _hint(error))
 
 
 def _say(error: BaseException) -> str:
@@ -296,7 +296,7 @@ def _folder_of(cls: type) -> Path:
     return Path(file).parent if file else Path.cwd()
 
 
-def _place(error: BaseException, folder: Path) -> str:
+def place_of(error: BaseException, folder: Path) -> str:
     """`file:line` of the innermost frame in `folder`; of the innermost of all where none is there."""
     frames = [frame for frame in extract_tb(error.__traceback__) if not frame.filename.startswith("<frozen")]
     root = str(folder.resolve()) + os.sep

@@ -51,6 +51,11 @@ def show_rate(per_s: float) -> str:
     return f"{per_s / 1e3:.0f} k/s" if per_s >= 1e4 else f"{per_s:.0f}/s"
 
 
+def show_count(number: int, what: str) -> str:
+    """`1 fill`, `1,200 fills`."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def columns(rows: Sequence[Sequence[str]], left: int = 1, gap: str = "  ") -> list[str]:
     """Rows of cells as lines of text: the first `left` columns flush left, the others flush right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

@@ -23,7 +23,16 @@ from attrs import asdict, frozen
 from mlthon.backtest.page import page
 from mlthon.backtest.report import Report, Summary
 from mlthon.backtest.result import exact
-from mlthon.backtest.show import columns, show_exact, show_money, show_rate, show_share, show_span, show_time
+from mlthon.backtest.show import (
+    columns,
+    show_count,
+    show_exact,
+    show_money,
+    show_rate,
+    show_share,
+    show_span,
+    show_time,
+)
 from mlthon.basics.defs import SIDES
 from mlthon.basics.money import to_str
 from mlthon.errors import UserError
@@ -296,8 +305,8 @@ def summary_text(summary: Summary, folder: Path | None = None) -> str:
     result = summary.result
     span = show_span(result.end_ns - result.start_ns)
     counts = (
-        f"{result.orders:,} orders, {result.cancels:,} cancels, {result.fills:,} fills, {result.rejects:,} rejected, "
-        f"{result.errors:,} {'error' if result.errors == 1 else 'errors'}"
+        f"{show_count(result.orders, 'order')}, {show_count(result.cancels, 'cancel')}, "
+        f"{show_count(result.fills, 'fill')}, {result.rejects:,} rejected, {show_count(result.errors, 'error')}"
     )
     facts = [
         ("time", f"{show_time(result.start_ns)} to {show_time(result.end_ns)} UTC ({span}); {result.ended}"),

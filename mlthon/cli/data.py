@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mlthon.backtest.show import columns, show_time
+from mlthon.backtest.show import columns, show_count, show_time
 from mlthon.data.recordings import Recording
 from mlthon.data.rows import Problem
 from mlthon.data.sources import NoData, open_sources
@@ -36,8 +36,7 @@ def import_data(files: Sequence[Path], store: Path) -> int:
         print("\r\033[K", end="", file=sys.stderr)
     _tell(result.problems, "left out")
     written = f"{result.written:,} written" + (f", {result.kept:,} there already" if result.kept else "")
-    read = "1 file" if result.files == 1 else f"{result.files:,} files"
-    print(f"{result.rows:,} rows of {read}; Parquet files in {store}: {written}")
+    print(f"{result.rows:,} rows of {show_count(result.files, 'file')}; Parquet files in {store}: {written}")
     return 0
 
 

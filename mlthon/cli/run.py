@@ -12,7 +12,7 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from mlthon.backtest.loader import default_config, parse_spec
+from mlthon.backtest.loader import default_config, parse_spec, place_of
 from mlthon.backtest.prepare import prepare
 from mlthon.backtest.report import Report
 from mlthon.backtest.result import Progress, Result
@@ -166,6 +166,11 @@ def _play(run: Run, speed: float, watch: ParamsWatch | None, view: View, interru
         if watch is None:
             return run.go(view.update, interrupts.stop)
         return _play_paced(run, speed, view.update, interrupts.stop, watch.look)
+    except SystemExit as error:
+        raise UserError(
+            f"{place_of(error, Path.cwd())}: the strategy ended the program (sys.exit) in a callback",
+            "Let the run end by itself: it cancels what is open and tells what was earned.",
+        ) from None
     except TimeStuck as error:
         raise UserError(str(error), "Set entry_latency or response_latency of the exchange above 0.") from None
 

@@ -37,6 +37,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(sys, "path", [*sys.path])
     before, handlers, level = set(sys.modules), logging.getLogger().handlers[:], logging.getLogger().level
     (tmp_path / "quiet_one.py").write_text(QUIET)
+    (tmp_path / "leaver.py").write_text(QUIET.replace("        self.env = env", "        raise SystemExit(0)"))
     (tmp_path / "broken_one.py").write_text("def on_start(:\n")
     (tmp_path / "no_strategy.py").write_text("class Nothing: pass\n")
     (tmp_path / "wrong.toml").write_text("[engine]\nsed = 1\n")
@@ -57,6 +58,7 @@ ERRORS = [
     ("nowhere.py", "no such strategy: there is no file nowhere.py"),
     ("quiet_one:Loud", "quiet_one has no class 'Loud'"),
     ("no_strategy", "no_strategy holds no strategy: no class in it derives from IStrategy"),
+    ("leaver", "leaver.py:6: the strategy ended the program (sys.exit) in a callback"),
     ("no_strategy:Nothing", "the class does not derive from IStrategy"),
     ("broken_one.py", "broken_one.py:1: syntax error"),
     ("quiet_one --config nowhere.toml", "nowhere.toml: no such configuration file"),

@@ -2,7 +2,16 @@
 
 import pytest
 
-from mlthon.backtest.show import columns, show_exact, show_money, show_rate, show_share, show_span, show_time
+from mlthon.backtest.show import (
+    columns,
+    show_count,
+    show_exact,
+    show_money,
+    show_rate,
+    show_share,
+    show_span,
+    show_time,
+)
 from mlthon.basics.money import UNIT, parse
 from mlthon.cli.values import duration_ns, time_ns
 from mlthon.errors import UserError
@@ -99,3 +108,7 @@ def test_other_figures() -> None:
 
 def test_columns_are_flush() -> None:
     assert columns([("name", "n"), ("a", "100")]) == ["name    n", "a     100"]
+
+
+def test_counts() -> None:
+    assert [show_count(each, "fill") for each in (0, 1, 1200)] == ["0 fills", "1 fill", "1,200 fills"]
