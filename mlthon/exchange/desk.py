@@ -171,6 +171,8 @@ class Desk(Matching):
             return GtwRejectCode.OrderNotOpen, f"the order is {order.state.name}, not open"
         if price is not None and order.order_type not in NEEDS_PRICE:
             return GtwRejectCode.InvalidRequest, f"a {order.order_type.name} order has no price to modify"
+        if qty is not None and order.close_position and order.waits:
+            return GtwRejectCode.InvalidRequest, "a close-position order has the quantity of the position"
         if qty is not None and qty <= order.filled:
             lot = self.contract.lot_units
             return (
@@ -325,8 +327,7 @@ class Desk(Matching):
         stake.opened(order)
         self.match(order.side, order.leaves, NO_ASK if order.side > 0 else NO_BID, order)
         if order.state is OrderStatus.New:
-            order.state = OrderStatus.Cancelled
-            stake.closed(order)
+            self.finish(order, CancelCode.NoLiquidity, f"{self.name} has nothing left to trade with: to be tried again")
 
     # -- anonymous orders --------------------------------------------------------------------------------------------
 

@@ -118,3 +118,28 @@ def test_an_order_on_its_way_when_the_connection_is_lost_never_arrives() -> None
     ((_, code, _),) = rig.said("new_order_reject")
     assert code is GtwRejectCode.GtwNotReady
     assert rig.names(wire_id) == ["new_order_reject"]
+
+
+def test_a_liquidation_that_the_market_cannot_take_whole_ends_and_is_tried_again() -> None:
+    rig = Rig(balances={"USDT": 20.0})
+    rig.quote(200, 1000, 201, 1000)
+    rig.market_order(1, 150)
+    rig.quote(160, 10, 161, 10)
+    rig.quote(100, 10, 101, 10)
+    for number in (1, 2):
+        wire_id = f"liquidation-a-{number}"
+        assert rig.names(wire_id) == ["foreign_order", "order_execution", "order_cancelled"]
+    assert rig.lots() == 130
+    assert list(rig.gateways["a"].ledger.open_orders()) == []
+    rig.check_conserved()
+
+
+def test_a_stop_that_closes_the_position_has_no_quantity_to_amend() -> None:
+    rig = Rig()
+    rig.quote(200, 1000, 202, 1000)
+    rig.trade(201, 1, 1)
+    rig.market_order(1, 50)
+    wire_id = rig.order(-1, 0, 0, order_type=OrderType.Stop, stop=190, close=True)
+    rig.modify(wire_id, None, 20)
+    ((_, code, _),) = rig.said("modify_order_reject")
+    assert code is GtwRejectCode.InvalidRequest
