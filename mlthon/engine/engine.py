@@ -114,8 +114,9 @@ class Engine:
         """Let strategies stop, cancel what they leave open and let the answers come in. This moves the clock: to the
         last acknowledgement (the time limit at most), then by `grace` ns at a time, `rounds` times at most, until no
         order is open; what still is open after one `grace` is cancelled anew."""
-        self.stop()
         clock = self.clock
+        clock.run_until(clock.now)
+        self.stop()
         limit = clock.now + round(self.settings.stop_ack_timeout_s * SECOND)
         while self.stopping and clock.due <= limit:
             clock.run_until(clock.due)

@@ -222,6 +222,10 @@ class Session:
         if self.phase is not Phase.RUNNING:
             log.warning("%s: stop ignored: it is %s", self.name, self.phase.value)
             return
+        if not self._begun:
+            # what follows a login is queued already, and nobody is stopped before being started
+            self.clock.call_soon(self.stop, params)
+            return
         self.phase = Phase.STOPPING
         self._stop_timer = self.clock.schedule(self.clock.now + self._stop_ack_timeout, self._stop_unanswered)
         self.call("on_stop", params)

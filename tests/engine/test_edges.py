@@ -217,3 +217,29 @@ def test_foreign_orders_of_two_exchanges_with_one_name_are_two() -> None:
     ]
     orders = [each for port in rig.engine.ports.values() if (each := port.find("liquidation-main-1"))]
     assert [each.instrument for each in orders] == [BTC, USDM_BTC]
+
+
+def test_nobody_is_stopped_before_being_started() -> None:
+    strategy = Recorder()
+    strategy.login_at_once = False
+    rig = Rig(strategy)
+    strategy.env.login("late")
+    rig.session.stop("now")
+    rig.wait(0)
+    names = strategy.names()
+    assert names.index("on_start") < names.index("on_strat_params_update") < names.index("on_stop")
+
+
+def test_winding_down_at_once_starts_and_stops_in_order() -> None:
+    strategy = Recorder()
+    strategy.login_at_once = False
+    rig = Rig(strategy)
+    strategy.then["on_stop"] = lambda _: strategy.env.send_stop_ack()
+    strategy.env.login("late")
+    rig.engine.wind_down()
+    rig.engine.end()
+    assert [each for each in strategy.names() if each in ("on_start", "on_stop", "on_framework_disconnected")] == [
+        "on_start",
+        "on_stop",
+        "on_framework_disconnected",
+    ]
