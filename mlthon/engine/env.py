@@ -7,6 +7,7 @@ environment raises for it.
 
 from collections.abc import Callable, Iterable
 from datetime import tzinfo
+from types import NoneType
 from typing import Any
 
 from mlthon.api.istrat_env import IStratEnv, MDSub
@@ -71,6 +72,8 @@ class StratEnv(IStratEnv):
         name = session.new_client_id() if client_id is None or client_id == "" else str(client_id)
         try:
             port = self._port(exchange)
+            if not isinstance(client_id, (str, int, NoneType)):
+                raise Refused(GtwRejectCode.InvalidRequest, f"a client id is a str, an int or None, not {client_id!r}")
             instrument = self._instrument(port, symbol if instrument_id is None else instrument_id)
             order = self._order(
                 name,
@@ -322,7 +325,8 @@ class StratEnv(IStratEnv):
     def _known(self, name: str) -> TrackedOrder:
         order = self._session.orders.get(name)
         if order is None:
-            raise Refused(GtwRejectCode.UnknownOrder, f"no order with client id {name}")
+            known = ": it ended long ago" if name in self._session.orders else ""
+            raise Refused(GtwRejectCode.UnknownOrder, f"no order with client id {name}{known}")
         return order
 
     def _refuse_order(self, callback: str, kind: str, exchange: Any, name: str, refused: Refused) -> None:

@@ -251,7 +251,9 @@ class InstrumentFeed:
             else:
                 call("on_modify_price_level", exchange, number, side, at, self._qtys[qty], recv_ms)
         if MDSub.LevelBook in kinds:
-            self._deliver_by_id(subscription, side, price, qty, level_id or price, new, recv_ms)
+            # A price may change sides before its old level is deleted, so a derived id says the side too.
+            derived = 2 * price + (side is Side.Sell)
+            self._deliver_by_id(subscription, side, price, qty, level_id or derived, new, recv_ms)
 
     def _deliver_by_id(
         self, subscription: Subscription, side: Side, price: int, qty: int, level_id: int, new: bool, recv_ms: int

@@ -198,7 +198,7 @@ class Port:
             return
         order.state = next_state(order.state, _REJECTED)
         order.leaves = 0
-        order.session.closed(order)
+        self._tracker.ended(order)
         self.record("reject", order, (code.name, reason))
         order.session.call("on_new_order_reject", self.exchange, order.client_id, code, reason)
 
@@ -282,7 +282,7 @@ class Port:
             return
         order.state = next_state(order.state, _CANCELLED)
         order.leaves = 0
-        order.session.closed(order)
+        self._tracker.ended(order)
         self.record("cancelled", order, (unsolicited, engine_ts, code.name, reason))
         order.session.call(
             "on_order_cancelled",
@@ -314,7 +314,7 @@ class Port:
         order.leaves = leaves
         order.state = next_state(order.state, _FILLED if leaves else _FULLY_FILLED)
         if not leaves:
-            order.session.closed(order)
+            self._tracker.ended(order)
         self.record("fill", order, (exec_id, price, qty, leaves, fee, fee_coin, maker, exec_ts))
         instrument = order.instrument
         qtys = instrument.qty_scale.values

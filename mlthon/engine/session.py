@@ -88,7 +88,7 @@ class Session:
         self.params = dict(params)
         self.phase = Phase.CREATED
         self.failures = 0
-        self.orders: dict[str, TrackedOrder] = {}
+        self.orders: dict[str, TrackedOrder | None] = {}
         self.open: dict[str, TrackedOrder] = {}
         self.hooks: dict[str, Callable[[CommandParams], Any]] = {}
         self._budget = budget
@@ -125,6 +125,8 @@ class Session:
             self.clock.call_soon(self._give_up)
 
     def _give_up(self) -> None:
+        if self.phase not in (Phase.CONNECTED, Phase.RUNNING, Phase.STOPPING):
+            return
         log.error(
             "%s: stopped, and its orders cancelled: %d callbacks raised within %g s",
             self.name,
@@ -253,6 +255,8 @@ class Session:
         """The engine is going away."""
         if self.phase in (Phase.CREATED, Phase.ENDED):
             return
+        if self.phase is Phase.CONNECTED:
+            log.warning("%s never called env.login(name), so nothing followed", self.name)
         self._stopped()
         self.phase = Phase.ENDED
         self.detach()
@@ -285,6 +289,10 @@ class Session:
     def closed(self, order: TrackedOrder) -> None:
         """An order of this strategy is over."""
         self.open.pop(order.client_id, None)
+
+    def forget(self, order: TrackedOrder) -> None:
+        """An order ended long ago: what stays is that its client id was used."""
+        self.orders[order.client_id] = None
 
     def cancel_open_orders(self) -> None:
         for order in list(self.open.values()):

@@ -1,11 +1,13 @@
 """The orders of this installation, by the id that went over the wire.
 
 A strategy chooses its own client order ids, and two strategies may both count from 1; what an exchange sees is a wire
-id made here, unique in the installation. The tracker holds each order from before its request is sent until the end
-of the run, because a fill may arrive after the order was thought to be over.
+id made here, unique in the installation. The tracker holds each order from before its request is sent until long after
+its end, because a fill may arrive when the order was thought to be over: until 10,000 others have ended since. So
+memory does not grow with the length of a run, but for the client ids themselves, which may not be used again.
 """
 
-from typing import TYPE_CHECKING
+from collections import deque
+from typing import TYPE_CHECKING, Final
 
 from mlthon.basics.defs import TIF, ExecInstructions, OrderStatus, OrderType
 from mlthon.order.state import TERMINAL
@@ -13,6 +15,10 @@ from mlthon.order.state import TERMINAL
 if TYPE_CHECKING:
     from mlthon.basics.instrument import Instrument
     from mlthon.engine.session import Session
+
+
+KEPT: Final = 10_000
+"""How many orders that are over are remembered."""
 
 
 class TrackedOrder:
@@ -108,8 +114,19 @@ class Tracker:
 
     def __init__(self, run: int = 0) -> None:
         self.orders: dict[str, TrackedOrder] = {}
+        self._ended: deque[TrackedOrder] = deque()
         self._prefix = f"m{run}-"
         self._count = 0
+
+    def ended(self, order: TrackedOrder) -> None:
+        """An order is over, as far as is known: tell its session, and forget the one that ended 10,000 ends ago."""
+        order.session.closed(order)
+        self._ended.append(order)
+        if len(self._ended) > KEPT:
+            old = self._ended.popleft()
+            if not old.is_open:
+                self.orders.pop(old.wire_id, None)
+                old.session.forget(old)
 
     def next_wire_id(self) -> str:
         """A new id: letters, digits and a hyphen, well under the 36 characters that exchanges allow."""

@@ -6,8 +6,9 @@ a trade, a fee or funding somebody else loses or gains: other accounts, or the e
 fee income (`exchange.py`), so all cash, positions and fees together always add up to what was deposited.
 """
 
+from collections import deque
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from mlthon.basics.defs import OrderStatus
 from mlthon.basics.money import UNIT, ratio
@@ -20,6 +21,10 @@ from mlthon.exchange.latency import Latency, Wire
 if TYPE_CHECKING:
     from mlthon.basics.instrument import Instrument
     from mlthon.exchange.market import Market
+
+
+KEPT: Final = 10_000
+"""How many orders that are over an account remembers."""
 
 
 class Stake:
@@ -65,6 +70,7 @@ class Stake:
 
     def closed(self, order: AccountOrder) -> None:
         """The order is over: free what is still reserved."""
+        self.account.ended(order)
         if self.orders.pop(order.order_id, None) is not None:
             self.reducing.pop(order.order_id, None)
             if order.leaves:
@@ -87,6 +93,7 @@ class Account:
     order of first use."""
 
     __slots__ = (
+        "_ended",
         "cash",
         "deposits",
         "entry",
@@ -114,9 +121,16 @@ class Account:
         self.cash: dict[str, int] = dict(deposits)
         self.stakes: dict[Instrument, Stake] = {}
         self.orders: dict[str, AccountOrder] = {}
-        """Every order that reached the exchange, by wire id, finished ones included: a fill or a question may come
-        after the end."""
+        """The orders that reached the exchange, by wire id, and of those that are over the last 10,000: a question may
+        come after the end."""
+        self._ended: deque[str] = deque()
         self.liquidations = 0
+
+    def ended(self, order: AccountOrder) -> None:
+        """An order is over: forget the one that ended 10,000 ends ago, so that memory does not grow with the run."""
+        self._ended.append(order.wire_id)
+        if len(self._ended) > KEPT:
+            self.orders.pop(self._ended.popleft(), None)
 
     # -- what others ask ---------------------------------------------------------------------------------------------
 

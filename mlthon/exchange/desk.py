@@ -67,6 +67,7 @@ class Desk(Matching):
             broken = funds(order, self)
         if broken is not None:
             order.state = OrderStatus.Rejected
+            account.ended(order)
             account.response.send(account.events.new_order_reject, order.wire_id, *broken)
             return
         order.exchange_id = str(order.order_id)

@@ -1,7 +1,7 @@
 """What a market publishes when it is itself the source of the market: quotes, trades, levels and, when asked, orders.
 
 Level and trade events go out as they happen, in the order in which they happen; the quote follows once the operation
-that changed the touch is over. The id of a level is its price.
+that changed the touch is over. Levels have no ids of their own.
 """
 
 from mlthon.engine.clock import Clock
@@ -23,7 +23,7 @@ class Publisher:
     def level(self, side: int, price: int, qty: int) -> None:
         """A level's quantity is now this; 0: it is gone."""
         now = self._clock.now
-        self._events.book(SET_BID if side > 0 else SET_ASK, price, qty, price, now, now)
+        self._events.book(SET_BID if side > 0 else SET_ASK, price, qty, 0, now, now)
 
     def order(self, order: Resting) -> None:
         """An order rests with what it has left; 0: it is gone."""

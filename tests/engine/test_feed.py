@@ -149,7 +149,7 @@ def test_a_snapshot_is_delivered_whole_between_start_and_end_and_then_changes_fo
     ]
 
 
-def test_levels_by_id_take_the_exchanges_own_or_the_price() -> None:
+def test_levels_by_id_take_the_exchanges_own_or_one_of_price_and_side() -> None:
     rig = subscribed(MDSub.LevelBook)
     feed = rig.engine.feed(BTC)
     feed.expect_books()
@@ -159,7 +159,7 @@ def test_levels_by_id_take_the_exchanges_own_or_the_price() -> None:
     feed.book(SET_BID, 100, 0, 777, 0, 0)
     assert [(each[0], each[4]) for each in rig.strategy.calls if "level" in each[0]] == [
         ("on_add_level", 777),
-        ("on_add_level", 101),
+        ("on_add_level", 203),
         ("on_delete_level", 777),
     ]
 

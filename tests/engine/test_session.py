@@ -325,3 +325,18 @@ def test_two_strategies_see_their_own_orders(order_type: OrderType) -> None:
     rig.wait(5)
     ((_, orders),) = one.of("on_orders_info")
     assert [each.get_client_id() for each in orders] == ["1"]
+
+
+def test_a_spent_error_budget_stops_it_once(caplog: pytest.LogCaptureFixture) -> None:
+    rig = Rig(settings=EngineSettings(error_budget=ErrorBudget(3, 1.0)))
+    for _ in range(30):
+        rig.env.setup_timer(10, lambda: 1 // 0)
+    rig.wait(10)
+    assert caplog.text.count("stopped, and its orders cancelled") == 1
+
+
+def test_who_never_logs_in_is_told_at_the_end(caplog: pytest.LogCaptureFixture) -> None:
+    strategy = Recorder()
+    strategy.login_at_once = False
+    Rig(strategy).engine.end()
+    assert "never called env.login" in caplog.text
