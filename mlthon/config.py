@@ -103,9 +103,17 @@ _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _UNITS_NS: Final = {"ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9, "d": 86_400 * 10**9}
 
 
+def parse_duration(text: str) -> int:
+    """`90s`, `15m`, `1.5h`, `1d12h` in ns. Raises ValueError."""
+    plain = text.strip().lower()
+    parts = _DURATION.findall(plain)
+    if not parts or "".join(number + unit for number, unit in parts) != plain:
+        raise ValueError(f"{text!r} is no duration; write it like 90s, 15m, 1h, 2d or 1h30m")
+    return sum(int(Decimal(number) * _UNITS_NS[unit]) for number, unit in parts)
+
+
 def _a_duration(_: object, __: object, text: str) -> None:
-    if not _DURATION.fullmatch(text.strip()):
-        raise ValueError(f"{text!r} is no duration; write it like 90s, 15m or 1.5h")
+    parse_duration(text)
 
 
 def _a_command(_: object, __: object, text: str) -> None:
@@ -125,8 +133,7 @@ class Command:
     @property
     def after_ns(self) -> int:
         """`after` in nanoseconds."""
-        number, unit = _DURATION.findall(self.after)[0]
-        return int(Decimal(number) * _UNITS_NS[unit])
+        return parse_duration(self.after)
 
 
 @frozen(kw_only=True)

@@ -1,25 +1,21 @@
 """The values of options: durations and times."""
 
-import re
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Final
 
+from mlthon.config import parse_duration
 from mlthon.errors import UserError
 
-_UNITS_NS: Final = {"ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9, "d": 86_400 * 10**9}
-_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 LATEST_NS: Final = (1 << 62) - 1
-LONGEST_NS: Final = 36_500 * _UNITS_NS["d"]
+LONGEST_NS: Final = 36_500 * 86_400 * 10**9
 
 
 def duration_ns(text: str, option: str) -> int:
     """`90s`, `15m`, `1.5h`, `1d12h` in ns. Raises `UserError` that names the option."""
-    plain = text.strip().lower()
-    parts = _PART.findall(plain)
-    total = sum(int(Decimal(number) * _UNITS_NS[unit]) for number, unit in parts)
-    if "".join(number + unit for number, unit in parts) != plain or not parts:
-        raise UserError(f"{option} {text}: not a duration", "Write it like 90s, 15m, 1h, 2d or 1h30m.")
+    try:
+        total = parse_duration(text)
+    except ValueError:
+        raise UserError(f"{option} {text}: not a duration", "Write it like 90s, 15m, 1h, 2d or 1h30m.") from None
     if not 0 < total <= LONGEST_NS:
         raise UserError(f"{option} {text}: {'too long' if total else 'too short'}", "From 1ms to 36500d will do.")
     return total

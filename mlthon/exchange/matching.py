@@ -13,6 +13,7 @@ goes with it.
 This class holds the book and executes; `Market` adds the market data and the life of orders.
 """
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Final
 
 from mlthon.basics.defs import CancelCode, OrderStatus
@@ -40,7 +41,7 @@ NO_PRICE: Final = -1
 """The last trade's price before the first trade."""
 
 
-class Matching:
+class Matching(ABC):
     """The book of one instrument. `at_risk`: the stakes with a derivative position, which prices may liquidate.
     `outside`: what all who are no account of ours (replayed and anonymous) hold against the accounts."""
 
@@ -464,34 +465,34 @@ class Matching:
 
     # -- what `Desk` and `Market` add --------------------------------------------------------------------------------
 
+    @abstractmethod
     def end(self, order: AccountOrder, unsolicited: bool, code: CancelCode, reason: str) -> None:
         """Take an open order out of the market."""
-        raise NotImplementedError
 
+    @abstractmethod
     def rest(self, order: Resting) -> None:
         """Put an order last at its price."""
-        raise NotImplementedError
 
+    @abstractmethod
     def sync(self) -> None:
         """Bring the touch up to date."""
-        raise NotImplementedError
 
+    @abstractmethod
     def after(self) -> None:
         """Do what the event or request set off."""
-        raise NotImplementedError
 
+    @abstractmethod
     def rebound(self) -> None:
         """Set the part of the watch band that is due to stops and liquidation bounds anew."""
-        raise NotImplementedError
 
+    @abstractmethod
     def trim(self, stake: "Stake") -> None:
         """Make reduce-only orders no larger than the position."""
-        raise NotImplementedError
 
+    @abstractmethod
     def would_trigger(self, order: AccountOrder) -> bool:
         """Whether a stop would trigger at once."""
-        raise NotImplementedError
 
+    @abstractmethod
     def close_out(self, stake: "Stake", request: "Closing") -> None:
         """Close a position at the market."""
-        raise NotImplementedError
