@@ -61,6 +61,10 @@ class OrderEvents(Protocol):
 
     def new_order_reject(self, wire_id: str, code: GtwRejectCode, reason: str) -> None: ...
 
+    def order_unknown(self, wire_id: str, reason: str) -> None:
+        """A request about the order went unanswered: nobody here knows its state. The exchange is being asked; what it
+        says comes as the ordinary events."""
+
     def modify_order_ack(self, wire_id: str, price: int | None, qty: int | None, leaves: int) -> None:
         """`price` and `qty` are None where the modification did not change them."""
 

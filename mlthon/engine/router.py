@@ -47,6 +47,7 @@ _READY = GtwStatus.ReadyToTrade
 _REJECTED = OrderEvent.Rejected
 _CANCELLED = OrderEvent.Cancelled
 _FILLED = OrderEvent.Filled
+_TIMED_OUT = OrderEvent.TimedOut
 _FULLY_FILLED = OrderEvent.FullyFilled
 _ACKED = (OrderEvent.Acked, OrderEvent.AckedUntriggered)
 """What an acknowledgement means for an order without and with a stop price."""
@@ -202,6 +203,15 @@ class Port:
         self.record("reject", order, (code.name, reason))
         order.session.call("on_new_order_reject", self.exchange, order.client_id, code, reason)
 
+    def order_unknown(self, wire_id: str, reason: str) -> None:
+        order = self._order(wire_id)
+        if order is None:
+            return
+        order.state = next_state(order.state, _TIMED_OUT)
+        log.warning("%s %s: order %s: %s", self.exchange.name, self.account, wire_id, reason)
+        self.record("unknown", order, (reason,))
+        self._tell_status(order, order.state, order.price, order.leaves)
+
     def modify_order_ack(self, wire_id: str, price: int | None, qty: int | None, leaves: int) -> None:
         order = self._order(wire_id)
         if order is None:
@@ -333,9 +343,12 @@ class Port:
     # -- answers ---------------------------------------------------------------------------------------------------
 
     def order_status(self, request_id: int, wire_id: str, status: OrderStatus, price: int, leaves: int) -> None:
-        session, order = self._asked.pop(request_id)
+        _, order = self._asked.pop(request_id)
+        self._tell_status(order, status, price, leaves)
+
+    def _tell_status(self, order: TrackedOrder, status: OrderStatus, price: int, leaves: int) -> None:
         instrument = order.instrument
-        session.call(
+        order.session.call(
             "on_order_status",
             self.exchange,
             instrument.number,

@@ -23,6 +23,7 @@ KINDS: Final = (
     "cancel_all_ack",
     "cancel_all_reject",
     "cancelled",
+    "unknown",
     "fill",
 )
 """What a tap can hear of: requests first, then events."""

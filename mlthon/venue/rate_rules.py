@@ -1,0 +1,32 @@
+"""An exchange's rate limits as data; `mlthon.venue.throttle` keeps to them.
+
+A rule allows a weight in an interval. Requests name the rules they count against and their weight in each. What the
+exchange itself says in an answer (`Usage`) corrects the count.
+"""
+
+from attrs import field, frozen
+from attrs.validators import gt
+
+
+@frozen
+class RateRule:
+    """So much weight in each interval. `rolling`: the interval slides (every request counts for `interval_s`); else it
+    is a fixed window that starts at a multiple of the interval of the exchange's clock. `per_line`: messages sent on
+    one websocket line count, not HTTP."""
+
+    name: str
+    limit: int = field(validator=gt(0))
+    interval_s: float = field(validator=gt(0))
+    rolling: bool = True
+
+
+@frozen
+class Usage:
+    """What an exchange says of a rule: how much of it is used, its limit now, when it is reset (ns); None: not said.
+    `banned_until` (ns): nothing may be sent before; `scope_all`: of every rule, not only this one."""
+
+    rule: str
+    used: int | None = None
+    limit: int | None = None
+    reset_ts: int | None = None
+    banned_until: int | None = None
