@@ -5,6 +5,7 @@
     [params]                  # the parameters of the one strategy that the command line names
     [strategies.NAME]         # or several strategies in one engine: `StrategyConfig`
     [strategies.NAME.params]
+    [live]                    # journal, secrets, stop: what all exchanges of a live run share: `LiveConfig`
     [[commands]]              # what is typed at a time of the run, as its owner would: `Command`
 
 A setting (`--set`) beats the file. Its key is `engine.…`, `exchanges.NAME.…` or `NAME.…` (a parameter of the strategy
@@ -25,7 +26,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo, available_timezones
 
 from attrs import evolve, field, fields, frozen
-from attrs.validators import ge, gt
+from attrs.validators import ge, gt, in_, optional
 
 from mlthon.basics.defs import Exchange
 from mlthon.data.timing import FeedTiming
@@ -35,7 +36,7 @@ from mlthon.structure import Fault, KeyPath, Tree, faults, parse_setting, read_t
 
 PARAMS: Final = "params"
 STRATEGIES: Final = "strategies"
-RESERVED: Final = ("engine", "exchanges", STRATEGIES, PARAMS, "commands")
+RESERVED: Final = ("engine", "exchanges", STRATEGIES, PARAMS, "live", "commands")
 """What stands at the top of a configuration file; no strategy can bear one of these names."""
 
 
@@ -61,6 +62,11 @@ def _usable_names(_: object, __: object, strategies: Mapping[str, object]) -> No
             raise ValueError(f"a strategy cannot be named {name!r}")
 
 
+def _a_url(_: object, __: object, url: str | None) -> None:
+    if url is not None and not re.fullmatch(r"https?://[^/\s@?#]+(/[^\s?#]*)?", url):
+        raise ValueError(f"{url!r} is no base URL; write it like http://127.0.0.1:8080")
+
+
 @frozen
 class ErrorBudget:
     """A strategy whose callbacks raised `count` times within `window_s` seconds is stopped and its orders cancelled."""
@@ -77,11 +83,54 @@ class ReportConfig:
 
 
 @frozen(kw_only=True)
+class ExchangeLive:
+    """How a live exchange is reached and used, `[exchanges.NAME.live]`.
+
+    `environment`: `main`, `testnet`, `demo`, or whatever the exchange's module has. `url`: another host with the same
+    paths, such as a local exchange. `feed_environment`: market data from elsewhere than where orders go (an exchange's
+    demo environment has no market data of its own). `options`: of the exchange's gateway. `dead_man_s`: the exchange
+    cancels all orders of the account when it has not heard of this program for so long; None: it does not. `depth`:
+    levels a side of a book.
+    """
+
+    environment: str | None = None
+    feed_environment: str | None = None
+    url: str | None = field(default=None, validator=_a_url)
+    options: dict[str, Any] = field(factory=dict)
+    dead_man_s: float | None = field(default=None, validator=optional(ge(10)))
+    depth: int = field(default=50, validator=ge(1))
+
+
+@frozen(kw_only=True)
 class ExchangeSettings(ExchangeConfig):
-    """One venue: the embedded exchange's own configuration, and which instruments of it the run has (catalogue names,
-    ids or the exchange's symbols); None means those of the data, or without data the whole catalogue."""
+    """One venue: the embedded exchange's own configuration, which instruments of it the run has (catalogue names, ids
+    or the exchange's symbols; None means those of the data, or without data the whole catalogue), and how it is reached
+    when the run is live."""
 
     instruments: list[str] | None = None
+    live: ExchangeLive = field(factory=ExchangeLive)
+
+
+@frozen(kw_only=True)
+class LiveConfig:
+    """The `[live]` table: what all exchanges of a live run share.
+
+    `journal`: the journal's file; None: one in the state folder, named after the run's strategies. `durability`:
+    `process` survives the death of this program, `power` the machine's. `cancel_on_stop`: whether a clean stop cancels
+    the run's own orders. `secrets_file`: API keys, beside those of the environment. `guard`: whether a guard process
+    watches the run; `heartbeat_s`: it cancels the run's orders when nothing was heard of the engine for so long.
+    `reconcile_s`: how often orders and fills are compared with the exchange's. `yes_trade_real_money`: real hosts
+    are allowed.
+    """
+
+    journal: str | None = None
+    durability: str = field(default="process", validator=in_(("process", "power")))
+    cancel_on_stop: bool = True
+    secrets_file: str | None = None
+    guard: bool = True
+    heartbeat_s: float = field(default=5.0, validator=gt(0))
+    reconcile_s: float = field(default=300.0, validator=gt(0))
+    yes_trade_real_money: bool = False
 
 
 @frozen(kw_only=True)
@@ -162,6 +211,7 @@ class RunConfig(EngineConfig):
     strategies: dict[str, StrategyConfig] = field(factory=dict)
     params: dict[str, Any] = field(factory=dict)
     commands: tuple[Command, ...] = ()
+    live: LiveConfig = field(factory=LiveConfig)
     file: Path | None = None
     overrides: tuple[str, ...] = ()
 
@@ -174,6 +224,7 @@ class _File:
     exchanges: dict[str, ExchangeSettings] = field(factory=dict, validator=_known_exchanges)
     strategies: dict[str, StrategyConfig] = field(factory=dict, validator=_usable_names)
     params: dict[str, Any] = field(factory=dict)
+    live: LiveConfig = field(factory=LiveConfig)
     commands: tuple[Command, ...] = ()
 
 
@@ -194,9 +245,22 @@ def load_config(file: Path | None = None, overrides: Sequence[str] = ()) -> RunC
         strategies=content.strategies,
         params=content.params,
         commands=content.commands,
+        live=_beside(content.live, file),
         file=file,
         overrides=tuple(overrides),
     )
+
+
+def _beside(live: LiveConfig, file: Path | None) -> LiveConfig:
+    """The paths of the table, which are relative to the configuration file."""
+    if file is None:
+        return live
+    folder = file.parent
+
+    def placed(path: str | None) -> str | None:
+        return None if path is None else str(folder / path)
+
+    return evolve(live, journal=placed(live.journal), secrets_file=placed(live.secrets_file))
 
 
 def _with(settings: Sequence[str], written: Tree) -> Tree:

@@ -235,3 +235,40 @@ def test_parameters_are_read_again_with_the_settings_on_top(tmp_path: Path) -> N
     file.write_text("[params")
     with pytest.raises(UserError, match="not valid TOML"):
         reload_params(config)
+
+
+def test_live_settings(tmp_path: Path) -> None:
+    file = written(
+        tmp_path,
+        """
+        [live]
+        journal = "run.journal"
+        secrets_file = "/keys.toml"
+        [exchanges.Bybit.live]
+        environment = "testnet"
+        options = { orders = "websocket" }
+        dead_man_s = 10
+        """,
+    )
+    config = load_config(file, ["live.yes_trade_real_money=true"])
+    assert (config.live.journal, config.live.secrets_file) == (str(tmp_path / "run.journal"), "/keys.toml")
+    assert config.live.yes_trade_real_money
+    assert config.live.cancel_on_stop
+    bybit = config.exchanges["Bybit"].live
+    assert (bybit.environment, bybit.options, bybit.dead_man_s) == ("testnet", {"orders": "websocket"}, 10.0)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("live.durability=disk", "live.durability"),
+        ("live.heartbeat_s=0", "live.heartbeat_s"),
+        ("exchanges.Bybit.live.url=127.0.0.1:80", "is no base URL; write it like http://127.0.0.1:8080"),
+        ("exchanges.Bybit.live.url=https://me:secret@host", "is no base URL"),
+        ("exchanges.Bybit.live.dead_man_s=3", "dead_man_s"),
+        ("exchanges.Bybit.live.enviroment=main", "did you mean 'environment'?"),
+    ],
+)
+def test_bad_live_settings(setting: str, message: str) -> None:
+    with pytest.raises(UserError, match=message.replace("?", r"\?")):
+        load_config(None, [setting])

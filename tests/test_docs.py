@@ -17,7 +17,16 @@ from mlthon.api.istrat_env import IStratEnv
 from mlthon.api.istrategy import IStrategy
 from mlthon.backtest.result import Result
 from mlthon.basics.defs import CancelCode, GtwRejectCode
-from mlthon.config import RESERVED, Command, EngineConfig, ErrorBudget, ReportConfig, StrategyConfig
+from mlthon.config import (
+    RESERVED,
+    Command,
+    EngineConfig,
+    ErrorBudget,
+    ExchangeLive,
+    LiveConfig,
+    ReportConfig,
+    StrategyConfig,
+)
 from mlthon.data.timing import FeedTiming
 from mlthon.exchange.config import (
     ExchangeConfig,
@@ -169,6 +178,7 @@ def as_written(default: Any) -> str:
             ("command-line.md", kind)
             for kind in (EngineConfig, ErrorBudget, FeedTiming, ReportConfig, StrategyConfig, Command)
         ),
+        *(("live-trading.md", kind) for kind in (LiveConfig, ExchangeLive)),
     ],
 )
 def test_configuration_keys_and_defaults(page: str, kind: Any) -> None:
