@@ -3,6 +3,7 @@
 #   make demo       an hour of the demo strategy on the synthetic market
 #   make test       the tests (two workers; without those marked slow)
 #   make test-slow  the tests marked slow
+#   make clients    third-party clients (pybit, ccxt, ...) against the local exchange servers; installs them first
 #   make lint       ruff and mypy --strict
 #   make bench      the benchmarks
 #   make lock       for maintainers: resolve the dependencies anew (with uv, in an environment of its own)
@@ -13,7 +14,7 @@ BIN := $(VENV)/bin
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 
-.PHONY: demo test test-slow lint format bench lock clean
+.PHONY: demo test test-slow clients lint format bench lock clean
 
 demo: $(RUN)
 	$(BIN)/python -m mlthon demo_strat
@@ -23,6 +24,9 @@ test: $(DEV)
 
 test-slow: $(DEV)
 	$(BIN)/python -m pytest -m slow
+
+clients: $(DEV)
+	$(BIN)/python -m tests.clients
 
 lint: $(DEV)
 	$(BIN)/ruff check
