@@ -266,7 +266,7 @@ def test_live_settings(tmp_path: Path) -> None:
         ("exchanges.Bybit.live.url=127.0.0.1:80", "is no base URL; write it like http://127.0.0.1:8080"),
         ("exchanges.Bybit.live.url=https://me:secret@host", "is no base URL"),
         ("exchanges.Bybit.live.dead_man_s=3", "dead_man_s"),
-        ("exchanges.Bybit.live.enviroment=main", "did you mean 'environment'?"),
+        ("exchanges.Bybit.live.enviroment=main", "has no key 'enviroment'"),
     ],
 )
 def test_bad_live_settings(setting: str, message: str) -> None:
