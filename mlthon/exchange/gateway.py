@@ -5,22 +5,27 @@ arrives; every answer travels back for the response latency. Both ways are first
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from mlthon.basics.defs import CancelCode, Exchange, GtwRejectCode, GtwStatus
 from mlthon.basics.money import UNIT
 from mlthon.exchange.account import Account, Stake
-from mlthon.exchange.book import AccountOrder
+from mlthon.exchange.book import AccountOrder, Request
 from mlthon.exchange.desk import OPEN
 from mlthon.exchange.margin import liquidation_price
 
 if TYPE_CHECKING:
     from mlthon.basics.instrument import Instrument
-    from mlthon.engine.tracker import TrackedOrder
     from mlthon.exchange.exchange import EmbeddedExchange
 
 STEPS: Final = (50, 90, 100)
 """At which percentages of the rate limit the account is told."""
+
+
+class Sent(Request, Protocol):
+    """An order as it is sent: a `TrackedOrder`, or the record that a served exchange keeps."""
+
+    instrument: "Instrument"
 
 
 class RateLimit:
@@ -71,7 +76,7 @@ class EmbeddedGateway:
 
     # -- requests ----------------------------------------------------------------------------------------------------
 
-    def new_order(self, order: "TrackedOrder") -> None:
+    def new_order(self, order: Sent) -> None:
         if self._limit is not None and not self._within(self.ledger.events.new_order_reject, order.wire_id):
             return
         account = self.ledger
@@ -88,12 +93,12 @@ class EmbeddedGateway:
         market = self._exchange.markets.get(instrument)
         return None if market is None else self._exchange.stake(self.ledger, market)
 
-    def modify_order(self, order: "TrackedOrder", price: int | None, qty: int | None) -> None:
+    def modify_order(self, order: Sent, price: int | None, qty: int | None) -> None:
         account = self.ledger
         if self._within(account.events.modify_order_reject, order.wire_id):
             account.entry.send(self._modify, order.wire_id, price, qty)
 
-    def cancel_order(self, order: "TrackedOrder") -> None:
+    def cancel_order(self, order: Sent) -> None:
         account = self.ledger
         if self._limit is None or self._within(account.events.cancel_order_reject, order.wire_id):
             account.entry.send(self._cancel, order.wire_id)
@@ -103,7 +108,7 @@ class EmbeddedGateway:
         if self._within(account.events.cancel_all_reject, instrument):
             account.entry.send(self._cancel_all, instrument)
 
-    def fetch_order_status(self, request_id: int, order: "TrackedOrder") -> None:
+    def fetch_order_status(self, request_id: int, order: Sent) -> None:
         self._ask(request_id, "OrderStatus", self._order_status, order.wire_id)
 
     def fetch_orders_info(self, request_id: int, instrument: "Instrument | None") -> None:
