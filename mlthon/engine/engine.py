@@ -44,11 +44,12 @@ class Engine:
         taps: Sequence[OrderFlowTap] = (),
         run: int = 0,
         publish: Callable[[str, str], None] | None = None,
+        installation: str = "",
     ) -> None:
         self.clock = clock
         self.universe = Universe(instruments)
         self.settings = settings
-        self.tracker = Tracker(run)
+        self.tracker = Tracker(run, installation)
         self.sessions: dict[str, Session] = {}
         self.ports: dict[tuple[Exchange, str], Port] = {}
         self.feeds = {exchange: ExchangeFeed(exchange, clock) for exchange in self.universe.exchanges()}

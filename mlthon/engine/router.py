@@ -9,7 +9,7 @@ event too, queued behind the call that asked.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mlthon.basics.defs import (
@@ -27,6 +27,7 @@ from mlthon.basics.instrument import Instrument
 from mlthon.basics.qty import Qty
 from mlthon.engine.clock import MS, SECOND, Clock
 from mlthon.engine.faces import Gateway
+from mlthon.engine.journal import OpenOrder, restored
 from mlthon.engine.taps import KINDS, OrderFlowTap
 from mlthon.engine.tracker import CancelAll, TrackedOrder, Tracker
 from mlthon.order.order import Order
@@ -51,10 +52,19 @@ _TIMED_OUT = OrderEvent.TimedOut
 _FULLY_FILLED = OrderEvent.FullyFilled
 _ACKED = (OrderEvent.Acked, OrderEvent.AckedUntriggered)
 """What an acknowledgement means for an order without and with a stop price."""
+_RESOLVED = {
+    OrderStatus.New: OrderEvent.ResolvedNew,
+    OrderStatus.Untriggered: OrderEvent.ResolvedUntriggered,
+    OrderStatus.PartiallyFilled: OrderEvent.ResolvedPartiallyFilled,
+}
 
 
 class Port:
-    """One account on one exchange. Implements `OrderEvents` upwards; `gateway` is set once it exists."""
+    """One account on one exchange. Implements `OrderEvents` upwards; `gateway` is set once it exists.
+
+    `holdings`: set where an account goes on from an earlier run; says what it holds (lots by instrument). Each strategy
+    is then told its restored orders and these positions before it first hears that it may trade.
+    """
 
     gateway: Gateway
 
@@ -80,6 +90,9 @@ class Port:
         self._foreign: dict[str, TrackedOrder] = {}
         self._questions = 0
         self.strange_events = 0
+        self.holdings: Callable[[], Mapping[Instrument, int]] | None = None
+        self._adopted: list[TrackedOrder] = []
+        self._informed: set[Session] = set()
 
     def record(self, kind: str, order: TrackedOrder | None, detail: tuple[Any, ...]) -> None:
         now = self._clock.now
@@ -142,7 +155,33 @@ class Port:
     def gateway_status(self, status: GtwStatus, detail: str) -> None:
         for session in list(self.sessions):
             if session.running:
-                session.gateway_status(self.exchange, status, detail)
+                self.tell_status(session, status, detail)
+
+    def tell_status(self, session: "Session", status: GtwStatus, detail: str) -> None:
+        """Tell one strategy how the gateway stands, and before it may trade for the first time, what it has."""
+        if status is _READY and self.holdings is not None and session not in self._informed:
+            self._informed.add(session)
+            mine = [as_order(each) for each in self._adopted if each.session is session and each.is_open]
+            session.call("on_orders_info", self.exchange, mine)
+            for instrument, lots in self.holdings().items():
+                if lots:
+                    position = instrument.qty_scale.values[lots]
+                    session.call("on_position_info", self.exchange, instrument.number, position)
+            if len(self._informed) == len(self.sessions):
+                self._adopted.clear()
+        session.gateway_status(self.exchange, status, detail)
+
+    def adopt(self, order: OpenOrder, instrument: Instrument) -> TrackedOrder:
+        """Go on with an order of an earlier run: it belongs to the strategy of that name, or to the house where there
+        is none. Raises `mlthon.engine.journal.ChangedSteps`."""
+        owner = next((each for each in self.sessions if each.name == order.sent.strategy), self._house)
+        tracked = restored(order, owner, instrument)
+        if tracked.client_id in owner.orders:  # two runs used the same
+            tracked.client_id = tracked.wire_id
+        self._tracker.orders[tracked.wire_id] = tracked
+        owner.orders[tracked.client_id] = owner.open[tracked.client_id] = tracked
+        self._adopted.append(tracked)
+        return tracked
 
     def foreign_order(self, wire_id: str, instrument: Instrument, side: int, qty: int, reason: str) -> None:
         """Nobody here sent it, but its fills are the account's: they go to the strategy that has the account to itself,
@@ -211,6 +250,14 @@ class Port:
         log.warning("%s %s: order %s: %s", self.exchange.name, self.account, wire_id, reason)
         self.record("unknown", order, (reason,))
         self._tell_status(order, order.state, order.price, order.leaves)
+
+    def order_resolved(self, wire_id: str, status: OrderStatus, leaves: int) -> None:
+        order = self._order(wire_id)
+        if order is None:
+            return
+        order.state = next_state(order.state, _RESOLVED[status])
+        order.leaves = leaves
+        self._tell_status(order, order.state, order.price, leaves)
 
     def modify_order_ack(self, wire_id: str, price: int | None, qty: int | None, leaves: int) -> None:
         order = self._order(wire_id)

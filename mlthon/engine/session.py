@@ -192,7 +192,8 @@ class Session:
             self.clock.call_soon(self._tell_feed, exchange)
 
     def _tell_gateway(self, exchange: Exchange) -> None:
-        self.gateway_status(exchange, *self.ports[exchange].gateway.status())
+        port = self.ports[exchange]
+        port.tell_status(self, *port.gateway.status())
 
     def _tell_feed(self, exchange: Exchange) -> None:
         if exchange in self._untold:
@@ -281,6 +282,8 @@ class Session:
     def new_client_id(self) -> str:
         """An id for an order that came without one."""
         self._next_id += 1
+        while str(self._next_id) in self.orders:  # an order of an earlier run has it
+            self._next_id += 1
         return str(self._next_id)
 
     def open_orders(self, exchange: Exchange) -> list[TrackedOrder]:

@@ -6,6 +6,7 @@ its end, because a fill may arrive when the order was thought to be over: until 
 memory does not grow with the length of a run, but for the client ids themselves, which may not be used again.
 """
 
+import re
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 KEPT: Final = 10_000
 """How many orders that are over are remembered."""
+DIGITS36: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
+_INSTALLATION: Final = re.compile("([0-9a-z]{4})?")
 
 
 class TrackedOrder:
@@ -109,13 +112,18 @@ class CancelAll:
 class Tracker:
     """Every order by wire id, and the maker of wire ids.
 
-    `run` makes the ids of one run of one installation different from every other run's.
+    `run` makes the ids of one run of one installation different from every other run's, `installation` (four letters or
+    digits that a journal chose) those of one installation from another's on the same account.
     """
 
-    def __init__(self, run: int = 0) -> None:
+    def __init__(self, run: int = 0, installation: str = "") -> None:
         self.orders: dict[str, TrackedOrder] = {}
         self._ended: deque[TrackedOrder] = deque()
-        self._prefix = f"m{run}-"
+        if not _INSTALLATION.fullmatch(installation):
+            raise ValueError(f"{installation!r} is no installation id: four lower-case letters or digits")
+        self._prefix = f"m{installation}{_base36(run) if installation else run}-"
+        runs = "[0-9a-z]+" if installation else str(run)
+        self._ours = re.compile(f"m{installation}{runs}-[0-9]+")
         self._count = 0
 
     def ended(self, order: TrackedOrder) -> None:
@@ -132,3 +140,15 @@ class Tracker:
         """A new id: letters, digits and a hyphen, well under the 36 characters that exchanges allow."""
         self._count += 1
         return f"{self._prefix}{self._count}"
+
+    def is_ours(self, wire_id: str) -> bool:
+        """Whether this installation made the id, in this run or an earlier one (without an installation: this run)."""
+        return self._ours.fullmatch(wire_id) is not None
+
+
+def _base36(number: int) -> str:
+    digits = ""
+    while number or not digits:
+        number, digit = divmod(number, 36)
+        digits = DIGITS36[digit] + digits
+    return digits

@@ -1,0 +1,512 @@
+"""The journal: what was asked for is written down before it is sent, and what came of it before anybody acts on it.
+
+`JournalStage` stands between a port and its gateway and has both faces: requests go down through it, events come up
+through it. The intent of every request about orders is committed to a `JournalStore` before the next gateway is
+called, so that whatever happens to the process, the next one knows which orders may be at the exchange. Events are
+committed before the port hears of them, so that a fill that a strategy has seen is never seen again after a restart.
+
+A store that fails must not make things worse: new orders and modifications are refused, cancels still go out, and what
+could not be written is kept in memory, in order, and written with the next entry that can be, or a second later.
+
+What is written of an order is its latest standing, by the same table of states that the port uses (`mlthon.order`).
+How entries are stored and read back is `mlthon.live.journal_store`.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from msgspec import Struct
+
+from mlthon.basics.defs import (
+    TIF,
+    CancelCode,
+    Exchange,
+    ExecInstructions,
+    GtwRejectCode,
+    GtwStatus,
+    OrderStatus,
+    OrderType,
+)
+from mlthon.basics.instrument import Instrument
+from mlthon.engine.clock import MS, SECOND, Clock
+from mlthon.engine.faces import Gateway, OrderEvents
+from mlthon.engine.tracker import TrackedOrder
+from mlthon.order.state import OrderEvent, next_state
+
+if TYPE_CHECKING:
+    from mlthon.engine.session import Session
+
+log = logging.getLogger("mlthon.journal")
+
+RETRY: Final = SECOND
+"""How long (ns) after a failure what could not be written is tried again."""
+REFUSAL: Final = MS
+"""How long (ns) it takes to refuse: who tries again at once must not stop time."""
+
+
+class StoreFailed(Exception):
+    """The store could not commit; nothing of what it was given counts as written."""
+
+
+class Sent(Struct, frozen=True, kw_only=True):
+    """An order as it was sent. Prices in ticks and quantities in lots of the instrument as it was then."""
+
+    strategy: str
+    client_id: str
+    instrument: Instrument
+    side: int
+    order_type: OrderType
+    tif: TIF
+    exec_instr: ExecInstructions
+    price: int
+    qty: int
+    stop_price: int | None
+    close_position: bool
+    created_ts: int
+
+
+class Standing(Struct, frozen=True, kw_only=True):
+    """How an order stands after an entry."""
+
+    state: OrderStatus
+    exchange_id: str
+    price: int
+    qty: int
+    leaves: int
+    filled: int
+
+
+class Fill(Struct, frozen=True, kw_only=True):
+    """One execution. `fee` is money (10^-18) in `fee_coin`."""
+
+    exec_id: str
+    strategy: str
+    instrument: Instrument
+    side: int
+    price: int
+    qty: int
+    fee: int
+    fee_coin: str
+    maker: bool
+    ts: int
+
+
+class Entry(Struct, frozen=True, kw_only=True):
+    """One thing that was asked for or that happened. `kind` and `detail` are those of `mlthon.engine.taps`, and
+    `foreign` for an order that nobody here sent. `wire_id` is empty where the entry is about no single order."""
+
+    ts: int
+    exchange: Exchange
+    account: str
+    kind: str
+    wire_id: str = ""
+    detail: tuple[Any, ...] = ()
+    sent: Sent | None = None
+    standing: Standing | None = None
+    fill: Fill | None = None
+
+
+class JournalStore(Protocol):
+    """Where entries are kept."""
+
+    def commit(self, entries: Sequence[Entry]) -> None:
+        """Write all of them, in order, or none. They are safe when this returns. Raises StoreFailed."""
+
+
+class OpenOrder(Struct, frozen=True, kw_only=True):
+    """What an earlier run sent and is not known to be over. `instrument` is as it was when the order was sent."""
+
+    wire_id: str
+    exchange: Exchange
+    account: str
+    sent: Sent
+    standing: Standing
+
+
+class ChangedSteps(ValueError):
+    """A stored price or quantity is no whole number of the steps that the instrument has now."""
+
+
+def restored(order: OpenOrder, session: "Session", instrument: Instrument) -> TrackedOrder:
+    """The order as the engine tracks it, in the ticks and lots that `instrument` has now. Raises ChangedSteps."""
+    sent, standing = order.sent, order.standing
+    ticks = _rescale(order, sent.instrument.price_scale.step_units, instrument.price_scale.step_units)
+    lots = _rescale(order, sent.instrument.qty_scale.step_units, instrument.qty_scale.step_units)
+    tracked = TrackedOrder(
+        order.wire_id,
+        sent.client_id,
+        session,
+        order.account,
+        instrument,
+        sent.side,
+        sent.order_type,
+        sent.tif,
+        sent.exec_instr,
+        ticks(standing.price),
+        lots(standing.qty),
+        None if sent.stop_price is None else ticks(sent.stop_price),
+        sent.close_position,
+        sent.created_ts,
+    )
+    tracked.state = standing.state
+    tracked.exchange_id = standing.exchange_id
+    tracked.leaves = lots(standing.leaves)
+    tracked.filled = lots(standing.filled)
+    return tracked
+
+
+def _rescale(order: OpenOrder, old: int, new: int) -> Callable[[int], int]:
+    def rescale(steps: int) -> int:
+        whole, rest = divmod(steps * old, new)
+        if rest:
+            raise ChangedSteps(
+                f"order {order.wire_id} of {order.sent.instrument.name} was sent in steps that the instrument no "
+                "longer has: cancel it at the exchange"
+            )
+        return whole
+
+    return rescale
+
+
+class JournalStage:
+    """Requests of a port on their way down and events of its gateway on their way up, written on the way.
+
+    `gateway` is the next one down, set once it exists. `find` gives the order of a wire id as the port knows it.
+    """
+
+    gateway: Gateway
+
+    def __init__(
+        self,
+        port: OrderEvents,
+        exchange: Exchange,
+        account: str,
+        clock: Clock,
+        store: JournalStore,
+        find: Callable[[str], TrackedOrder | None],
+    ) -> None:
+        self.exchange = exchange
+        self.account = account
+        self._port = port
+        self._clock = clock
+        self._store = store
+        self._find = find
+        self._backlog: list[Entry] = []
+        self._failure = ""
+        self._retrying = False
+
+    # -- the store -------------------------------------------------------------------------------------------------
+
+    @property
+    def failure(self) -> str:
+        """Why the journal cannot be written; empty while it can."""
+        return self._failure
+
+    @property
+    def unwritten(self) -> int:
+        """How many entries wait in memory for the store to work again."""
+        return len(self._backlog)
+
+    def _entry(self, kind: str, wire_id: str, detail: tuple[Any, ...], **more: Any) -> Entry:
+        return Entry(
+            ts=self._clock.now,
+            exchange=self.exchange,
+            account=self.account,
+            kind=kind,
+            wire_id=wire_id,
+            detail=detail,
+            **more,
+        )
+
+    def _write(self, *entries: Entry) -> bool:
+        """Commit what waits and these; False if they had to be kept in memory."""
+        self._backlog.extend(entries)
+        try:
+            self._store.commit(self._backlog)
+        except StoreFailed as error:
+            self._failed(str(error))
+            return False
+        self._backlog = []
+        if self._failure:
+            self._recovered()
+        return True
+
+    def _failed(self, reason: str) -> None:
+        if not self._failure:
+            self._failure = reason
+            log.error(
+                "%s %s: the journal cannot be written: %s. New orders are refused; cancels still go out",
+                self.exchange.name,
+                self.account,
+                reason,
+            )
+            self._clock.call_soon(self._tell_failure)
+        if not self._retrying:
+            self._retrying = True
+            self._clock.call_at(self._clock.now + RETRY, self._retry)
+
+    def _retry(self) -> None:
+        self._retrying = False
+        if self._backlog:
+            self._write()
+
+    def _recovered(self) -> None:
+        self._failure = ""
+        log.warning("%s %s: the journal can be written again; nothing was left out", self.exchange.name, self.account)
+        self._clock.call_soon(self._tell_recovery)
+
+    def _tell_failure(self) -> None:
+        if self._failure:
+            self._port.gateway_status(GtwStatus.Maintenance, self._failure_text())
+
+    def _tell_recovery(self) -> None:
+        if not self._failure:
+            self._port.gateway_status(*self.gateway.status())
+
+    def _failure_text(self) -> str:
+        return f"the journal cannot be written ({self._failure}): only cancels are sent"
+
+    # -- requests --------------------------------------------------------------------------------------------------
+
+    def status(self) -> tuple[GtwStatus, str]:
+        """The gateway's own: while the journal fails cancels still have to pass, so it stays ReadyToTrade."""
+        status, detail = self.gateway.status()
+        return status, self._failure_text() if self._failure else detail
+
+    def new_order(self, order: TrackedOrder) -> None:
+        if self._write(self._entry("new", order.wire_id, (), sent=_sent(order), standing=_standing(order))):
+            self.gateway.new_order(order)
+        else:
+            self._refuse(self.new_order_reject, order.wire_id)
+
+    def modify_order(self, order: TrackedOrder, price: int | None, qty: int | None) -> None:
+        if self._write(self._entry("modify", order.wire_id, (price, qty))):
+            self.gateway.modify_order(order, price, qty)
+        else:
+            self._refuse(self.modify_order_reject, order.wire_id)
+
+    def cancel_order(self, order: TrackedOrder) -> None:
+        self._write(self._entry("cancel", order.wire_id, ()))
+        self.gateway.cancel_order(order)
+
+    def cancel_all(self, instrument: Instrument) -> None:
+        self._write(self._entry("cancel_all", "", (instrument.name,)))
+        self.gateway.cancel_all(instrument)
+
+    def _refuse(self, refuse: Callable[..., None], wire_id: str) -> None:
+        self._clock.call_at(self._clock.now + REFUSAL, refuse, wire_id, GtwRejectCode.GtwNotReady, self._failure_text())
+
+    def fetch_order_status(self, request_id: int, order: TrackedOrder) -> None:
+        self.gateway.fetch_order_status(request_id, order)
+
+    def fetch_orders_info(self, request_id: int, instrument: Instrument | None) -> None:
+        self.gateway.fetch_orders_info(request_id, instrument)
+
+    def fetch_position_info(self, request_id: int, instrument: Instrument) -> None:
+        self.gateway.fetch_position_info(request_id, instrument)
+
+    def fetch_wallet_info(self, request_id: int, coin: str) -> None:
+        self.gateway.fetch_wallet_info(request_id, coin)
+
+    def fetch_funding_info(self, request_id: int, instrument: Instrument) -> None:
+        self.gateway.fetch_funding_info(request_id, instrument)
+
+    def fetch_account_info(self, request_id: int) -> None:
+        self.gateway.fetch_account_info(request_id)
+
+    # -- events that are written -----------------------------------------------------------------------------------
+
+    def _note(
+        self,
+        kind: str,
+        wire_id: str,
+        detail: tuple[Any, ...],
+        event: OrderEvent | None = None,
+        fill: Fill | None = None,
+        **changes: Any,
+    ) -> None:
+        """Write an event: `event` moves the order's state, `changes` say what else of its standing is new."""
+        order = self._find(wire_id)
+        standing = None
+        if order is not None and (event is not None or changes):
+            if event is not None:
+                changes["state"] = next_state(order.state, event)
+            standing = _standing(order, **changes)
+        self._write(self._entry(kind, wire_id, detail, standing=standing, fill=fill))
+
+    def gateway_status(self, status: GtwStatus, detail: str) -> None:
+        if self._failure and status is GtwStatus.ReadyToTrade:
+            status, detail = GtwStatus.Maintenance, self._failure_text()
+        self._port.gateway_status(status, detail)
+
+    def foreign_order(self, wire_id: str, instrument: Instrument, side: int, qty: int, reason: str) -> None:
+        # the port decides whose it is
+        self._port.foreign_order(wire_id, instrument, side, qty, reason)
+        order = self._find(wire_id)
+        more = {} if order is None else {"sent": _sent(order), "standing": _standing(order)}
+        self._write(self._entry("foreign", wire_id, (instrument.name, side, qty, reason), **more))
+
+    def new_order_ack(self, wire_id: str, exchange_id: str, price: int, qty: int, leaves: int, engine_ts: int) -> None:
+        order = self._find(wire_id)
+        untriggered = order is not None and order.stop_price is not None
+        self._note(
+            "ack",
+            wire_id,
+            (exchange_id, price, qty, leaves, engine_ts),
+            OrderEvent.AckedUntriggered if untriggered else OrderEvent.Acked,
+            exchange_id=exchange_id,
+            qty=qty,
+            leaves=leaves,
+        )
+        self._port.new_order_ack(wire_id, exchange_id, price, qty, leaves, engine_ts)
+
+    def new_order_reject(self, wire_id: str, code: GtwRejectCode, reason: str) -> None:
+        self._note("reject", wire_id, (code.name, reason), OrderEvent.Rejected, leaves=0)
+        self._port.new_order_reject(wire_id, code, reason)
+
+    def order_unknown(self, wire_id: str, reason: str) -> None:
+        self._note("unknown", wire_id, (reason,), OrderEvent.TimedOut)
+        self._port.order_unknown(wire_id, reason)
+
+    def modify_order_ack(self, wire_id: str, price: int | None, qty: int | None, leaves: int) -> None:
+        changes: dict[str, Any] = {"leaves": leaves}
+        if price is not None:
+            changes["price"] = price
+        if qty is not None:
+            changes["qty"] = qty
+        self._note("modify_ack", wire_id, (price, qty, leaves), **changes)
+        self._port.modify_order_ack(wire_id, price, qty, leaves)
+
+    def modify_order_reject(self, wire_id: str, code: GtwRejectCode, reason: str) -> None:
+        self._note("modify_reject", wire_id, (code.name, reason))
+        self._port.modify_order_reject(wire_id, code, reason)
+
+    def cancel_order_ack(self, wire_id: str) -> None:
+        self._note("cancel_ack", wire_id, ())
+        self._port.cancel_order_ack(wire_id)
+
+    def cancel_order_reject(self, wire_id: str, code: GtwRejectCode, reason: str) -> None:
+        self._note("cancel_reject", wire_id, (code.name, reason))
+        self._port.cancel_order_reject(wire_id, code, reason)
+
+    def cancel_all_ack(self, instrument: Instrument) -> None:
+        self._write(self._entry("cancel_all_ack", "", (instrument.name,)))
+        self._port.cancel_all_ack(instrument)
+
+    def cancel_all_reject(self, instrument: Instrument, code: GtwRejectCode, reason: str) -> None:
+        self._write(self._entry("cancel_all_reject", "", (instrument.name, code.name, reason)))
+        self._port.cancel_all_reject(instrument, code, reason)
+
+    def order_cancelled(self, wire_id: str, unsolicited: bool, engine_ts: int, code: CancelCode, reason: str) -> None:
+        self._note("cancelled", wire_id, (unsolicited, engine_ts, code.name, reason), OrderEvent.Cancelled, leaves=0)
+        self._port.order_cancelled(wire_id, unsolicited, engine_ts, code, reason)
+
+    def order_execution(
+        self,
+        wire_id: str,
+        exec_id: str,
+        price: int,
+        qty: int,
+        leaves: int,
+        fee: int,
+        fee_coin: str,
+        maker: bool,
+        exec_ts: int,
+    ) -> None:
+        order = self._find(wire_id)
+        fill = None
+        changes: dict[str, Any] = {}
+        if order is not None:
+            fill = Fill(
+                exec_id=exec_id,
+                strategy=order.session.name,
+                instrument=order.instrument,
+                side=order.side,
+                price=price,
+                qty=qty,
+                fee=fee,
+                fee_coin=fee_coin,
+                maker=maker,
+                ts=exec_ts,
+            )
+            changes = {"leaves": leaves, "filled": order.filled + qty}
+        event = OrderEvent.Filled if leaves else OrderEvent.FullyFilled
+        detail = (exec_id, price, qty, leaves, fee, fee_coin, maker, exec_ts)
+        self._note("fill", wire_id, detail, event, fill, **changes)
+        self._port.order_execution(wire_id, exec_id, price, qty, leaves, fee, fee_coin, maker, exec_ts)
+
+    # -- answers, which change nothing -----------------------------------------------------------------------------
+
+    def order_status(self, request_id: int, wire_id: str, status: OrderStatus, price: int, leaves: int) -> None:
+        self._port.order_status(request_id, wire_id, status, price, leaves)
+
+    def orders_info(self, request_id: int, wire_ids: Sequence[str]) -> None:
+        self._port.orders_info(request_id, wire_ids)
+
+    def position_info(
+        self,
+        request_id: int,
+        instrument: Instrument,
+        position: int,
+        entry_price: float,
+        mark_price: float,
+        liquidation_price: float | None,
+    ) -> None:
+        self._port.position_info(request_id, instrument, position, entry_price, mark_price, liquidation_price)
+
+    def wallet_info(self, request_id: int, coin: str, total: int, available: int) -> None:
+        self._port.wallet_info(request_id, coin, total, available)
+
+    def funding_info(self, request_id: int, instrument: Instrument, rate: float, next_ts: int) -> None:
+        self._port.funding_info(request_id, instrument, rate, next_ts)
+
+    def account_info(self, request_id: int, user_id: str) -> None:
+        self._port.account_info(request_id, user_id)
+
+    def rate_limit_info(self, used_percent: int, reset_ts: int) -> None:
+        self._port.rate_limit_info(used_percent, reset_ts)
+
+    def unsupported(self, request_type: str) -> None:
+        self._port.unsupported(request_type)
+
+    def request_reject(self, request_id: int, code: GtwRejectCode, detail: str, request_type: str) -> None:
+        self._port.request_reject(request_id, code, detail, request_type)
+
+
+def _sent(order: TrackedOrder) -> Sent:
+    return Sent(
+        strategy=order.session.name,
+        client_id=order.client_id,
+        instrument=order.instrument,
+        side=order.side,
+        order_type=order.order_type,
+        tif=order.tif,
+        exec_instr=order.exec_instr,
+        price=order.price,
+        qty=order.qty,
+        stop_price=order.stop_price,
+        close_position=order.close_position,
+        created_ts=order.created_ts,
+    )
+
+
+def _standing(
+    order: TrackedOrder,
+    *,
+    state: OrderStatus | None = None,
+    exchange_id: str | None = None,
+    price: int | None = None,
+    qty: int | None = None,
+    leaves: int | None = None,
+    filled: int | None = None,
+) -> Standing:
+    """How the order stands, with what is new."""
+    return Standing(
+        state=order.state if state is None else state,
+        exchange_id=order.exchange_id if exchange_id is None else exchange_id,
+        price=order.price if price is None else price,
+        qty=order.qty if qty is None else qty,
+        leaves=order.leaves if leaves is None else leaves,
+        filled=order.filled if filled is None else filled,
+    )
