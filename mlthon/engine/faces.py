@@ -65,6 +65,10 @@ class OrderEvents(Protocol):
         """A request about the order went unanswered: nobody here knows its state. The exchange is being asked; what it
         says comes as the ordinary events."""
 
+    def order_resolved(self, wire_id: str, status: OrderStatus, leaves: int) -> None:
+        """An order that was unknown after its acknowledgement is open after all, in this state; every other outcome
+        comes as the event that it is."""
+
     def modify_order_ack(self, wire_id: str, price: int | None, qty: int | None, leaves: int) -> None:
         """`price` and `qty` are None where the modification did not change them."""
 
