@@ -6,9 +6,9 @@ signed, where they go and what they weigh: `binance_signing`, `binance_rules`; e
 
 User data arrives
 
-- on spot over the websocket API only, since listen keys were removed on 2026-02-20: `userDataStream.subscribe.signature`
-  is answered `{"id", "status": 200, "result": {"subscriptionId": 0}}`, events come as `{"subscriptionId": 0,
-  "event": {"e": ...}}`;
+- on spot over the websocket API only, since listen keys were removed on 2026-02-20:
+  `userDataStream.subscribe.signature` is answered `{"id", "status": 200, "result": {"subscriptionId": 0}}`, events come
+  as `{"subscriptionId": 0, "event": {"e": ...}}`;
 - on USD-M over `/private/stream` after `SUBSCRIBE [listenKey]`, answered `{"result": null, "id"}`; events come as
   `{"stream": listenKey, "data": {"e": ...}}`, over `/private/ws?listenKey=` without that wrapping.
 

@@ -9,13 +9,14 @@ Sources: https://developers.binance.com/docs/binance-spot-api-docs/rest-api (lim
 calls.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 from attrs import frozen
 
 from mlthon.basics.defs import Exchange
-from mlthon.venue.codec import Endpoints
-from mlthon.venue.rate_rules import RateRule
+
+MAIN: Final = "main"
 
 REST: Final = "rest"
 PUBLIC: Final = "public"
@@ -23,94 +24,62 @@ MARKET: Final = "market"
 PRIVATE: Final = "private"
 SAPI: Final = "sapi"
 
-_SPOT: Final = (
-    Endpoints(
-        "main",
-        {
+# That USD-M's testnet and demo have the split paths /public, /market and /private too is assumed.
+ENDPOINTS: Final[Mapping[Exchange, Mapping[str, Mapping[str, str]]]] = {
+    Exchange.Binance: {
+        MAIN: {
             REST: "https://api.binance.com",
             SAPI: "https://api.binance.com",
             PUBLIC: "wss://stream.binance.com:9443",
             PRIVATE: "wss://ws-api.binance.com/ws-api/v3",
         },
-        True,
-    ),
-    Endpoints(
-        "testnet",
-        {
+        "testnet": {
             REST: "https://testnet.binance.vision",
             PUBLIC: "wss://stream.testnet.binance.vision",
             PRIVATE: "wss://ws-api.testnet.binance.vision/ws-api/v3",
         },
-        False,
-    ),
-    Endpoints(
-        "demo",
-        {
+        "demo": {
             REST: "https://demo-api.binance.com",
             PUBLIC: "wss://demo-stream.binance.com",
             PRIVATE: "wss://demo-ws-api.binance.com/ws-api/v3",
         },
-        False,
-    ),
-)
-# That testnet and demo have the split paths /public, /market and /private too is assumed.
-_USDM: Final = (
-    Endpoints(
-        "main",
-        {
+    },
+    Exchange.BinanceUsdm: {
+        MAIN: {
             REST: "https://fapi.binance.com",
             SAPI: "https://api.binance.com",
             PUBLIC: "wss://fstream.binance.com/public",
             MARKET: "wss://fstream.binance.com/market",
             PRIVATE: "wss://fstream.binance.com/private",
         },
-        True,
-    ),
-    Endpoints(
-        "testnet",
-        {
+        "testnet": {
             REST: "https://testnet.binancefuture.com",
             PUBLIC: "wss://fstream.binancefuture.com/public",
             MARKET: "wss://fstream.binancefuture.com/market",
             PRIVATE: "wss://fstream.binancefuture.com/private",
         },
-        False,
-    ),
-    Endpoints(
-        "demo",
-        {
+        "demo": {
             REST: "https://demo-fapi.binance.com",
             PUBLIC: "wss://demo-fstream.binance.com/public",
             MARKET: "wss://demo-fstream.binance.com/market",
             PRIVATE: "wss://demo-fstream.binance.com/private",
         },
-        False,
-    ),
-)
-ENVIRONMENTS: Final = {
-    Exchange.Binance: {each.environment: each for each in _SPOT},
-    Exchange.BinanceUsdm: {each.environment: each for each in _USDM},
+    },
 }
-"""`private`: on spot the websocket API; on USD-M the base to which `/stream` is added. `public` (and `market`):
-`/stream` or `/ws` is added. `sapi`: the wallet's calls, which exist on the main site only."""
+"""Exchange -> environment -> name -> URL. `private`: on spot the websocket API; on USD-M the base to which `/stream` is
+added. `public` (and `market`): `/stream` or `/ws` is added. `sapi`: the wallet's calls, on the main site only. Orders
+cost real money on `main` alone."""
 
 WEIGHT: Final = "weight"
 ORDERS_10S: Final = "orders-10s"
 ORDERS_1M: Final = "orders-1m"
 ORDERS_1D: Final = "orders-1d"
 
-RULES: Final = {
-    Exchange.Binance: (
-        RateRule(WEIGHT, 6000, 60.0, rolling=False),
-        RateRule(ORDERS_10S, 100, 10.0, rolling=False),
-        RateRule(ORDERS_1D, 200_000, 86_400.0, rolling=False),
-    ),
-    Exchange.BinanceUsdm: (
-        RateRule(WEIGHT, 2400, 60.0, rolling=False),
-        RateRule(ORDERS_10S, 300, 10.0, rolling=False),
-        RateRule(ORDERS_1M, 1200, 60.0, rolling=False),
-    ),
+LIMITS: Final = {
+    Exchange.Binance: ((WEIGHT, 6000, 60), (ORDERS_10S, 100, 10), (ORDERS_1D, 200_000, 86_400)),
+    Exchange.BinanceUsdm: ((WEIGHT, 2400, 60), (ORDERS_10S, 300, 10), (ORDERS_1M, 1200, 60)),
 }
+"""(name, limit, seconds); windows are fixed."""
 
 USAGE_HEADERS: Final = {
     "x-mbx-used-weight-1m": WEIGHT,

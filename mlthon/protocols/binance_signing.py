@@ -14,8 +14,6 @@ from hashlib import sha256
 from typing import Final
 from urllib.parse import quote, urlencode
 
-from mlthon.venue.codec import Credentials
-
 KEY_HEADER: Final = "X-MBX-APIKEY"
 SIGNATURE: Final = "signature"
 TIMESTAMP: Final = "timestamp"
@@ -34,10 +32,10 @@ class Signer:
     """An account's signature. Raises ValueError for a kind of key that Binance has not, or a key that cannot be read;
     the message holds nothing of the key."""
 
-    def __init__(self, credentials: Credentials) -> None:
-        self.key = credentials.key
-        self.kind = credentials.kind
-        self._sign = _signature(credentials)
+    def __init__(self, key: str, secret: str, kind: str = "hmac", passphrase: str = "") -> None:
+        self.key = key
+        self.kind = kind
+        self._sign = _signature(secret, kind, passphrase)
 
     def sign(self, text: str) -> str:
         """The signature of this text, not escaped."""
@@ -67,16 +65,15 @@ def hmac_signature(secret: str, text: str) -> str:
     return hmac.new(secret.encode(), text.encode(), sha256).hexdigest()
 
 
-def _signature(credentials: Credentials) -> Callable[[bytes], str]:
-    if credentials.kind == "hmac":
-        secret = credentials.secret
+def _signature(secret: str, kind: str, passphrase: str) -> Callable[[bytes], str]:
+    if kind == "hmac":
         return lambda text: hmac_signature(secret, text.decode())
-    if credentials.kind in ("ed25519", "rsa"):
-        return _private_key_signature(credentials)
-    raise ValueError(f"Binance has no keys of kind {credentials.kind!r}; it has hmac, ed25519 and rsa")
+    if kind in ("ed25519", "rsa"):
+        return _private_key_signature(secret, kind, passphrase)
+    raise ValueError(f"Binance has no keys of kind {kind!r}; it has hmac, ed25519 and rsa")
 
 
-def _private_key_signature(credentials: Credentials) -> Callable[[bytes], str]:
+def _private_key_signature(secret: str, kind: str, passphrase: str) -> Callable[[bytes], str]:
     # Imported here: it takes as long as everything else, and most keys are HMAC keys.
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -85,16 +82,13 @@ def _private_key_signature(credentials: Credentials) -> Callable[[bytes], str]:
     from cryptography.hazmat.primitives.hashes import SHA256
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-    password = credentials.passphrase.encode() or None
     try:
-        key = load_pem_private_key(credentials.secret.encode(), password)
+        key = load_pem_private_key(secret.encode(), passphrase.encode() or None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         # The cause is left out: a parser's message may quote what it read.
-        raise ValueError(
-            f"the secret of the {credentials.kind} key is no private key in PEM, or its passphrase is wrong"
-        ) from None
-    if credentials.kind == "ed25519" and isinstance(key, Ed25519PrivateKey):
+        raise ValueError(f"the secret of the {kind} key is no private key in PEM, or its passphrase is wrong") from None
+    if kind == "ed25519" and isinstance(key, Ed25519PrivateKey):
         return lambda text: base64.b64encode(key.sign(text)).decode()
-    if credentials.kind == "rsa" and isinstance(key, RSAPrivateKey):
+    if kind == "rsa" and isinstance(key, RSAPrivateKey):
         return lambda text: base64.b64encode(key.sign(text, PKCS1v15(), SHA256())).decode()
-    raise ValueError(f"the private key is not of kind {credentials.kind}")
+    raise ValueError(f"the private key is not of kind {kind}")
