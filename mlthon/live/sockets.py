@@ -1,0 +1,276 @@
+"""A websocket client: the protocol of the library websockets, without its I/O, on a trio stream.
+
+The protocol is fed whole reads of the socket, and all messages of a read come out at once: no checkpoint lies between
+two of them, which is where the time of ordinary clients goes. What is sent is queued and leaves by the task
+`send_queued`, so that sending never waits.
+
+Certificates are always verified. A proxy is taken from the settings or from the environment (`wss_proxy`, `all_proxy`,
+`https_proxy`, ... and `no_proxy`, as usual): HTTP CONNECT, with or without TLS, or SOCKS 5.
+
+What ends a connection is raised as `Lost`; its text never holds the URL, which may carry a signature.
+"""
+
+import ssl
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import trio
+from websockets.client import ClientProtocol
+from websockets.exceptions import InvalidHandshake, InvalidProxy, InvalidStatus, InvalidURI
+from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Response
+from websockets.protocol import Event, State
+from websockets.proxy import get_proxy, parse_proxy
+from websockets.trio.client import connect_http_proxy
+from websockets.uri import WebSocketURI, parse_uri
+
+from mlthon.live.socks import connect_socks
+
+READ_BYTES: Final = 65_536
+MOST_BYTES: Final = 16 * 1024 * 1024
+"""The largest message taken."""
+SEND_LIMIT_S: Final = 10.0
+"""So long may the other side take nothing of what is sent; then the connection is lost."""
+
+BROKEN: Final = (trio.BrokenResourceError, trio.ClosedResourceError, OSError)
+
+
+class Lost(Exception):
+    """A connection could not be opened, or is over. The text says why, without secrets."""
+
+
+class WebSocket:
+    """An open connection; `connect` makes it. One task receives, one runs `send_queued`.
+
+    `recv_ts`: when the latest read came (ns, by `now`).
+    """
+
+    __slots__ = ("_fragments", "_now", "_over", "_protocol", "_ready", "_sending", "_stream", "_wake", "recv_ts")
+
+    def __init__(
+        self, stream: trio.abc.Stream, protocol: ClientProtocol, early: list[Event], now: Callable[[], int]
+    ) -> None:
+        self.recv_ts = now()
+        self._stream = stream
+        self._protocol = protocol
+        self._now = now
+        self._wake = trio.Event()
+        self._sending = trio.Lock()
+        self._fragments: list[bytes] = []
+        self._over = ""
+        self._ready = self._messages(early)
+        self._look()
+
+    async def receive(self) -> list[bytes]:
+        """The messages of the next read that has not only control frames, or none if it had only those. Raises
+        `Lost`."""
+        if self._ready:
+            ready, self._ready = self._ready, []
+            return ready
+        if self._over:
+            raise Lost(self._over)
+        try:
+            data = await self._stream.receive_some(READ_BYTES)
+        except BROKEN as error:
+            raise Lost(f"broken: {_cause(error)}") from error
+        self.recv_ts = self._now()
+        if not data:
+            self._protocol.receive_eof()
+            raise Lost("cut off by the other side")
+        self._protocol.receive_data(data)
+        messages = self._messages(self._protocol.events_received())
+        self._look()
+        return messages
+
+    def send_text(self, text: str) -> bool:
+        """Queue a message; False if the connection is closing."""
+        if self._protocol.state is not State.OPEN:
+            return False
+        self._protocol.send_text(text.encode())
+        self._wake.set()
+        return True
+
+    def ping(self) -> None:
+        """Queue a ping frame."""
+        if self._protocol.state is State.OPEN:
+            self._protocol.send_ping(b"")
+            self._wake.set()
+
+    async def send_queued(self) -> None:
+        """Send what is queued, as it is queued, until cancelled. Raises `Lost`."""
+        while True:
+            await self._wake.wait()
+            self._wake = trio.Event()
+            await self._flush()
+
+    async def close(self, limit_s: float) -> None:
+        """Close it as the protocol wants, within the time limit, and the socket in any case."""
+        with trio.move_on_after(limit_s, shield=True):
+            try:
+                if self._protocol.state is State.OPEN:
+                    self._protocol.send_close(1000)
+                await self._flush()
+                while self._protocol.close_rcvd is None and self._protocol.parser_exc is None:
+                    data = await self._stream.receive_some(READ_BYTES)
+                    if not data:
+                        break
+                    self._protocol.receive_data(data)
+                    self._protocol.events_received()
+            except (Lost, *BROKEN):
+                # it is gone already, which is all that is wanted
+                await trio.lowlevel.checkpoint()
+        await self.abandon()
+
+    async def abandon(self) -> None:
+        """Close the socket at once."""
+        with trio.CancelScope(shield=True):
+            await trio.aclose_forcefully(self._stream)
+
+    async def _flush(self) -> None:
+        async with self._sending:
+            # an empty one among them asks for a half-close: the socket is closed soon after, whole
+            data = b"".join(self._protocol.data_to_send())
+            if not data:
+                return
+            try:
+                with trio.fail_after(SEND_LIMIT_S):
+                    await self._stream.send_all(data)
+            except trio.TooSlowError as error:
+                raise Lost(f"the other side took nothing for {SEND_LIMIT_S:g} s") from error
+            except BROKEN as error:
+                raise Lost(f"broken: {_cause(error)}") from error
+
+    def _look(self) -> None:
+        """After the protocol was fed: wake the sender for its answers, notice that it is over."""
+        protocol = self._protocol
+        if protocol.writes:
+            self._wake.set()
+        if protocol.state is not State.OPEN and not self._over:
+            self._over = _ending(protocol)
+
+    def _messages(self, events: list[Event]) -> list[bytes]:
+        """The whole messages among the frames; fragments are kept until their message is whole."""
+        messages = []
+        for frame in events:
+            if not isinstance(frame, Frame) or frame.opcode > Opcode.BINARY:
+                continue
+            if frame.fin and not self._fragments:
+                messages.append(bytes(frame.data))
+                continue
+            self._fragments.append(bytes(frame.data))
+            if frame.fin:
+                messages.append(b"".join(self._fragments))
+                self._fragments.clear()
+        return messages
+
+
+async def connect(
+    url: str,
+    headers: Mapping[str, str],
+    *,
+    tls: ssl.SSLContext,
+    now: Callable[[], int],
+    proxy: str | None = None,
+    deflate: bool = False,
+    most_bytes: int = MOST_BYTES,
+    limit_s: float = 10.0,
+) -> WebSocket:
+    """Open a connection. `proxy`: its URL, "" for none, None for what the environment says. Raises `Lost`."""
+    try:
+        uri = parse_uri(url)
+    except InvalidURI as error:
+        raise Lost("its URL is no ws:// or wss:// URL") from error
+    try:
+        with trio.fail_after(limit_s):
+            stream = await _open_stream(uri, tls, proxy)
+            try:
+                return await _shake_hands(stream, uri, headers, deflate, most_bytes, now)
+            except BaseException:
+                with trio.CancelScope(shield=True):
+                    await trio.aclose_forcefully(stream)
+                raise
+    except trio.TooSlowError as error:
+        raise Lost(f"{uri.host}:{uri.port}: no connection within {limit_s:g} s") from error
+    except InvalidStatus as error:
+        raise Lost(f"{uri.host}:{uri.port}: refused with HTTP {error.response.status_code}") from error
+    except InvalidProxy as error:
+        raise Lost("the address of the proxy is no http://, https:// or socks5:// URL with a host") from error
+    except (InvalidHandshake, *BROKEN) as error:
+        raise Lost(f"{uri.host}:{uri.port}: {_cause(error)}") from error
+
+
+async def _open_stream(uri: WebSocketURI, tls: ssl.SSLContext, proxy: str | None) -> trio.abc.Stream:
+    stream = await _open_tcp(uri, tls, get_proxy(uri) if proxy is None else proxy)
+    if not uri.secure:
+        return stream
+    secured = trio.SSLStream(stream, tls, server_hostname=uri.host, https_compatible=True)
+    try:
+        await secured.do_handshake()
+    except BaseException:
+        with trio.CancelScope(shield=True):
+            await trio.aclose_forcefully(stream)
+        raise
+    return secured
+
+
+async def _open_tcp(uri: WebSocketURI, tls: ssl.SSLContext, proxy: str | None) -> trio.abc.Stream:
+    if not proxy:
+        return await trio.open_tcp_stream(uri.host, uri.port)
+    by = parse_proxy(proxy)
+    if by.scheme.startswith("socks"):
+        return await connect_socks(by, uri.host, uri.port)
+    return await connect_http_proxy(by, uri, ssl=tls if by.scheme == "https" else None)
+
+
+async def _shake_hands(
+    stream: trio.abc.Stream,
+    uri: WebSocketURI,
+    headers: Mapping[str, str],
+    deflate: bool,
+    most_bytes: int,
+    now: Callable[[], int],
+) -> WebSocket:
+    protocol = ClientProtocol(
+        uri, extensions=[ClientPerMessageDeflateFactory()] if deflate else None, max_size=most_bytes
+    )
+    request = protocol.connect()
+    for name, value in headers.items():
+        request.headers[name] = value
+    protocol.send_request(request)
+    await stream.send_all(b"".join(protocol.data_to_send()))
+    events: list[Event] = []
+    while protocol.state is State.CONNECTING and protocol.handshake_exc is None:
+        data = await stream.receive_some(READ_BYTES)
+        if data:
+            protocol.receive_data(data)
+        else:
+            protocol.receive_eof()
+        events += protocol.events_received()
+    if protocol.handshake_exc is not None:
+        raise protocol.handshake_exc
+    return WebSocket(stream, protocol, [each for each in events if not isinstance(each, Response)], now)
+
+
+def _ending(protocol: ClientProtocol) -> str:
+    """Why a connection is over: what the other side said, or what was wrong with what it sent."""
+    if protocol.close_rcvd is not None:
+        said = protocol.close_rcvd
+        return f"closed by the other side: {said.code} {said.reason}".rstrip()
+    if protocol.parser_exc is not None:
+        return f"what came is no websocket message that is taken here: {protocol.parser_exc}"
+    return "closed"
+
+
+def _cause(error: BaseException) -> str:
+    """The innermost reason in words: trio says only that a stream is broken, or that no attempt succeeded; what that
+    came from says why."""
+    while error.__cause__ is not None and not isinstance(error, ssl.SSLError):
+        error = error.__cause__
+    if isinstance(error, BaseExceptionGroup):
+        return "; ".join(_cause(each) for each in error.exceptions)
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not to be trusted: {error.verify_message}"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__
