@@ -257,6 +257,9 @@ class ServedAccount:
     def order_unknown(self, wire_id: str, reason: str) -> None:
         """The embedded exchange always answers."""
 
+    def order_resolved(self, wire_id: str, status: OrderStatus, leaves: int) -> None:
+        """No order is ever unknown to the embedded exchange."""
+
     def modify_order_ack(self, wire_id: str, price: int | None, qty: int | None, leaves: int) -> None:
         order = self._wires[wire_id]
         pending = self._amending.get(wire_id)

@@ -38,7 +38,8 @@ class NewOrder:
 
 @define(eq=False)
 class ServedExecution:
-    """One fill. `number` counts the exchange's executions, `exec_id` is the id in the exchange's style. `closed`: how many of its lots reduced a position; `gain`: what that
+    """One fill. `number` counts the exchange's executions, `exec_id` is the id in the exchange's style. `closed`: how many of its lots
+    reduced a position; `gain`: what that
     realised, without fees. `leaves`: of the order, after it."""
 
     order: "ServedOrder"
@@ -59,7 +60,8 @@ class ServedExecution:
 @define(eq=False, kw_only=True)
 class ServedOrder:
     """One order, from its request on. `number` counts the exchange's orders, `order_id` is the id in the exchange's
-    style, `wire_id` the embedded exchange's key. `status`: `PendingNew` until the exchange has answered. `reject_code` and
+    style, `wire_id` the embedded exchange's key. `status`: `PendingNew` until the exchange has
+    answered. `reject_code` and
     `cancel_code` say how it ended, `reason` in words. `value`: the exact sum of its fills' values in the settlement
     coin (quote for spot); `price_sum`: the sum of ticks x lots, for the average."""
 
