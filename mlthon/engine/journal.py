@@ -125,14 +125,21 @@ class OpenOrder(Struct, frozen=True, kw_only=True):
 
 
 class ChangedSteps(ValueError):
-    """A stored price or quantity is no whole number of the steps that the instrument has now."""
+    """An instrument has other ticks or lots now than when an order in it was sent."""
 
 
 def restored(order: OpenOrder, session: "Session", instrument: Instrument) -> TrackedOrder:
-    """The order as the engine tracks it, in the ticks and lots that `instrument` has now. Raises ChangedSteps."""
+    """The order as the engine tracks it. Raises ChangedSteps: its numbers count in steps that are no more."""
     sent, standing = order.sent, order.standing
-    ticks = _rescale(order, sent.instrument.price_scale.step_units, instrument.price_scale.step_units)
-    lots = _rescale(order, sent.instrument.qty_scale.step_units, instrument.qty_scale.step_units)
+    for now, then in (
+        (instrument.price_scale, sent.instrument.price_scale),
+        (instrument.qty_scale, sent.instrument.qty_scale),
+    ):
+        if now.step_units != then.step_units:
+            raise ChangedSteps(
+                f"order {order.wire_id}: {instrument.name} has other price or quantity steps now than when the order "
+                "was sent; cancel it at the exchange"
+            )
     tracked = TrackedOrder(
         order.wire_id,
         sent.client_id,
@@ -143,30 +150,17 @@ def restored(order: OpenOrder, session: "Session", instrument: Instrument) -> Tr
         sent.order_type,
         sent.tif,
         sent.exec_instr,
-        ticks(standing.price),
-        lots(standing.qty),
-        None if sent.stop_price is None else ticks(sent.stop_price),
+        standing.price,
+        standing.qty,
+        sent.stop_price,
         sent.close_position,
         sent.created_ts,
     )
     tracked.state = standing.state
     tracked.exchange_id = standing.exchange_id
-    tracked.leaves = lots(standing.leaves)
-    tracked.filled = lots(standing.filled)
+    tracked.leaves = standing.leaves
+    tracked.filled = standing.filled
     return tracked
-
-
-def _rescale(order: OpenOrder, old: int, new: int) -> Callable[[int], int]:
-    def rescale(steps: int) -> int:
-        whole, rest = divmod(steps * old, new)
-        if rest:
-            raise ChangedSteps(
-                f"order {order.wire_id} of {order.sent.instrument.name} was sent in steps that the instrument no "
-                "longer has: cancel it at the exchange"
-            )
-        return whole
-
-    return rescale
 
 
 class JournalStage:

@@ -55,3 +55,31 @@ def test_the_exchange_forgets_too(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(kept) == 3
     assert len(script.of("on_order_execution")) == 4
     assert len(script.of("on_new_order_reject")) == 4
+
+
+def test_plain_wire_ids_stay_as_they_are() -> None:
+    assert tracker.Tracker().next_wire_id() == "m0-1"
+    assert tracker.Tracker(12).next_wire_id() == "m12-1"
+
+
+def test_wire_ids_of_an_installation_are_short_and_known_in_every_run() -> None:
+    first, later = tracker.Tracker(1, "ab3f"), tracker.Tracker(36**5, "ab3f")
+    ids = [first.next_wire_id(), first.next_wire_id(), later.next_wire_id()]
+    assert ids == ["mab3f1-1", "mab3f1-2", "mab3f100000-1"]
+    assert all(first.is_ours(each) and later.is_ours(each) and len(each) <= 36 for each in ids)
+
+
+@pytest.mark.parametrize("wire_id", ["", "mzz991-1", "mab3f-1", "mab3f1-", "mab3f1-1x", "web-mab3f1-1", "m0-1"])
+def test_ids_of_others_are_not_ours(wire_id: str) -> None:
+    assert not tracker.Tracker(1, "ab3f").is_ours(wire_id)
+
+
+def test_without_an_installation_only_this_run_is_ours() -> None:
+    assert tracker.Tracker(1).is_ours("m1-5")
+    assert not tracker.Tracker(1).is_ours("m2-5")
+
+
+@pytest.mark.parametrize("installation", ["abc", "ABCD", "ab-1", "abcde"])
+def test_an_installation_id_that_is_none_is_refused(installation: str) -> None:
+    with pytest.raises(ValueError, match="installation id"):
+        tracker.Tracker(1, installation)
