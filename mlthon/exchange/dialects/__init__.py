@@ -1,8 +1,8 @@
 """What each exchange's clients see of a served exchange: its paths, messages, codes and checks, one module an exchange.
 
 A dialect implements `mlthon.exchange.served.contract.Dialect`. It is pure: requests and messages come in as text,
-answers and pushes leave as text, time is the engine's clock. `mlthon.live.exchange_server` puts it on sockets; a simulation
-calls it directly.
+answers and pushes leave as text, time is the engine's clock. `mlthon.live.exchange_server` puts it on sockets; a
+simulation calls it directly.
 
 A dialect is a class made with the served exchange, `BybitDialect(served)`, and says as class attributes what has to be
 known before: `name`, `exchange`, `ids` (an `IdStyle`), `instruments` (catalogue names that it serves unless told

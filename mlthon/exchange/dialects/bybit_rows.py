@@ -382,20 +382,17 @@ def wallet_row(account: ServedAccount, coins: list[str]) -> Row:
     """The unified account's wallet: totals in dollars and these coins."""
     views = [account.coin(coin) for coin in account.coins()]
     rates = {view.coin: _dollars(account, view.coin) for view in views}
-    equity, cash, initial, available, unrealised = (
-        sum(ratio(amount * rates[view.coin], UNIT) for view, amount in ((each, pick(each)) for each in views))
-        for pick in (
-            lambda view: view.equity,
-            lambda view: view.cash,
-            lambda view: view.position_margin + view.order_margin,
-            lambda view: view.available,
-            lambda view: view.unrealised,
-        )
-    )
-    rate = _fraction(initial, equity, 4)
+    equity = cash = initial = available = unrealised = 0
+    for view in views:
+        rate = rates[view.coin]
+        equity += ratio(view.equity * rate, UNIT)
+        cash += ratio(view.cash * rate, UNIT)
+        initial += ratio((view.position_margin + view.order_margin) * rate, UNIT)
+        available += ratio(view.available * rate, UNIT)
+        unrealised += ratio(view.unrealised * rate, UNIT)
     return {
         "totalEquity": money(equity),
-        "accountIMRate": rate,
+        "accountIMRate": _fraction(initial, equity, 4),
         "totalMarginBalance": money(equity),
         "totalInitialMargin": money(initial),
         "accountType": "UNIFIED",

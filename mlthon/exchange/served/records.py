@@ -38,9 +38,8 @@ class NewOrder:
 
 @define(eq=False)
 class ServedExecution:
-    """One fill. `number` counts the exchange's executions, `exec_id` is the id in the exchange's style. `closed`: how many of its lots
-    reduced a position; `gain`: what that
-    realised, without fees. `leaves`: of the order, after it."""
+    """One fill. `number` counts the exchange's executions, `exec_id` is the id in the exchange's style. `closed`: how
+    many of its lots reduced a position; `gain`: what that realised, without fees. `leaves`: of the order, after it."""
 
     order: "ServedOrder"
     number: int
