@@ -41,10 +41,13 @@ app = App(
     result_action="return_value",
     default_parameter=Parameter(negative="", show_default=False),
     usage="Usage: python -m mlthon STRATEGY [OPTIONS]\n       python -m mlthon data import|info ...\n"
-    "       python -m mlthon instruments [EXCHANGE]",
+    "       python -m mlthon instruments [EXCHANGE]\n"
+    "       python -m mlthon journal show|verify|export FILE",
 )
 data = App(name="data", help="Bring market data into a store and look at what a store holds.", help_epilogue="")
 app.command(data)
+journal = App(name="journal", help="Look at what live runs wrote down: orders, fills, positions.", help_epilogue="")
+app.command(journal)
 
 _WHAT = Group("What to run", sort_key=1)
 _DATA = Group("Market data", sort_key=2)
@@ -184,3 +187,53 @@ def instruments(exchange: str | None = None, /, *, json: bool = False) -> int:
     from mlthon.cli.catalogue import list_instruments
 
     return list_instruments(exchange, json=json)
+
+
+@journal.command
+def show(file: Path, /, *, json: bool = False) -> int:
+    """Show runs, open orders and positions of a journal.
+
+    Parameters
+    ----------
+    file
+        The journal.
+    json
+        Print one line of JSON.
+    """
+    from mlthon.cli.journal import show_journal
+
+    return show_journal(file, json=json)
+
+
+@journal.command
+def verify(file: Path, /, *, json: bool = False) -> int:
+    """Check that a journal agrees with itself; exit status 2 where it does not.
+
+    Parameters
+    ----------
+    file
+        The journal.
+    json
+        Print one line of JSON.
+    """
+    from mlthon.cli.journal import verify_journal
+
+    return verify_journal(file, json=json)
+
+
+@journal.command
+def export(file: Path, what: Literal["events", "orders", "fills"] = "events", /, *, to: Path | None = None) -> int:
+    """Write a journal out as JSON lines or CSV.
+
+    Parameters
+    ----------
+    file
+        The journal.
+    what
+        events (everything in order, the default), orders or fills.
+    to
+        The file to write, *.jsonl or *.csv; standard output without it.
+    """
+    from mlthon.cli.journal import export_journal
+
+    return export_journal(file, what, to)

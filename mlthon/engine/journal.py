@@ -32,7 +32,7 @@ from mlthon.basics.instrument import Instrument
 from mlthon.engine.clock import MS, SECOND, Clock
 from mlthon.engine.faces import Gateway, OrderEvents
 from mlthon.engine.tracker import TrackedOrder
-from mlthon.order.state import OrderEvent, next_state
+from mlthon.order.state import TERMINAL, OrderEvent, next_state
 
 if TYPE_CHECKING:
     from mlthon.engine.session import Session
@@ -495,9 +495,12 @@ def _standing(
     leaves: int | None = None,
     filled: int | None = None,
 ) -> Standing:
-    """How the order stands, with what is new."""
+    """How the order stands, with what is new. Of an order that is over nothing is left, whatever comes late."""
+    after = order.state if state is None else state
+    if after in TERMINAL:
+        leaves = 0
     return Standing(
-        state=order.state if state is None else state,
+        state=after,
         exchange_id=order.exchange_id if exchange_id is None else exchange_id,
         price=order.price if price is None else price,
         qty=order.qty if qty is None else qty,
