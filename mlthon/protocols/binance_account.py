@@ -166,6 +166,12 @@ class Order(Struct, rename="camel"):
     fills: list[Fill] = field(default_factory=list)
 
 
+class OrderList(Struct, rename="camel"):
+    """Orders that belong together (OCO), in the answer to cancel-all on spot; empty for an order that stands alone."""
+
+    order_reports: list[Order] = field(default_factory=list)
+
+
 class AmendedOrder(Struct, rename="camel"):
     """Spot: an order as it stands in the answer to `amend/keepPriority`, where `qty` is the new quantity. Samples also
     spell the quantities as elsewhere."""
@@ -209,14 +215,6 @@ class AlgoOrder(Struct, rename="camel"):
     actual_order_id: str = ""
     actual_qty: str = "0"
     update_time: int = 0
-
-
-class AlgoCancel(Struct, rename="camel"):
-    """The documented answer to `DELETE /fapi/v1/algoOrder` is an acknowledgement; samples have the whole order."""
-
-    algo_id: int = 0
-    client_algo_id: str = ""
-    code: str = ""
 
 
 class MyTrade(Struct, rename="camel"):
