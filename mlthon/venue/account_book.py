@@ -174,7 +174,7 @@ class AccountBook:
         self._orders: dict[str, BookedOrder] = {}
         self._by_exchange_id: dict[tuple[Instrument, str], BookedOrder] = {}
         self._ended: deque[BookedOrder] = deque()
-        self._executions: dict[tuple[Instrument, str], None] = {}
+        self._executions: dict[tuple[int, str], None] = {}
         self.horizon = 0
         """Executions of foreign orders before this time (ns) are history: not told."""
         self.auditing = ""
@@ -192,9 +192,9 @@ class AccountBook:
             if not booked.over and booked.order is not None and instrument in (None, booked.instrument):
                 yield booked
 
-    def restore(self, orders: "Sequence[TrackedOrder]", exec_ids: "Collection[tuple[Instrument, str]]") -> None:
+    def restore(self, orders: "Sequence[TrackedOrder]", exec_ids: Collection[tuple[int, str]]) -> None:
         """Orders that were sent by an earlier run, as far as its journal knows them, and the executions that it knows,
-        by instrument and id, because ids of two instruments may be the same."""
+        by instrument number and id, because ids of two instruments may be the same."""
         for order in orders:
             booked = self._book(order)
             booked.filled = booked.claimed = order.filled
@@ -462,7 +462,7 @@ class AccountBook:
 
     def execution(self, fact: ExecutionFact) -> None:
         """One fill, told once however often it comes."""
-        key = fact.instrument, fact.exec_id
+        key = fact.instrument.number, fact.exec_id
         if key in self._executions:
             return
         self._executions[key] = None
