@@ -17,8 +17,9 @@ reported with its bytes and skipped; after a lost diff the sequence rule makes t
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
+from urllib.parse import quote
 
 import msgspec
 
@@ -29,13 +30,36 @@ from mlthon.data.rows import Kind
 from mlthon.engine.clock import MS
 from mlthon.engine.faces import LIVE, NO_ASK, NO_BID, RESET, SET_ASK, SET_BID, STALE, MarketEvents
 from mlthon.protocols import binance as wire
+from mlthon.protocols import binance_rules
 from mlthon.protocols.decimals import Steps, WholeSteps
+from mlthon.venue.codec import Endpoints
+from mlthon.venue.feed_wiring import SUBSCRIPTIONS
+from mlthon.venue.rate_rules import RateRule
+from mlthon.venue.wire import HttpMessage, Line, Request
 
 EXCHANGES: Final = (Exchange.Binance, Exchange.BinanceUsdm, Exchange.BinanceCoinm)
 KINDS: Final = (Kind.QUOTE, Kind.TRADE, Kind.BOOK)
 
 STREAMS: Final = {Kind.QUOTE: wire.BOOK_TICKER, Kind.TRADE: wire.TRADE, Kind.BOOK: wire.DEPTH}
 """The name of each kind's stream, after `<symbol>@`."""
+
+SILENCE_S: Final[Mapping[Kind, float]] = {Kind.QUOTE: 60.0, Kind.BOOK: 60.0}
+"""Trades of a quiet instrument may be hours apart; its best prices and its levels hardly ever stand still so long."""
+MOST_TOPICS: Final = 200
+"""The least of what the three allow (COIN-M; spot and USD-M take 1,024)."""
+TOPICS_A_MESSAGE: Final = 50
+RULES: Final = (
+    RateRule(SUBSCRIPTIONS, 4, 1.0),
+    RateRule(Exchange.Binance.name, 2000, 60.0, rolling=False),
+    RateRule(Exchange.BinanceUsdm.name, 800, 60.0, rolling=False),
+    RateRule(Exchange.BinanceCoinm.name, 800, 60.0, rolling=False),
+)
+"""Spot takes 5 messages a second on a connection, pings and pongs included (futures 10). Snapshots may use a third of
+the weight of the address, the rest is for trading."""
+LINE: Final = "public"
+MAX_AGE_S: Final = 23.5 * 3600
+"""Connections are cut off after 24 hours."""
+SILENT_LINE_S: Final = 45.0
 
 KEPT_UPDATES: Final = 10_000
 """How many diffs are kept while a book waits for its snapshot; then the oldest go."""
@@ -237,7 +261,18 @@ def _next_best(levels: dict[int, int], best: int, step: int) -> int:
 class InstrumentFeed:
     """The streams of one instrument."""
 
-    __slots__ = ("_counts", "_events", "_lots", "_report", "_ticks", "book", "instrument")
+    __slots__ = (
+        "_counts",
+        "_events",
+        "_lots",
+        "_report",
+        "_ticks",
+        "book",
+        "instrument",
+        "quotes",
+        "trades",
+        "updates",
+    )
 
     def __init__(
         self, instrument: Instrument, events: MarketEvents, counts: Counts, report: Callable[[Exception, bytes], None]
@@ -249,8 +284,13 @@ class InstrumentFeed:
         self._report = report
         self._ticks = Steps(instrument.price_scale.step_units)
         self._lots = WholeSteps(instrument.qty_scale.step_units)
+        # how many messages have come of each stream, readable or not
+        self.trades = 0
+        self.quotes = 0
+        self.updates = 0
 
     def trade(self, data: bytes, recv_ts: int) -> None:
+        self.trades += 1
         try:
             trade = wire.decode_trade(data).data
             if trade.kind != "MARKET":
@@ -267,6 +307,7 @@ class InstrumentFeed:
         self._events.trade(price, qty, -1 if trade.buyer_is_maker else 1, trade.id, trade.time * MS, recv_ts)
 
     def book_ticker(self, data: bytes, recv_ts: int) -> None:
+        self.quotes += 1
         try:
             ticker = wire.decode_book_ticker(data).data
             bid_qty = self._lots[ticker.bid_qty]
@@ -282,6 +323,7 @@ class InstrumentFeed:
         self._events.quote(bid, bid_qty, ask, ask_qty, ticker.time * MS, recv_ts)
 
     def depth(self, data: bytes, recv_ts: int) -> None:
+        self.updates += 1
         try:
             message = wire.decode_depth(data).data
             update = Update(
@@ -353,6 +395,13 @@ class BinanceFeedHandler:
         """The instruments whose book waits for a snapshot."""
         return [feed.instrument for feed in self._feeds.values() if not feed.book.live]
 
+    def heard(self, instrument: Instrument, kind: Kind) -> int:
+        """How many messages of this kind have come for the instrument so far."""
+        feed = self._feeds[instrument.symbol.lower()]
+        if kind is Kind.QUOTE:
+            return feed.quotes
+        return feed.trades if kind is Kind.TRADE else feed.updates
+
     def book(self, instrument: Instrument) -> Book:
         """The book of an instrument: whether it is live, and its top."""
         return self._feeds[instrument.symbol.lower()].book
@@ -398,3 +447,54 @@ def feed_handler(
 ) -> BinanceFeedHandler:
     """A feed handler for one connection to `exchange`."""
     return BinanceFeedHandler(exchange, receivers, on_problem)
+
+
+# -- live -------------------------------------------------------------------------------------------------------------
+
+
+def environments(exchange: Exchange) -> dict[str, Endpoints]:
+    """Where the exchange's market data is."""
+    urls = wire.COINM_ENDPOINTS if exchange is Exchange.BinanceCoinm else binance_rules.ENDPOINTS[exchange]
+    return {name: Endpoints(name, places, name == binance_rules.MAIN) for name, places in urls.items()}
+
+
+def line_name(exchange: Exchange, instrument: Instrument) -> str:
+    """All instruments are served at one address."""
+    return LINE
+
+
+def line(exchange: Exchange, endpoints: Endpoints, name: str, connection: str) -> Line:
+    """A connection for combined streams. The exchange pings; our own protocol pings notice a dead line sooner."""
+    url = f"{endpoints.urls[name]}/stream"
+    return Line(connection, lambda _now_ms: url, silence_s=SILENT_LINE_S, max_age_s=MAX_AGE_S)
+
+
+def topic(exchange: Exchange, instrument: Instrument, kind: Kind, depth: int) -> str:
+    """The stream of a kind; books come as differences ten times a second, of any depth."""
+    if kind not in STREAMS:
+        raise ValueError(f"{exchange.name} has no stream of {kind.name.lower()}")
+    return f"{instrument.symbol.lower()}@{STREAMS[kind]}{'@100ms' if kind is Kind.BOOK else ''}"
+
+
+def subscribe(exchange: Exchange, topics: Sequence[str], number: int) -> Iterator[str]:
+    """Messages that subscribe to the streams."""
+    return _stream_messages("SUBSCRIBE", topics, number)
+
+
+def unsubscribe(exchange: Exchange, topics: Sequence[str], number: int) -> Iterator[str]:
+    """Messages that end the subscriptions."""
+    return _stream_messages("UNSUBSCRIBE", topics, number)
+
+
+def snapshot_request(exchange: Exchange, instrument: Instrument, depth: int) -> Request:
+    """How to ask for a book; always as deep as it is given, because differences come of all levels."""
+    target = f"{wire.DEPTH_CALLS[exchange]}?symbol={quote(instrument.symbol)}&limit={wire.DEPTH_LIMIT}"
+    return Request(
+        "book snapshot", lambda _now_ms: HttpMessage("GET", target), ((exchange.name, wire.DEPTH_WEIGHTS[exchange]),)
+    )
+
+
+def _stream_messages(method: str, topics: Sequence[str], number: int) -> Iterator[str]:
+    for first in range(0, len(topics), TOPICS_A_MESSAGE):
+        yield wire.stream_message(method, topics[first : first + TOPICS_A_MESSAGE], number)
+        number += 1

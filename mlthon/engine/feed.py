@@ -13,7 +13,7 @@ Subscribers are held as the strategies themselves, never as bound methods: a str
 runs.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Final
 
 from mlthon.api.istrat_env import MDSub
@@ -344,6 +344,9 @@ class ExchangeFeed:
         self.instruments: dict[Instrument, InstrumentFeed] = {}
         self.subscriptions: dict[Session, Subscription] = {}
         self.connected = True
+        self.on_change: Callable[[], None] | None = None
+        """Called when what is wanted may have changed; set by who opens lines for it."""
+        self._gone: set[Instrument] = set()
         self._said: dict[Session, FeedHandlerStatus] = {}
         self._clock = clock
 
@@ -386,6 +389,16 @@ class ExchangeFeed:
     def bind(self) -> None:
         for feed in self.instruments.values():
             feed.bind()
+        if self.on_change is not None:
+            self.on_change()
+
+    def wanted(self) -> dict[Instrument, set[MDSub]]:
+        """Everything that some strategy reads."""
+        wanted: dict[Instrument, set[MDSub]] = {}
+        for subscription in self.subscriptions.values():
+            for feed, kinds in subscription.kinds.items():
+                wanted.setdefault(feed.instrument, set()).update(kinds)
+        return wanted
 
     # -- status ----------------------------------------------------------------------------------------------------
 
@@ -417,17 +430,26 @@ class ExchangeFeed:
                     self._shut(subscription, f"{feed.instrument.name}: new snapshot")
                 self._show(subscription, feed.instrument.name)
 
-    def disconnect(self, detail: str) -> None:
-        """The source is gone: nothing that was known of any book holds any more."""
-        self.connected = False
-        for feed in self.instruments.values():
+    def disconnect(self, detail: str, instruments: Collection[Instrument] | None = None) -> None:
+        """The source is gone, or of these instruments only: nothing that was known of their books holds any more."""
+        if instruments is None:
+            self.connected = False
+            lost = set(self.instruments.values())
+        else:
+            self._gone.update(instruments)
+            lost = {self.feed(each) for each in instruments}
+        for feed in lost:
             feed.lose()
         for subscription in list(self.subscriptions.values()):
-            self._shut(subscription, detail)
+            if instruments is None or not lost.isdisjoint(subscription.kinds):
+                self._shut(subscription, detail)
 
-    def reconnect(self, detail: str) -> None:
-        """The source is back. Books that need a snapshot stay shut until it has come."""
-        self.connected = True
+    def reconnect(self, detail: str, instruments: Collection[Instrument] | None = None) -> None:
+        """The source is back, or these instruments are. Books that need a snapshot stay shut until it has come."""
+        if instruments is None:
+            self.connected = True
+        else:
+            self._gone.difference_update(instruments)
         for subscription in list(self.subscriptions.values()):
             if not subscription.live and self._waiting(subscription) is None:
                 self._show(subscription, detail)
@@ -436,6 +458,9 @@ class ExchangeFeed:
         """Why this subscription cannot be shown its books yet; None if it can."""
         if not self.connected:
             return "the feed is disconnected"
+        gone = [feed.instrument.name for feed in subscription.kinds if feed.instrument in self._gone]
+        if gone:
+            return f"not connected: {', '.join(gone)}"
         missing = [feed.instrument.name for feed in subscription.books() if not feed.whole]
         return f"waiting for a snapshot of {', '.join(missing)}" if missing else None
 

@@ -17,6 +17,7 @@ https://developers.binance.com/docs/derivatives/usds-margined-futures/websocket-
 .../coin-margined-futures/websocket-market-streams; each field was also checked against recordings of the three.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -32,14 +33,29 @@ BOOK_TICKER: Final = "bookTicker"
 DEPTH: Final = "depth"
 MARK_PRICE: Final = "markPrice"
 
-ENDPOINTS: Final = {
-    Exchange.Binance: ("wss://stream.binance.com:9443/stream", "https://api.binance.com/api/v3/depth"),
-    Exchange.BinanceUsdm: ("wss://fstream.binance.com/public/stream", "https://fapi.binance.com/fapi/v1/depth"),
-    Exchange.BinanceCoinm: ("wss://dstream.binance.com/stream", "https://dapi.binance.com/dapi/v1/depth"),
+COINM_ENDPOINTS: Final = {
+    "main": {"rest": "https://dapi.binance.com", "public": "wss://dstream.binance.com"},
+    "testnet": {"rest": "https://testnet.binancefuture.com", "public": "wss://dstream.binancefuture.com"},
 }
-"""Combined streams, and the depth snapshot. USD-M moved trades, bookTicker and depth to `/public` (the old path was
-switched off on 2026-04-23:
-https://developers.binance.com/docs/derivatives/usds-margined-futures/websocket-market-streams/Important-WebSocket-Change-Notice)."""
+"""Where COIN-M futures are, as `binance_rules.ENDPOINTS` has it of the others; `/stream` is added to `public`.
+https://developers.binance.com/docs/derivatives/coin-margined-futures/general-info"""
+
+DEPTH_CALLS: Final = {
+    Exchange.Binance: "/api/v3/depth",
+    Exchange.BinanceUsdm: "/fapi/v1/depth",
+    Exchange.BinanceCoinm: "/dapi/v1/depth",
+}
+"""The call for a book snapshot."""
+DEPTH_LIMIT: Final = 1000
+"""How many levels a side a snapshot has: the most that futures give. What lies beyond is learnt as it changes."""
+DEPTH_WEIGHTS: Final = {Exchange.Binance: 50, Exchange.BinanceUsdm: 20, Exchange.BinanceCoinm: 20}
+"""What a snapshot of so many levels weighs. https://developers.binance.com/docs/binance-spot-api-docs/rest-api (Order
+book) and, for futures, /docs/derivatives/usds-margined-futures/market-data/rest-api/Order-Book (COIN-M alike)."""
+
+
+def stream_message(method: str, streams: Sequence[str], number: int) -> str:
+    """A SUBSCRIBE or UNSUBSCRIBE of combined streams; its answer bears the number."""
+    return msgspec.json.encode({"method": method, "params": streams, "id": number}).decode()
 
 
 class Trade(Struct, gc=False):

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 DEFAULT_DEPTH: Final = 50
 """How many levels a side a book has where the exchange offers several depths."""
 
+SUBSCRIPTIONS: Final = "subscriptions"
+"""The name of the rate rule that each subscribing or unsubscribing message counts against, where there is one."""
+
 
 class LiveFeedHandler(FeedHandler, Protocol):
     """A feed handler that can say whether it still hears something."""
@@ -59,7 +62,8 @@ class LiveFeedModule(FeedHandlerModule, Protocol):
         """What to subscribe to. One topic may serve two kinds. Raises ValueError for a kind it has not."""
 
     def subscribe(self, exchange: Exchange, topics: Sequence[str], number: int) -> Iterable[str]:
-        """The messages that subscribe to the topics, cut as the exchange wants. `number`: for ids, counts upwards."""
+        """The messages that subscribe to the topics, cut as the exchange wants. `number`: the id of the first; each
+        next one counts one more."""
 
     def unsubscribe(self, exchange: Exchange, topics: Sequence[str], number: int) -> Iterable[str]:
         """The messages that end the subscriptions."""
