@@ -223,6 +223,19 @@ class Market(Desk):
             self.ask, self.ask_qty = self.last + self.half_spread, 0
             self._set = (self.bid, 0, self.ask, 0)
 
+    def forget_displayed(self) -> None:
+        """What a recording displayed is gone; orders in the book stay, with nobody ahead of them. For a market that
+        becomes its own source when its recording ends."""
+        for displayed in (self.depth_bids, self.depth_asks, self.taken_bids, self.taken_asks, self._singles):
+            displayed.clear()
+        for book in (self.bids, self.asks):
+            for level in book.levels.values():
+                level.seen = level.traded = level.gone = 0
+                for order in level.orders.values():
+                    order.ahead = 0
+        self.quoted = True
+        self.rewatch()
+
     # -- what it does to resting orders ------------------------------------------------------------------------------
 
     def _look(self) -> None:

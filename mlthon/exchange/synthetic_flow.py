@@ -50,6 +50,16 @@ class SyntheticFlow:
         self._levels: tuple[dict[int, list[int]], dict[int, list[int]], dict[int, list[int]]] = ({}, {}, {})
         self._ops: tuple[Callable[[int, int, int], None], ...] = (self._limit, self._cancel, self._take, self._move)
 
+    def shift(self, price: int) -> None:
+        """Move the fair value to `price` (ticks), and all that follows with it."""
+        new = max(1, price)
+        if new == self.fair:
+            return
+        side = 1 if new > self.fair else -1
+        offset = self.fair - self._origin
+        self._origin = new - offset
+        self._move(side, offset, 1)
+
     def on_row(self, op: int, side: int, x: int, y: int) -> None:
         """Carry out one row of `mlthon.data.synthetic.generator`."""
         self._ops[op](side, x, y)

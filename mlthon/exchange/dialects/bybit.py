@@ -66,7 +66,7 @@ class BybitDialect:
     name: ClassVar[str] = "bybit"
     exchange: ClassVar[Exchange] = Exchange.Bybit
     ids: ClassVar[IdStyle] = IdStyle.UUID
-    instruments: ClassVar[tuple[str, ...]] = ("byt:perp:btc-usdt", "byt:spot:btc-usdt", "byt:inverse:btc-usd")
+    instruments: ClassVar[tuple[str, ...]] = ("byt:perp:btc-usdt", "byt:spot:btc-usdt", "byt:perp:btc-usd")
     sockets: ClassVar[dict[str, str]] = {
         "public": "/v5/public/{spot,linear,inverse}",
         "private": "/v5/private",

@@ -1,7 +1,7 @@
 """Bybit's websockets: what clients say on the public, private and trade sockets, and what they are told.
 
-`req_id` (`reqId` on the trade socket) comes back in every answer. Frames that are no JSON, unknown operations and unknown
-topics are answered with `success: false`, and the socket stays open.
+`req_id` (`reqId` on the trade socket) comes back in every answer. Frames that are no JSON, unknown operations and
+unknown topics are answered with `success: false`, and the socket stays open.
 https://bybit-exchange.github.io/docs/v5/ws/connect, .../v5/websocket/trade/guideline
 """
 

@@ -8,5 +8,6 @@ contract between a server and the dialects that speak each exchange's protocol. 
 - `records`: `ServedOrder`, `ServedExecution` and what a listener is told.
 - `limits`: time windows, signatures, request windows, throttled pushes.
 - `faults`: a dialect wrapped so that requests fail on purpose.
-- `playing`: rows of recordings and of the synthetic market, played by the clock alone.
+
+Recordings and the synthetic market are played into it by `mlthon.live.exchange_market`.
 """

@@ -49,7 +49,7 @@ class ServedExchange:
     """See the module text.
 
     `halted`: why no orders are taken at present, "" normally (cancels still are). `embedded` is the exchange behind it.
-    The market's rows are played into `embedded.market(...)` and the `ServedMarket`s by `playing`.
+    The market's rows are played into `embedded.market(...)` and the `ServedMarket`s by `mlthon.live.exchange_market`.
     """
 
     def __init__(
