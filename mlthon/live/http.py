@@ -5,6 +5,7 @@ starts to write the request on a connection; what fails earlier was not sent, wh
 out. Redirects are not followed, because a signed request must not be carried elsewhere.
 """
 
+import logging
 import ssl
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -15,6 +16,8 @@ from attrs import field, frozen
 from attrs.validators import gt
 
 from mlthon.venue.wire import Answer, Failure, HttpAnswer, HttpMessage, Loss
+
+log = logging.getLogger("mlthon.live")
 
 WRITING: Final = ("http11.send_request_headers.started", "http2.send_request_headers.started")
 
@@ -45,8 +48,9 @@ class HttpSettings:
                 follow_redirects=False,
                 headers={"User-Agent": "mlthon"},
             )
-        except (ValueError, httpx.InvalidURL) as error:
-            raise ValueError("the proxy is no http://, https:// or socks5:// URL") from error
+        except (ValueError, httpx.InvalidURL):
+            # without the cause, which shows the URL and with it a password
+            raise ValueError("the proxy is no http://, https:// or socks5:// URL") from None
 
 
 class _Sending:
@@ -82,7 +86,9 @@ async def exchange_messages(
             return await _exchange(client, base, message, sending, most_bytes)
         except httpx.HTTPError as error:
             return sending.failure(_words(error))
-        except (httpx.InvalidURL, ValueError, OSError) as error:
+        except Exception as error:
+            # proxies and bad URLs make the library raise what is none of its own; no request may take others with it
+            log.exception("%s failed in an unforeseen way", message.method)
             return sending.failure(type(error).__name__)
     return sending.failure(f"no answer within {timeout_s:g} s")
 
