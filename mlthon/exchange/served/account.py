@@ -169,6 +169,14 @@ class ServedAccount:
         self._amending.setdefault(order.wire_id, deque()).append((price, qty, done or _ignored))
         self.gateway.modify_order(order, price, qty)
 
+    def rename(self, order: ServedOrder, client_id: str) -> None:
+        """Give an order another client id, as an amendment may."""
+        if self._clients.get(order.client_id) is order:
+            del self._clients[order.client_id]
+        order.client_id = client_id
+        if client_id:
+            self._clients[client_id] = order
+
     def cancel(self, order: ServedOrder, done: ChangeDone | None = None) -> None:
         """Cancel an order."""
         self._cancelling.setdefault(order.wire_id, deque()).append(done or _ignored)

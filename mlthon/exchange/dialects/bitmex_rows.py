@@ -1,0 +1,456 @@
+"""Served records as BitMEX's rows: orders, executions, positions, margins, instruments, trades, candles.
+
+Rows are dicts in the recorded samples' order of fields. Quantities are whole contracts (smallest units of spot coins),
+money is in the smallest units of its currency (`XBt`), prices are numbers, and what the exchange leaves empty is null.
+"""
+
+from typing import Any, Final
+
+from mlthon.basics.defs import CancelCode, InstrumentType, OrderStatus, Quantification
+from mlthon.basics.instrument import Instrument
+from mlthon.basics.money import UNIT
+from mlthon.engine.clock import SECOND
+from mlthon.engine.faces import NO_ASK, NO_BID
+from mlthon.exchange.served.account import ServedAccount
+from mlthon.exchange.served.market import Candle, PublicTrade, ServedMarket
+from mlthon.exchange.served.records import ServedExecution, ServedOrder
+from mlthon.protocols import bitmex as wire
+
+Row = dict[str, Any]
+
+CANCEL_REASONS: Final = {
+    CancelCode.CanceledByUser: "Canceled: Canceled via API.",
+    CancelCode.PostOnlyWouldTake: "Canceled: Order had execInst of ParticipateDoNotInitiate",
+    CancelCode.ReduceOnly: "Canceled: Order had execInst of ReduceOnly",
+    CancelCode.TimeInForce: "Canceled: Order had timeInForce of ImmediateOrCancel",
+    CancelCode.NoLiquidity: "Canceled: Order had ordType of Market",
+    CancelCode.SelfTradePrevention: "Canceled: Self-match prevention",
+    CancelCode.Liquidation: "Canceled: Liquidation",
+    CancelCode.Disconnected: "Canceled: CancelAllAfter",
+}
+"""The first line of a cancelled order's `text`; the counterpart of `bitmex.CANCEL_TEXTS`."""
+
+STATUS_NAMES: Final = {
+    OrderStatus.PendingNew: "PendingNew",
+    OrderStatus.New: "New",
+    OrderStatus.Untriggered: "New",
+    OrderStatus.PartiallyFilled: "PartiallyFilled",
+    OrderStatus.Filled: "Filled",
+    OrderStatus.Cancelled: "Canceled",
+    OrderStatus.Rejected: "Rejected",
+}
+LEVEL_SPACE: Final = 100_000_000
+"""Level ids: this times the market's number, less the price in ticks, as the exchange made them."""
+
+
+def currency(coin: str) -> str:
+    """A coin as the exchange names its smallest unit."""
+    return wire.WIRE_CURRENCIES.get(coin, coin)
+
+
+def amount(units: int, coin: str) -> int:
+    """Money in the smallest units of its currency, rounded down."""
+    return units // int(10 ** (18 - wire.SCALES.get(coin, 8)))
+
+
+def major(coin: str) -> str:
+    """A coin as the exchange calls it."""
+    return "XBT" if coin == "BTC" else coin
+
+
+def contracts(instrument: Instrument, lots: int) -> int:
+    """A quantity as it stands on the wire."""
+    return lots * wire.lot_size(instrument) // UNIT
+
+
+def coins(instrument: Instrument, lots: int) -> float:
+    """A quantity of a linear or spot instrument in its base coin."""
+    return lots * instrument.qty_scale.step_units * instrument.multiplier_units / UNIT / UNIT
+
+
+def price(instrument: Instrument, ticks: int | None) -> float | int | None:
+    """A price as a JSON number; null where there is none."""
+    if ticks is None or ticks in (NO_BID, NO_ASK):
+        return None
+    number = ticks * instrument.price_scale.step_units / UNIT
+    return int(number) if number.is_integer() else number
+
+
+def level_id(market: ServedMarket, ticks: int) -> int:
+    """The id of a price level."""
+    return LEVEL_SPACE * (market.number + 88) - ticks
+
+
+def level_row(market: ServedMarket, side: int, ticks: int, lots: int | None) -> Row:
+    """A level of `orderBookL2`; without a quantity, of a delete."""
+    instrument = market.instrument
+    row: Row = {"symbol": instrument.symbol, "id": level_id(market, ticks), "side": wire.SIDE_NAMES[side]}
+    if lots is not None:
+        row["size"] = contracts(instrument, lots)
+    row["price"] = price(instrument, ticks)
+    now = wire.timestamp(market.clock.now)
+    return row | {"timestamp": now, "transactTime": now}
+
+
+def quote_row(market: ServedMarket) -> Row:
+    """The touch, as of `quote`."""
+    bid, bid_qty, ask, ask_qty = market.touch
+    instrument = market.instrument
+    return {
+        "timestamp": wire.timestamp(market.clock.now),
+        "symbol": instrument.symbol,
+        "bidSize": contracts(instrument, bid_qty) if bid != NO_BID else None,
+        "bidPrice": price(instrument, bid),
+        "askPrice": price(instrument, ask),
+        "askSize": contracts(instrument, ask_qty) if ask != NO_ASK else None,
+    }
+
+
+def trade_row(market: ServedMarket, trade: PublicTrade, match_id: str) -> Row:
+    """A public trade."""
+    instrument, contract = market.instrument, market.contract
+    value = trade.qty * contract.unit_value(trade.price)
+    size = contracts(instrument, trade.qty)
+    inverse = instrument.get_quantification() is Quantification.Inverse
+    home = value / UNIT if inverse else coins(instrument, trade.qty)
+    return {
+        "timestamp": wire.timestamp(trade.ts),
+        "symbol": instrument.symbol,
+        "side": wire.SIDE_NAMES[trade.side or 1],
+        "size": size,
+        "price": price(instrument, trade.price),
+        "tickDirection": "ZeroPlusTick",
+        "trdMatchID": match_id,
+        "grossValue": amount(value, contract.coin),
+        "homeNotional": home,
+        "foreignNotional": size if inverse else value / UNIT,
+        "trdType": "Regular",
+    }
+
+
+def instrument_row(market: ServedMarket) -> Row:
+    """An instrument with its market, as of `instrument` and GET /instrument."""
+    instrument, contract = market.instrument, market.contract
+    spot = instrument.instrument_type is InstrumentType.Spot
+    inverse = instrument.get_quantification() is Quantification.Inverse
+    quote = instrument.get_quote_currency() or ""
+    base = instrument.get_base_currency() or ""
+    scale = int(10 ** wire.SCALES.get(contract.coin, 8))
+    lot = wire.lot_size(instrument) // UNIT
+    # What one contract is worth in smallest units of the settlement currency, times price or (minus) over price.
+    multiplier = instrument.multiplier_units * scale // UNIT
+    quanto = not spot and not inverse and contract.coin != quote
+    margin = market.market.exchange.margin
+    day = market.day()
+    mark, last = market.mark, market.last_price
+    bid, _, ask, _ = market.touch
+    now = wire.timestamp(market.clock.now)
+    funding = market.funding
+    fees = market.market
+    row: Row = {
+        "symbol": instrument.symbol,
+        "rootSymbol": major(base),
+        "state": "Open",
+        "typ": "IFXXXP" if spot else "FFWCSX",
+        "listing": "2016-05-13T12:00:00.000Z",
+        "front": "2016-05-13T12:00:00.000Z",
+        "expiry": None,
+        "settle": None,
+        "positionCurrency": quote if inverse else major(base),
+        "underlying": major(base),
+        "quoteCurrency": quote,
+        "underlyingSymbol": f"{major(base)}=",
+        "reference": "BMEX",
+        "referenceSymbol": f".B{major(base)}",
+        "maxOrderQty": 10_000_000 if instrument.max_lots is None else contracts(instrument, instrument.max_lots),
+        "maxPrice": 1_000_000,
+        "lotSize": lot,
+        "tickSize": price(instrument, 1),
+        "multiplier": -multiplier if inverse else multiplier,
+        "settlCurrency": "" if spot else currency(contract.coin),
+        "underlyingToPositionMultiplier": None if inverse or quanto else UNIT // instrument.multiplier_units,
+        "underlyingToSettleMultiplier": -scale if inverse else None,
+        "quoteToSettleMultiplier": None if inverse else scale,
+        "isQuanto": quanto,
+        "isInverse": inverse,
+        "initMargin": None if spot else UNIT / margin.leverage,
+        "maintMargin": None if spot else margin.maintenance / UNIT,
+        "riskLimit": 20_000_000_000,
+        "riskStep": 15_000_000_000,
+        "taxed": True,
+        "deleverage": not spot,
+        "makerFee": fees.maker_fee / UNIT,
+        "takerFee": fees.taker_fee / UNIT,
+        "settlementFee": 0,
+        "fundingRate": None,
+        "fundingInterval": None,
+        "fundingTimestamp": None,
+        "indicativeFundingRate": None,
+        "openingTimestamp": now,
+        "closingTimestamp": now,
+        "prevPrice24h": price(instrument, day.open) if day else None,
+        "volume": contracts(instrument, day.qty) if day else 0,
+        "volume24h": contracts(instrument, day.qty) if day else 0,
+        "turnover24h": amount(day.value, contract.coin) if day else 0,
+        "homeNotional24h": (day.value / UNIT if inverse else coins(instrument, day.qty)) if day else 0,
+        "foreignNotional24h": (contracts(instrument, day.qty) if inverse else day.value / UNIT) if day else 0,
+        "vwap": price(instrument, last),
+        "highPrice": price(instrument, day.high) if day else None,
+        "lowPrice": price(instrument, day.low) if day else None,
+        "lastPrice": price(instrument, last),
+        "lastPriceProtected": price(instrument, last),
+        "lastTickDirection": "ZeroPlusTick",
+        "lastChangePcnt": 0,
+        "bidPrice": price(instrument, bid),
+        "midPrice": price(instrument, mark),
+        "askPrice": price(instrument, ask),
+        "impactBidPrice": price(instrument, bid),
+        "impactMidPrice": price(instrument, mark),
+        "impactAskPrice": price(instrument, ask),
+        "hasLiquidity": True,
+        "openInterest": 0,
+        "openValue": 0,
+        "fairMethod": "" if spot else "FundingRate",
+        "fairPrice": price(instrument, mark),
+        "markMethod": "LastPrice" if spot else "FairPrice",
+        "markPrice": price(instrument, mark),
+        "indicativeSettlePrice": price(instrument, mark),
+        "instantPnl": False,
+        "timestamp": now,
+    }
+    if funding is not None:
+        rate, next_ts, interval = funding
+        hours, seconds = divmod(interval // SECOND, 3600)
+        row["fundingRate"] = row["indicativeFundingRate"] = rate / UNIT
+        row["fundingTimestamp"] = wire.timestamp(next_ts)
+        row["fundingInterval"] = f"2000-01-01T{hours:02}:{seconds // 60:02}:00.000Z"
+    return row
+
+
+def bin_row(market: ServedMarket, candle: Candle, interval: int, opened: int | None) -> Row:
+    """A candle as of `tradeBin…`: its time is its END; it opens where the one before closed (`opened`, ticks)."""
+    instrument, contract = market.instrument, market.contract
+    inverse = instrument.get_quantification() is Quantification.Inverse
+    volume = contracts(instrument, candle.qty)
+    home = candle.value / UNIT if inverse else coins(instrument, candle.qty)
+    return {
+        "timestamp": wire.timestamp(candle.start + interval),
+        "symbol": instrument.symbol,
+        "open": price(instrument, candle.open if opened is None else opened),
+        "high": price(instrument, candle.high),
+        "low": price(instrument, candle.low),
+        "close": price(instrument, candle.close),
+        "trades": candle.trades,
+        "volume": volume,
+        "vwap": price(instrument, (candle.high + candle.low + candle.close) // 3) if candle.qty else None,
+        "lastSize": volume,
+        "turnover": amount(candle.value, contract.coin),
+        "homeNotional": home,
+        "foreignNotional": volume if inverse else candle.value / UNIT,
+    }
+
+
+def order_row(order: ServedOrder) -> Row:
+    """An order as it stands."""
+    instrument = order.instrument
+    average = order.average_units / UNIT if order.filled else None
+    return {
+        "orderID": order.order_id,
+        "clOrdID": order.client_id,
+        "clOrdLinkID": order.extra.get("clOrdLinkID", ""),
+        "account": order.account.number,
+        "symbol": instrument.symbol,
+        "side": wire.SIDE_NAMES[order.side],
+        "orderQty": contracts(instrument, order.qty) if order.qty else None,
+        "price": price(instrument, order.price) if order.price else None,
+        "displayQty": None,
+        "stopPx": price(instrument, order.stop_price),
+        "pegOffsetValue": None,
+        "pegPriceType": "",
+        "currency": instrument.get_quote_currency() or "",
+        "settlCurrency": currency(_settled(order)),
+        "ordType": order.extra.get("ordType", wire.ORDER_TYPES[order.order_type]),
+        "timeInForce": wire.TIFS.get(order.tif, "GoodTillCancel"),
+        "execInst": order.extra.get("execInst", ""),
+        "contingencyType": "",
+        "ordStatus": STATUS_NAMES[order.status],
+        "triggered": "StopOrderTriggered" if order.triggered else "",
+        "workingIndicator": order.status in (OrderStatus.New, OrderStatus.PartiallyFilled),
+        "ordRejReason": order.reason if order.status is OrderStatus.Rejected else "",
+        "leavesQty": contracts(instrument, order.leaves),
+        "cumQty": contracts(instrument, order.filled),
+        "avgPx": average,
+        "text": _text(order),
+        "transactTime": wire.timestamp(order.created_ts),
+        "timestamp": wire.timestamp(order.updated_ts),
+    }
+
+
+def _settled(order: ServedOrder) -> str:
+    market = order.account.exchange.markets[order.instrument]
+    return market.contract.coin
+
+
+def _text(order: ServedOrder) -> str:
+    """Why it ended, and below that how it was sent."""
+    sent = str(order.extra.get("text") or "Submitted via API.")
+    if order.status is OrderStatus.Cancelled:
+        reason = CANCEL_REASONS.get(order.cancel_code, f"Canceled: {order.reason}")
+        return f"{reason}\n{sent}"
+    if order.extra.get("amended"):
+        return f"Amended {order.extra['amended']}: Amended via API.\n{sent}"
+    return sent
+
+
+def execution_row(execution: ServedExecution) -> Row:
+    """A fill as of `execution` and GET /execution/tradeHistory."""
+    order = execution.order
+    instrument = order.instrument
+    qty = contracts(instrument, execution.qty)
+    cost = amount(execution.value, execution.fee_coin) * (1 if order.side < 0 else -1)
+    inverse = instrument.get_quantification() is Quantification.Inverse
+    home = execution.value / UNIT if inverse else coins(instrument, execution.qty)
+    done = order.filled if order.executions and order.executions[-1] is execution else order.qty - execution.leaves
+    return {
+        "execID": execution.exec_id,
+        **{name: order_row(order)[name] for name in ("orderID", "clOrdID", "clOrdLinkID", "account", "symbol", "side")},
+        "lastQty": qty,
+        "lastPx": price(instrument, execution.price),
+        "underlyingLastPx": None,
+        "lastMkt": "XBME",
+        "lastLiquidityInd": "AddedLiquidity" if execution.maker else "RemovedLiquidity",
+        "orderQty": contracts(instrument, order.qty),
+        "price": price(instrument, order.price) if order.price else price(instrument, execution.price),
+        "displayQty": None,
+        "stopPx": price(instrument, order.stop_price),
+        "currency": instrument.get_quote_currency() or "",
+        "settlCurrency": currency(execution.fee_coin),
+        "execType": "Trade",
+        "ordType": order.extra.get("ordType", wire.ORDER_TYPES[order.order_type]),
+        "timeInForce": wire.TIFS.get(order.tif, "GoodTillCancel"),
+        "execInst": order.extra.get("execInst", ""),
+        "ordStatus": "PartiallyFilled" if execution.leaves else "Filled",
+        "workingIndicator": bool(execution.leaves),
+        "leavesQty": contracts(instrument, execution.leaves),
+        "cumQty": contracts(instrument, done),
+        "avgPx": order.average_units / UNIT,
+        "commission": execution.fee / execution.value if execution.value else 0,
+        "text": str(order.extra.get("text") or "Submitted via API."),
+        "trdMatchID": execution.exec_id,
+        "execCost": cost,
+        "execComm": amount(execution.fee, execution.fee_coin),
+        "homeNotional": -order.side * home if inverse else order.side * home,
+        "foreignNotional": -order.side * (qty if inverse else execution.value / UNIT),
+        "transactTime": wire.timestamp(execution.ts),
+        "timestamp": wire.timestamp(execution.ts),
+    }
+
+
+def position_row(account: ServedAccount, market: ServedMarket) -> Row:
+    """The position in a derivative."""
+    instrument, contract = market.instrument, market.contract
+    view = account.position(instrument)
+    coin = contract.coin
+    size = contracts(instrument, view.lots)
+    inverse = instrument.get_quantification() is Quantification.Inverse
+    leverage = account.exchange.embedded.margin.leverage / UNIT
+    mark = view.mark / UNIT
+    entry = view.entry if view.lots else None
+    sign = -1 if view.lots < 0 else 1
+    return {
+        "account": account.number,
+        "symbol": instrument.symbol,
+        "currency": currency(coin),
+        "underlying": major(instrument.get_base_currency() or ""),
+        "quoteCurrency": instrument.get_quote_currency() or "",
+        "commission": market.market.taker_fee / UNIT,
+        "initMarginReq": 1 / leverage,
+        "maintMarginReq": account.exchange.embedded.margin.maintenance / UNIT,
+        "riskLimit": 20_000_000_000,
+        "leverage": leverage,
+        "crossMargin": True,
+        "deleveragePercentile": 1 if view.lots else None,
+        "currentTimestamp": wire.timestamp(market.clock.now),
+        "currentQty": size,
+        "isOpen": bool(view.lots),
+        "markPrice": mark or None,
+        "markValue": -sign * amount(view.value, coin),
+        "homeNotional": sign * (view.value / UNIT if inverse else coins(instrument, abs(view.lots))),
+        "foreignNotional": -size if inverse else -sign * view.value / UNIT,
+        "posMargin": amount(view.margin, coin),
+        "maintMargin": amount(view.margin, coin),
+        "realisedPnl": amount(view.realised, coin),
+        "unrealisedPnl": amount(view.unrealised, coin),
+        "unrealisedPnlPcnt": view.unrealised / view.value if view.value else 0,
+        "unrealisedRoePcnt": view.unrealised * leverage / view.value if view.value else 0,
+        "avgCostPrice": entry,
+        "avgEntryPrice": entry,
+        "breakEvenPrice": entry,
+        "liquidationPrice": None if view.liquidation is None else view.liquidation / UNIT,
+        "bankruptPrice": None,
+        "lastPrice": price(instrument, market.last_price),
+        "timestamp": wire.timestamp(market.clock.now),
+    }
+
+
+def margin_row(account: ServedAccount, coin: str) -> Row:
+    """The money of one currency, as of `margin` and GET /user/margin."""
+    view = account.coin(coin)
+    available = amount(view.available, coin)
+    return {
+        "account": account.number,
+        "currency": currency(coin),
+        "riskLimit": 1_000_000_000_000,
+        "state": "",
+        "amount": amount(view.cash, coin),
+        "grossComm": 0,
+        "initMargin": amount(view.order_margin, coin),
+        "maintMargin": amount(view.position_margin, coin),
+        "realisedPnl": 0,
+        "unrealisedPnl": amount(view.unrealised, coin),
+        "walletBalance": amount(view.cash, coin),
+        "marginBalance": amount(view.equity, coin),
+        "marginLeverage": 0,
+        "marginUsedPcnt": 1 - view.available / view.equity if view.equity > 0 else 0,
+        "excessMargin": available,
+        "availableMargin": available,
+        "withdrawableMargin": available,
+        "timestamp": wire.timestamp(account.clock.now),
+    }
+
+
+def wallet_row(account: ServedAccount, coin: str) -> Row:
+    """The balance of one currency, as of `wallet` and GET /user/wallet."""
+    cash = amount(account.coin(coin).cash, coin)
+    return {
+        "account": account.number,
+        "currency": currency(coin),
+        "deposited": 0,
+        "withdrawn": 0,
+        "transferIn": 0,
+        "transferOut": 0,
+        "amount": cash,
+        "pendingCredit": 0,
+        "pendingDebit": 0,
+        "confirmedDebit": 0,
+        "timestamp": wire.timestamp(account.clock.now),
+    }
+
+
+def asset_rows(names: list[str]) -> list[Row]:
+    """GET /wallet/assets: what the accounts' coins are called and how fine they are."""
+    return [
+        {
+            "asset": major(coin),
+            "currency": currency(coin),
+            "majorCurrency": major(coin),
+            "name": major(coin),
+            "currencyType": "Crypto",
+            "scale": wire.SCALES.get(coin, 8),
+            "enabled": True,
+            "isMarginCurrency": True,
+            "memoRequired": False,
+            "networks": [],
+        }
+        for coin in names
+    ]
