@@ -42,6 +42,7 @@ app = App(
     default_parameter=Parameter(negative="", show_default=False),
     usage="Usage: python -m mlthon STRATEGY [OPTIONS]\n       python -m mlthon data import|info ...\n"
     "       python -m mlthon instruments [EXCHANGE]\n"
+    "       python -m mlthon record --exchange NAME --instruments ... --to STORE\n"
     "       python -m mlthon journal show|verify|export FILE",
 )
 data = App(name="data", help="Bring market data into a store and look at what a store holds.", help_epilogue="")
@@ -51,7 +52,8 @@ app.command(journal)
 
 _WHAT = Group("What to run", sort_key=1)
 _DATA = Group("Market data", sort_key=2)
-_OUTPUT = Group("Output", sort_key=3)
+_LIVE = Group("Live exchanges", sort_key=3)
+_OUTPUT = Group("Output", sort_key=4)
 for _flag in ("--help", "--version"):
     app[_flag].group = _OUTPUT
 
@@ -61,7 +63,7 @@ def run(
     strategy: Annotated[str | None, Parameter(group=_WHAT)] = None,
     /,
     *,
-    mode: Annotated[Literal["backtest", "paper"], Parameter(group=_WHAT, show_default=True)] = "backtest",
+    mode: Annotated[Literal["backtest", "paper", "live"], Parameter(group=_WHAT, show_default=True)] = "backtest",
     config: Annotated[Path | None, Parameter(group=_WHAT)] = None,
     set_: Annotated[tuple[str, ...], Parameter(name="--set", group=_WHAT)] = (),
     seed: Annotated[int | None, Parameter(group=_WHAT, converter=_whole)] = None,
@@ -70,6 +72,9 @@ def run(
     start: Annotated[str | None, Parameter(group=_DATA)] = None,
     end: Annotated[str | None, Parameter(group=_DATA)] = None,
     duration: Annotated[str | None, Parameter(group=_DATA)] = None,
+    exchange: Annotated[tuple[str, ...], Parameter(group=_LIVE)] = (),
+    url: Annotated[str | None, Parameter(group=_LIVE)] = None,
+    yes_trade_real_money: Annotated[bool, Parameter(group=_LIVE)] = False,
     json: Annotated[bool, Parameter(group=_OUTPUT)] = False,
     report: Annotated[Path | None, Parameter(group=_OUTPUT)] = None,
     verbose: Annotated[bool, Parameter(name=["--verbose", "-v"], group=_OUTPUT)] = False,
@@ -84,7 +89,8 @@ def run(
         A module (demo_strat), module:Class, a file (my.py, my.py:Class), or the name of a [strategies.NAME] table;
         without it every such table of the configuration is run.
     mode
-        backtest: as fast as it goes. paper: paced by the wall clock.
+        backtest: as fast as it goes. paper: paced by the wall clock, or with --exchange on live market data.
+        live: orders go to the exchange.
     config
         A TOML file. Without it the one beside the strategy (my.toml of my.py) is used if there is one.
     set_
@@ -102,6 +108,12 @@ def run(
         Leave out data from this time on.
     duration
         How much to run from the start: 90s, 15m, 1h, 2d.
+    exchange
+        Live: the exchange to trade on, or on paper to take market data from (bybit). May be repeated.
+    url
+        Live: where the exchange is: main, testnet, demo, local, or the address of a host (http://127.0.0.1:8080).
+    yes_trade_real_money
+        Live: allow an exchange where orders cost money.
     json
         Print one line of JSON at the end and nothing else on standard output.
     report
@@ -132,6 +144,61 @@ def run(
             json=json,
             report=report,
             verbosity=-1 if quiet else 2 if debug else 1 if verbose else 0,
+            exchange=exchange,
+            url=url,
+            real_money=yes_trade_real_money,
+        )
+    )
+
+
+@app.command
+def record(
+    *,
+    exchange: str,
+    instruments: Annotated[tuple[str, ...], Parameter(consume_multiple=True)],
+    to: Path,
+    url: str | None = None,
+    duration: str | None = None,
+    kinds: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
+    depth: int = 50,
+    verbose: Annotated[bool, Parameter(name=["--verbose", "-v"])] = False,
+    quiet: Annotated[bool, Parameter(name=["--quiet", "-q"])] = False,
+) -> int:
+    """Record live market data: raw messages and rows at once, into a store that a backtest replays.
+
+    Parameters
+    ----------
+    exchange
+        The exchange (bybit).
+    instruments
+        The instruments: names, ids or the exchange's symbols.
+    to
+        The store's folder; it is made if it is not there.
+    url
+        Where the exchange is: main (the default), testnet, local, or the address of a host.
+    duration
+        How long: 90s, 15m, 1h, 2d. Without it until Ctrl-C.
+    kinds
+        What to record: quote, trade, book. Without it everything.
+    depth
+        Levels a side of a book, where the exchange offers several.
+    verbose
+        Also show information messages.
+    quiet
+        Show only errors.
+    """
+    from mlthon.cli.record import Options, record
+
+    return record(
+        Options(
+            exchange=exchange,
+            instruments=instruments,
+            store=to,
+            url=url,
+            duration=duration,
+            kinds=kinds,
+            depth=depth,
+            verbosity=-1 if quiet else 1 if verbose else 0,
         )
     )
 
@@ -237,3 +304,70 @@ def export(file: Path, what: Literal["events", "orders", "fills"] = "events", /,
     from mlthon.cli.journal import export_journal
 
     return export_journal(file, what, to)
+
+
+@app.command
+def exchange(
+    name: str,
+    /,
+    *,
+    host: str = "127.0.0.1",
+    port: Annotated[int, Parameter(converter=_whole)] = 8080,
+    data: Annotated[tuple[Path, ...], Parameter(consume_multiple=True)] = (),
+    synthetic: bool = False,
+    instruments: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
+    speed: float = 1.0,
+    accounts: Path | None = None,
+    latency: float = 1.0,
+    seed: Annotated[int, Parameter(converter=_whole)] = 1,
+    tls: Path | None = None,
+    verbose: Annotated[bool, Parameter(name=["--verbose", "-v"])] = False,
+) -> int:
+    """Run a local exchange that clients of the real one can trade on.
+
+    Parameters
+    ----------
+    name
+        bybit, binance, binance-usdm or bitmex.
+    host
+        The address to listen on.
+    port
+        The port to listen on; 0 for any free one.
+    data
+        Recordings to play, their times shifted to now; where they end the synthetic market goes on.
+    synthetic
+        Only the synthetic market (what happens anyway without --data).
+    instruments
+        What is traded; otherwise what is in the data, or a few of the exchange's main markets.
+    speed
+        How many times as fast as the wall clock the market goes. Times that clients are told are the wall clock's.
+    accounts
+        A TOML file of accounts: [accounts.NAME] with key, secret and balances.
+    latency
+        Milliseconds that requests, and the answers to them, take.
+    seed
+        Of the synthetic market.
+    tls
+        Serve with TLS, and write the certificate of the authority that clients must trust into this file.
+    verbose
+        Also show information messages.
+    """
+    from mlthon.cli.exchange import ExchangeOptions, run_exchange
+
+    if synthetic and data:
+        raise UserError("--synthetic and --data: give one of them")
+    return run_exchange(
+        ExchangeOptions(
+            name=name,
+            host=host,
+            port=port,
+            data=data,
+            instruments=instruments,
+            speed=speed,
+            accounts=accounts,
+            latency=latency,
+            seed=seed,
+            tls=tls,
+            verbosity=int(verbose),
+        )
+    )

@@ -31,11 +31,15 @@ HOLE_BECOMES: Final = SECOND
 class MarketPlayer:
     """Plays markets into a served exchange. `flows`: the synthetic flow of each market that has one by now."""
 
-    def __init__(self, served: ServedExchange, sources: Sequence[Source] = (), seed: int = 0) -> None:
-        """`sources`: recordings; markets without any are synthetic from the start."""
+    def __init__(
+        self, served: ServedExchange, sources: Sequence[Source] = (), seed: int = 0, speed: float = 1.0
+    ) -> None:
+        """`sources`: recordings; markets without any are synthetic from the start. `speed`: how many
+        times as fast as the clock the market goes; the clock itself, and so every time that is told, is not changed."""
         self.served = served
         self.flows: dict[Instrument, SyntheticFlow] = {}
         self._seed = seed
+        self._speed = speed
         self._clock: Clock = served.clock
         recorded = {stream.instrument for source in sources for stream in source.streams()}
         self._recorded = [instrument for instrument in served.markets if instrument in recorded]
@@ -74,9 +78,9 @@ class MarketPlayer:
         elif then is not None:
             then()
 
-    @staticmethod
-    def _rows(replay: Replay, lanes: Sequence[Lane | None], start: int | None) -> Iterator[Row]:
-        """The rows with their times moved so that the first is at `start` (None: as they are)."""
+    def _rows(self, replay: Replay, lanes: Sequence[Lane | None], start: int | None) -> Iterator[Row]:
+        """The rows with their times moved so that the first is at `start` (None: as they are), sped up from now on."""
+        origin = self._clock.now
         shift = 0 if start is None else None
         for item in replay:
             if isinstance(item, Gap):
@@ -89,7 +93,8 @@ class MarketPlayer:
                     continue
                 if shift is None and start is not None:
                     shift = start - ts
-                yield ts + (shift or 0), lane, a, b, c, d
+                at = ts + (shift or 0)
+                yield at if self._speed == 1.0 else origin + round((at - origin) / self._speed), lane, a, b, c, d
 
     # -- recordings --------------------------------------------------------------------------------------------------
 
