@@ -82,7 +82,7 @@ class _End:
 
 class BookedOrder:
     """One order as it is known. `filled`: the sum of its executions; `claimed`: the most that the exchange said had
-    traded. `ts`: of the newest order fact, `heard` when one last came (this clock); `order` is None if foreign."""
+    traded. `ts`: of the newest order fact, `heard` when one last came (this clock). `order` is None if foreign."""
 
     __slots__ = (
         "acked",
@@ -103,6 +103,7 @@ class BookedOrder:
         "overdue",
         "price",
         "qty",
+        "restored",
         "status",
         "superseded",
         "ts",
@@ -132,6 +133,8 @@ class BookedOrder:
         self.acked = False
         self.ended = False
         self.unknown = False
+        self.restored = False
+        """Sent by an earlier run."""
         self.cancel_asked = False
         self.end: _End | None = None
         self.ts = 0
@@ -203,6 +206,7 @@ class AccountBook:
             booked.ended = order.state in TERMINAL
             booked.acked = booked.ended or (order.state is not OrderStatus.PendingNew and bool(order.exchange_id))
             booked.unknown = order.state is OrderStatus.Unknown
+            booked.restored = True
             booked.cancel_asked = bool(order.cancels)
             self._index(booked)
             if booked.ended:
@@ -339,7 +343,7 @@ class AccountBook:
 
     def resolved(self, booked: BookedOrder) -> None:
         """Asked, the exchange has said what there was to know."""
-        if booked.unknown and not booked.ended and booked.acked:
+        if booked.unknown and not booked.over and booked.acked:
             booked.unknown = False
             status = booked.status
             if status is not OrderStatus.Untriggered:

@@ -66,7 +66,7 @@ class Asking(Generic[T]):
             self._done(stop.value)
         except (NoAnswer, Refused, BadMessage, Unsupported) as trouble:
             self._failed(trouble)
-        except Exception as error:  # noqa: BLE001  a codec's mistake must not end the program
+        except Exception as error:
             log.exception("a question to the exchange failed in its codec")
             self._failed(BadMessage(f"the codec could not read an answer: {type(error).__name__}"))
         else:
