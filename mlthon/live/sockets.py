@@ -1,8 +1,10 @@
 """A websocket client: the protocol of the library websockets, without its I/O, on a trio stream.
 
-The protocol is fed whole reads of the socket, and all messages of a read come out at once: no checkpoint lies between
-two of them, which is where the time of ordinary clients goes. What is sent is queued and leaves by the task
-`send_queued`, so that sending never waits.
+All messages of a read come out at once: no checkpoint lies between two of them, which is where the time of ordinary
+clients goes. And what nearly every frame is, a whole message neither compressed nor very long, is cut out of the read
+right here; every other frame (control frames, fragments, compressed and very long ones, wrong ones) goes to the
+library's protocol, which answers pings, watches limits and rules, and says why a connection is over. What is sent is
+queued and leaves by the task `send_queued`, so that sending never waits.
 
 Certificates are always verified. A proxy is taken from the settings or from the environment (`wss_proxy`, `all_proxy`,
 `https_proxy`, ... and `no_proxy`, as usual): HTTP CONNECT, with or without TLS, or SOCKS 5.
@@ -19,7 +21,6 @@ from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidHandshake, InvalidProxy, InvalidStatus, InvalidURI
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 from websockets.frames import Frame, Opcode
-from websockets.http11 import Response
 from websockets.protocol import Event, State
 from websockets.proxy import get_proxy, parse_proxy
 from websockets.trio.client import connect_http_proxy
@@ -32,6 +33,17 @@ MOST_BYTES: Final = 16 * 1024 * 1024
 """The largest message taken."""
 SEND_LIMIT_S: Final = 10.0
 """So long may the other side take nothing of what is sent; then the connection is lost."""
+
+TEXT_FRAME: Final = 0x81
+BINARY_FRAME: Final = 0x82
+"""The first byte of a frame that is a whole message: FIN, no reserved bits, the opcode (RFC 6455, section 5.2)."""
+LENGTH_16: Final = 126
+LENGTH_64: Final = 127
+"""What the second byte says if the length stands in the next two, or eight, bytes."""
+MOST_CUT: Final = 0xFFFF
+"""Longer frames go to the protocol, which need not see them whole."""
+ALL: Final = 1 << 62
+HEAD_END: Final = b"\r\n\r\n"
 
 BROKEN: Final = (trio.BrokenResourceError, trio.ClosedResourceError, OSError)
 
@@ -46,10 +58,28 @@ class WebSocket:
     `recv_ts`: when the latest read came (ns, by `now`).
     """
 
-    __slots__ = ("_fragments", "_now", "_over", "_protocol", "_ready", "_sending", "_stream", "_wake", "recv_ts")
+    __slots__ = (
+        "_fragments",
+        "_most_cut",
+        "_now",
+        "_over",
+        "_owed",
+        "_protocol",
+        "_ready",
+        "_sending",
+        "_stream",
+        "_tail",
+        "_wake",
+        "recv_ts",
+    )
 
     def __init__(
-        self, stream: trio.abc.Stream, protocol: ClientProtocol, early: list[Event], now: Callable[[], int]
+        self,
+        stream: trio.abc.Stream,
+        protocol: ClientProtocol,
+        early: bytes,
+        now: Callable[[], int],
+        most_bytes: int = MOST_BYTES,
     ) -> None:
         self.recv_ts = now()
         self._stream = stream
@@ -59,8 +89,12 @@ class WebSocket:
         self._sending = trio.Lock()
         self._fragments: list[bytes] = []
         self._over = ""
-        self._ready = self._messages(early)
-        self._look()
+        self._most_cut = min(MOST_CUT, most_bytes)
+        self._tail = b""
+        """The beginning of a frame whose rest has not come."""
+        self._owed = 0
+        """How much the protocol is still to get of the frame that it is in."""
+        self._ready = self._take(early)
 
     async def receive(self) -> list[bytes]:
         """The messages of the next read that has not only control frames, or none if it had only those. Raises
@@ -78,10 +112,7 @@ class WebSocket:
         if not data:
             self._protocol.receive_eof()
             raise Lost("cut off by the other side")
-        self._protocol.receive_data(data)
-        messages = self._messages(self._protocol.events_received())
-        self._look()
-        return messages
+        return self._take(bytes(data))
 
     def send_text(self, text: str) -> bool:
         """Queue a message; False if the connection is closing."""
@@ -141,28 +172,64 @@ class WebSocket:
             except BROKEN as error:
                 raise Lost(f"broken: {_cause(error)}") from error
 
-    def _look(self) -> None:
-        """After the protocol was fed: wake the sender for its answers, notice that it is over."""
+    def _take(self, data: bytes) -> list[bytes]:
+        """The messages that are whole with this read."""
+        messages: list[bytes] = []
+        at = 0
+        if self._owed:
+            at = self._hand_over(data, 0, self._owed, messages)
+        elif self._tail:
+            data, self._tail = self._tail + data, b""
+        size = len(data)
+        while size - at >= 2 and not self._over:
+            length = data[at + 1]
+            start = at + 2
+            if length == LENGTH_16:
+                start = at + 4
+                length = data[at + 2] << 8 | data[at + 3] if size >= start else ALL
+            elif length == LENGTH_64:
+                start = at + 10
+                length = int.from_bytes(data[at + 2 : start], "big") if size >= start else ALL
+            elif length > LENGTH_64:
+                # masked, which a server's frames must not be: the protocol ends the connection for it
+                length = ALL
+                size = max(size, start)
+            if start > size:
+                break
+            end = start + length
+            whole_message = data[at] == TEXT_FRAME or data[at] == BINARY_FRAME
+            if whole_message and length <= self._most_cut and not self._fragments:
+                if end > size:
+                    break
+                messages.append(data[start:end])
+                at = end
+            else:
+                at = self._hand_over(data, at, end - at, messages)
+        self._tail = data[at:]
+        return messages
+
+    def _hand_over(self, data: bytes, at: int, length: int, messages: list[bytes]) -> int:
+        """Let the protocol have a frame of this length, as far as it has come; where it ends in `data`."""
+        part = data[at : at + length]
+        self._owed = length - len(part)
         protocol = self._protocol
+        protocol.receive_data(part)
+        self._collect(protocol.events_received(), messages)
         if protocol.writes:
             self._wake.set()
         if protocol.state is not State.OPEN and not self._over:
             self._over = _ending(protocol)
+        return at + len(part)
 
-    def _messages(self, events: list[Event]) -> list[bytes]:
-        """The whole messages among the frames; fragments are kept until their message is whole."""
-        messages = []
+    def _collect(self, events: list[Event], messages: list[bytes]) -> None:
+        """The whole messages among the protocol's frames; fragments are kept until their message is whole."""
         for frame in events:
             if not isinstance(frame, Frame) or frame.opcode > Opcode.BINARY:
-                continue
-            if frame.fin and not self._fragments:
-                messages.append(bytes(frame.data))
                 continue
             self._fragments.append(bytes(frame.data))
             if frame.fin:
                 messages.append(b"".join(self._fragments))
                 self._fragments.clear()
-        return messages
 
 
 async def connect(
@@ -239,17 +306,23 @@ async def _shake_hands(
         request.headers[name] = value
     protocol.send_request(request)
     await stream.send_all(b"".join(protocol.data_to_send()))
-    events: list[Event] = []
+    head, early = b"", b""
     while protocol.state is State.CONNECTING and protocol.handshake_exc is None:
-        data = await stream.receive_some(READ_BYTES)
-        if data:
-            protocol.receive_data(data)
-        else:
+        data = bytes(await stream.receive_some(READ_BYTES))
+        if not data:
             protocol.receive_eof()
-        events += protocol.events_received()
+            break
+        # what follows the answer is frames: they must not reach the protocol, which could stop in the midst of one
+        head += data
+        end = head.find(HEAD_END)
+        if end >= 0:
+            early = head[end + len(HEAD_END) :]
+            data = data[: len(data) - len(early)]
+        protocol.receive_data(data)
+    protocol.events_received()
     if protocol.handshake_exc is not None:
         raise protocol.handshake_exc
-    return WebSocket(stream, protocol, [each for each in events if not isinstance(each, Response)], now)
+    return WebSocket(stream, protocol, early, now, most_bytes)
 
 
 def _ending(protocol: ClientProtocol) -> str:

@@ -1,0 +1,119 @@
+"""Messages cut out of reads, against the library's own frames, however the reads fall."""
+
+from random import Random
+
+import pytest
+import trio
+from websockets.client import ClientProtocol
+from websockets.frames import Frame, Opcode
+from websockets.protocol import State
+from websockets.uri import parse_uri
+
+from mlthon.live.sockets import Lost, WebSocket
+
+pytestmark = pytest.mark.trio
+
+
+class Reads(trio.abc.Stream):
+    """A stream that gives prepared reads and keeps what is sent."""
+
+    def __init__(self, reads: list[bytes]) -> None:
+        self.reads = reads
+        self.sent = b""
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        await trio.lowlevel.checkpoint()
+        return self.reads.pop(0) if self.reads else b""
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        await trio.lowlevel.checkpoint()
+        self.sent += data
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async def aclose(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+
+def socket_of(reads: list[bytes], most_bytes: int = 10**6) -> tuple[WebSocket, Reads]:
+    stream = Reads(reads)
+    protocol = ClientProtocol(parse_uri("ws://localhost/"), state=State.OPEN, max_size=most_bytes)
+    return WebSocket(stream, protocol, b"", lambda: 7, most_bytes), stream
+
+
+async def all_of(socket: WebSocket) -> tuple[list[bytes], str]:
+    """Everything that comes, and why it ended."""
+    messages: list[bytes] = []
+    while True:
+        try:
+            messages += await socket.receive()
+        except Lost as error:
+            return messages, str(error)
+
+
+def frame(opcode: Opcode, data: bytes, *, fin: bool = True, mask: bool = False) -> bytes:
+    return Frame(opcode, data, fin).serialize(mask=mask)
+
+
+def history(rng: Random) -> tuple[list[bytes], bytes]:
+    """Messages, and the bytes in which they come: of all lengths, some in fragments, pings between."""
+    messages, data = [], b""
+    for _ in range(rng.randrange(1, 30)):
+        message = rng.randbytes(rng.choice([0, 1, 125, 126, 127, 300, 65_535, 65_536, 70_000]))
+        messages.append(message)
+        opcode = rng.choice([Opcode.TEXT, Opcode.BINARY])
+        if rng.random() < 0.3:
+            cut = rng.randrange(len(message) + 1)
+            data += frame(opcode, message[:cut], fin=False)
+            data += frame(Opcode.PING, b"between") if rng.random() < 0.5 else b""
+            data += frame(Opcode.CONT, message[cut:])
+        else:
+            data += frame(opcode, message)
+        data += frame(Opcode.PING, b"") if rng.random() < 0.2 else b""
+    return messages, data
+
+
+@pytest.mark.parametrize("seed", range(40))
+async def test_messages_do_not_depend_on_how_the_reads_fall(seed: int) -> None:
+    rng = Random(seed)
+    messages, data = history(rng)
+    sizes = rng.choice([[1, 2, 3], [1, 100, 1000], [65_536], [10**7]])
+    reads, at = [], 0
+    while at < len(data):
+        size = rng.choice(sizes) if at < 2000 or min(sizes) > 100 else 5000
+        reads.append(data[at : at + size])
+        at += size
+    socket, _ = socket_of(reads)
+    seen, why = await all_of(socket)
+    assert seen == messages
+    assert why == "cut off by the other side"
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        (frame(Opcode.CONT, b"no beginning"), "unexpected continuation frame"),
+        (frame(Opcode.TEXT, b"begun", fin=False) + frame(Opcode.TEXT, b"and another"), "expected a continuation"),
+        (frame(Opcode.TEXT, b"masked", mask=True), "incorrect masking"),
+        (b"\xc1\x01x", "reserved bits"),
+        (b"\x83\x01x", "invalid opcode"),
+        (frame(Opcode.TEXT, b"x" * 2000), "exceeds limit"),
+        (frame(Opcode.CLOSE, b"\x0f\xa3bye"), "closed by the other side: 4003 bye"),
+    ],
+)
+async def test_what_ends_a_connection_comes_after_the_messages_before_it(bad: bytes, words: str) -> None:
+    good = frame(Opcode.TEXT, b"one") + frame(Opcode.TEXT, b"two")
+    socket, _ = socket_of([good + bad + good], most_bytes=1000)
+    messages, why = await all_of(socket)
+    assert messages == [b"one", b"two"]
+    assert words in why
+
+
+async def test_a_ping_between_is_answered() -> None:
+    socket, stream = socket_of([frame(Opcode.TEXT, b"a") + frame(Opcode.PING, b"are you there")])
+    assert await socket.receive() == [b"a"]
+    with trio.move_on_after(0.05):
+        await socket.send_queued()
+    assert stream.sent[0] == 0x8A
+    assert len(stream.sent) == 2 + 4 + len(b"are you there")
