@@ -52,10 +52,22 @@ class Options:
     json: bool
     report: Path | None
     verbosity: int
+    exchange: tuple[str, ...] = ()
+    url: str | None = None
+    real_money: bool = False
 
 
 def run_strategy(options: Options) -> int:
     """Run what the options say and return the exit status. Raises `UserError`."""
+    if options.mode == "live" or options.exchange:
+        if options.mode == "backtest":
+            raise UserError("--exchange is for --mode live or paper", "A backtest takes its exchanges from its data.")
+        from mlthon.cli.live import run_live
+
+        return run_live(options)
+    for name, given in (("--url", options.url is not None), ("--yes-trade-real-money", options.real_money)):
+        if given:
+            raise UserError(f"{name}: nothing here is live", "Name the exchange too: --exchange bybit")
     set_up(options.verbosity)
     # With --json standard output is for that one line: what a strategy prints joins the messages.
     with redirect_stdout(sys.stderr) if options.json else nullcontext():
@@ -203,8 +215,10 @@ class Interrupts:
 
     _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-    def __init__(self) -> None:
+    def __init__(self, told: str = "stopping the strategy; Ctrl-C again ends at once") -> None:
+        """`told`: what the first Ctrl-C prints."""
         self.asked = False
+        self._told = told
         self._before: dict[signal.Signals, Any] = {}
 
     def stop(self) -> bool:
@@ -223,4 +237,4 @@ class Interrupts:
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
-        print("stopping the strategy; Ctrl-C again ends at once", file=sys.stderr, flush=True)
+        print(self._told, file=sys.stderr, flush=True)

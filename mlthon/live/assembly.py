@@ -11,13 +11,14 @@ the journal and gives the accounts what earlier runs left open. `mlthon.live.run
 
 import logging
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import trio
 from attrs import field, frozen
 
+from mlthon.api.istrat_env import MDSub
 from mlthon.backtest.assembly import Assembly, zone_of
 from mlthon.backtest.loader import construct
 from mlthon.basics.catalogue import instruments as catalogue_of
@@ -29,7 +30,7 @@ from mlthon.data.rows import Kind
 from mlthon.engine.clock import MS
 from mlthon.engine.engine import Engine, EngineSettings
 from mlthon.engine.faces import MarketEvents
-from mlthon.engine.feed import InstrumentFeed
+from mlthon.engine.feed import ExchangeFeed, InstrumentFeed
 from mlthon.engine.journal import ChangedSteps, JournalStage
 from mlthon.engine.session import ErrorBudget
 from mlthon.engine.taps import OrderFlowTap
@@ -42,6 +43,8 @@ from mlthon.live.edge import EdgeSettings, TrioEdge
 from mlthon.live.journal_store import SqliteJournal
 from mlthon.live.secrets import Places, find_credentials
 from mlthon.venue.codec import Codec, Endpoints, GatewayModule, NoGateway, gateway_module
+from mlthon.venue.feed_wiring import LiveFeedModule
+from mlthon.venue.live_feed import LiveFeed, Statuses
 
 log = logging.getLogger("mlthon.live")
 
@@ -77,7 +80,7 @@ class Venue:
             if not wish.paper:
                 raise UserError(
                     f"where is {exchange.name}? A live run has to be told",
-                    f"Give --url main, testnet, local or an address, or set exchanges.{exchange.name}.live.environment.",
+                    f"Give --url main, testnet, local or an address, or exchanges.{exchange.name}.live.environment.",
                 )
             wanted = MAIN
         self.endpoints = endpoints_at(exchange, module.environments(exchange), wanted)
@@ -194,9 +197,9 @@ def add_strategies(
 
 class PaperFeed:
     """Live market data of one instrument on their way to the embedded exchange's market and on to the engine's feed,
-    as in a backtest. Implements `MarketEvents`; `events` counts."""
+    as in a backtest. Implements `MarketEvents`."""
 
-    __slots__ = ("_feed", "_market", "events", "quote", "trade")
+    __slots__ = ("_feed", "_market", "quote", "trade")
 
     def __init__(self, market: Market, feed: InstrumentFeed) -> None:
         self._market = market
@@ -226,6 +229,30 @@ def embed(config: RunConfig, engine: Engine, seed: int) -> Assembly:
     return Assembly(engine.clock, engine, exchanges, list(engine.ports))
 
 
+class PaperStatuses:
+    """Between a live feed and the engine's: the embedded exchange needs quotes and trades of whatever anybody reads."""
+
+    def __init__(self, feed: ExchangeFeed) -> None:
+        self._feed = feed
+
+    @property
+    def on_change(self) -> Callable[[], None] | None:
+        return self._feed.on_change
+
+    @on_change.setter
+    def on_change(self, call: Callable[[], None] | None) -> None:
+        self._feed.on_change = call
+
+    def wanted(self) -> Mapping[Instrument, Collection[MDSub]]:
+        return {each: {*kinds, MDSub.BBO, MDSub.PublicTrades} for each, kinds in self._feed.wanted().items()}
+
+    def disconnect(self, detail: str, instruments: Collection[Instrument] | None = None) -> None:
+        self._feed.disconnect(detail, instruments)
+
+    def reconnect(self, detail: str, instruments: Collection[Instrument] | None = None) -> None:
+        self._feed.reconnect(detail, instruments)
+
+
 def receivers_of(engine: Engine, venue: Venue, embedded: EmbeddedExchange | None) -> dict[Instrument, MarketEvents]:
     """Who takes the market data of each of the exchange's instruments."""
     books = Kind.BOOK in feed_handler_module(venue.exchange).KINDS
@@ -236,6 +263,22 @@ def receivers_of(engine: Engine, venue: Venue, embedded: EmbeddedExchange | None
             feed.expect_books()
         receivers[instrument] = feed if embedded is None else PaperFeed(embedded.market(instrument), feed)
     return receivers
+
+
+def make_feed(engine: Engine, venue: Venue, embedded: EmbeddedExchange | None) -> LiveFeed:
+    """The exchange's live market data, on their way to the engine."""
+    feed = engine.feeds[venue.exchange]
+    statuses: Statuses = feed if embedded is None else PaperStatuses(feed)
+    return LiveFeed(
+        venue.exchange,
+        cast(LiveFeedModule, feed_handler_module(venue.exchange)),
+        venue.feed_endpoints,
+        venue.feed_edge,
+        engine.clock,
+        statuses,
+        receivers_of(engine, venue, embedded),
+        venue.settings.live.depth,
+    )
 
 
 # -- accounts ------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ the exchange has not, a host where orders cost money and nobody said so) is a `U
 """
 
 import ipaddress
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
@@ -31,6 +31,17 @@ LOCAL_URL: Final = "http://127.0.0.1:8080"
 MAIN: Final = "main"
 WORST_OFFSET: Final = 60 * SECOND
 """A clock that differs more (ns) from the exchange's is told."""
+
+
+def run_trio(main: Callable[[], Awaitable[T]]) -> T:
+    """`trio.run`, with the one `UserError`, `KeyboardInterrupt` or other error out of nested nurseries as itself."""
+    try:
+        return trio.run(main)
+    except BaseExceptionGroup as group:
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+            error = error.exceptions[0]
+        raise error from None
 
 
 # -- where -------------------------------------------------------------------------------------------------------------

@@ -213,6 +213,7 @@ class LiveRun:
     ) -> str:
         """Go on until the time is over or `stop` says so; why it ended. `look` is called about once a second."""
         over = None if duration_s is None else trio.current_time() + duration_s
+        end_ns = None if duration_s is None else self.start_ns + round(duration_s * SECOND)
         told = looked = trio.current_time()
         while True:
             if stop():
@@ -222,7 +223,7 @@ class LiveRun:
                 return TIME_OVER
             if now - told >= PROGRESS_EVERY_S:
                 told = now
-                on_progress(self.progress(over and self.start_ns + round((duration_s or 0) * SECOND)))
+                on_progress(self.progress(end_ns))
             if now - looked >= 1.0:
                 looked = now
                 look()

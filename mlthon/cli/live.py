@@ -1,0 +1,202 @@
+"""`python -m mlthon STRATEGY --mode live`, and `--mode paper` on live market data."""
+
+import logging
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from mlthon.backtest.loader import default_config, load_strategy
+from mlthon.backtest.run import Turnover
+from mlthon.basics.defs import Exchange
+from mlthon.cli import INTERRUPTED
+from mlthon.cli.logs import set_up
+from mlthon.cli.record import exchange_named
+from mlthon.cli.run import Interrupts, Options, choose
+from mlthon.cli.values import duration_ns
+from mlthon.cli.view import View, make_view
+from mlthon.cli.watch import ParamsWatch
+from mlthon.config import RunConfig, StrategyConfig, load_config, refuse_strays
+from mlthon.engine.clock import SECOND, Clock
+from mlthon.engine.engine import Engine
+from mlthon.engine.taps import Tally
+from mlthon.errors import UserError
+from mlthon.exchange.exchange import EmbeddedExchange
+from mlthon.live.assembly import Venue, Wish, add_strategies, embed, look_up, make_engine, make_feed, venues_of
+from mlthon.live.checks import run_trio
+from mlthon.live.driver import Driver, WallTime
+from mlthon.live.run import LiveBooks, LiveResult, LiveRun, Parts, Standing
+from mlthon.live.secrets import usual_places
+
+log = logging.getLogger("mlthon")
+
+Classes = Mapping[str, tuple[type[Any], StrategyConfig]]
+
+
+def run_live(options: Options) -> int:
+    """Run what the options say and return the exit status. Raises `UserError`."""
+    set_up(options.verbosity)
+    _refuse_options(options)
+    file = options.config or (default_config(options.strategy) if options.strategy else None)
+    config = load_config(file, options.settings)
+    strategies = choose(options.strategy, config)
+    refuse_strays(config)
+    wish = Wish(
+        exchanges=exchanges_wished(options.exchange, config),
+        url=options.url,
+        paper=options.mode == "paper",
+        real_money=options.real_money or config.live.yes_trade_real_money,
+        seed=config.seed if options.seed is None else options.seed,
+        places=usual_places(Path(config.live.secrets_file) if config.live.secrets_file else None),
+    )
+    venues = venues_of(config, wish)
+    duration = None if options.duration is None else duration_ns(options.duration, "--duration") / SECOND
+    quiet = options.verbosity < 0
+    with redirect_stdout(sys.stderr) if options.json else nullcontext():
+        classes = {name: (load_strategy(each.strategy), each) for name, each in strategies.items()}
+        session = _Session(config, wish, venues, classes, duration, quiet=quiet)
+        with Interrupts() as interrupts, make_view(quiet=quiet, title=", ".join(classes)) as view:
+            result = run_trio(lambda: session.go(view, interrupts.stop))
+    print(result.to_json() if options.json else result.text(), flush=True)
+    return INTERRUPTED if interrupts.asked else 0
+
+
+def _refuse_options(options: Options) -> None:
+    """Raise `UserError` for options that have no meaning with live market data."""
+    senseless = {
+        "--data": bool(options.data),
+        "--start": options.start is not None,
+        "--end": options.end is not None,
+        "--speed": options.speed is not None,
+        "--report": options.report is not None,
+    }
+    for name, given in senseless.items():
+        if given:
+            raise UserError(f"{name}: not with live market data", "Leave it out, or leave out --exchange.")
+
+
+def exchanges_wished(named: Sequence[str], config: RunConfig) -> list[Exchange]:
+    """The exchanges of the command line, else those that have a table in the configuration. Raises `UserError`."""
+    if named:
+        return list(dict.fromkeys(exchange_named(each) for each in named))
+    if not config.exchanges:
+        raise UserError("which exchange?", "Give --exchange bybit, or a configuration with [exchanges.NAME] tables.")
+    return [Exchange[name] for name in config.exchanges]
+
+
+class _Session:
+    """One live run from the first connection to the last."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        wish: Wish,
+        venues: Mapping[Exchange, Venue],
+        classes: Classes,
+        duration_s: float | None,
+        *,
+        quiet: bool,
+    ) -> None:
+        self._config = config
+        self._wish = wish
+        self._venues = venues
+        self._classes = classes
+        self._duration_s = duration_s
+        self._quiet = quiet
+
+    async def go(self, view: View, stop: Callable[[], bool]) -> LiveResult:
+        wall = WallTime()
+        driver = Driver(Clock(wall.now()), wall)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(driver.run)
+            try:
+                for venue in self._venues.values():
+                    await look_up(venue, driver, nursery, self._wish.edge, self._wish.seed)
+                run, engine = await self._assemble(driver)
+                watch = ParamsWatch(self._config, engine.sessions)
+                run.start()
+                ended = await run.play(self._duration_s, stop, view.update, watch.look)
+                result = await run.stop("stopped by Ctrl-C" if stop() else ended)
+            finally:
+                with trio.CancelScope(shield=True):
+                    await self._close()
+                nursery.cancel_scope.cancel()
+        return result
+
+    async def _close(self) -> None:
+        for venue in self._venues.values():
+            for edge in (getattr(venue, "edge", None), getattr(venue, "feed_edge", None)):
+                if edge is not None:
+                    await edge.aclose()
+
+    def say(self, text: str) -> None:
+        if not self._quiet:
+            print(text, file=sys.stderr, flush=True)
+
+    def _say_where(self, venue: Venue) -> None:
+        money = "REAL MONEY" if venue.endpoints.real_money else "no real money"
+        urls = ", ".join(dict.fromkeys(venue.endpoints.urls.values()))
+        if self._wish.paper:
+            urls, money = ", ".join(dict.fromkeys(venue.feed_endpoints.urls.values())), "orders on paper"
+        self.say(f"{venue.exchange.name} {venue.endpoints.environment} ({money}): {urls}")
+        self.say(f"  clock offset: {venue.offset / 1e6:+.1f} ms; {len(venue.instruments)} instruments")
+
+    async def _assemble(self, driver: Driver) -> tuple[LiveRun, Engine]:
+        for venue in self._venues.values():
+            self._say_where(venue)
+        if self._wish.paper:
+            return self._on_paper(driver)
+        from mlthon.cli.live_accounts import assemble_live
+
+        return await assemble_live(self._config, self._wish, self._venues, self._classes, driver, self.say)
+
+    def _on_paper(self, driver: Driver) -> tuple[LiveRun, Engine]:
+        tally, turnover, books = Tally(), Turnover(), LiveBooks()
+        engine = make_engine(self._config, driver, self._venues, (tally, turnover, books), None, None)
+        accounts = add_strategies(engine, self._classes, self._venues)
+        embedded = embed(self._config, engine, self._wish.seed).exchanges
+        feeds = [make_feed(engine, venue, embedded[venue.exchange]) for venue in self._venues.values()]
+        parts = Parts(
+            name=", ".join(self._classes),
+            mode="paper",
+            engine=engine,
+            parts=feeds,
+            tally=tally,
+            turnover=turnover,
+            books=books,
+            events=lambda: 0,
+            standings=lambda: _paper_standings(embedded, accounts, books),
+            close=lambda: None,
+            cancel_on_stop=self._config.live.cancel_on_stop,
+            ack_s=self._config.stop_ack_timeout_s,
+        )
+        return LiveRun(parts, driver), engine
+
+
+def _paper_standings(
+    embedded: Mapping[Exchange, EmbeddedExchange], accounts: Sequence[tuple[Exchange, str]], books: LiveBooks
+) -> tuple[Standing, ...]:
+    """What strategies' fills add up to beside what the embedded exchange's accounts hold."""
+    found = []
+    for exchange, account in accounts:
+        for stake in embedded[exchange].account(account).stakes.values():
+            instrument, unit = stake.market.instrument, stake.contract.lot_units
+            mine = {
+                strategy: book.position.lots * unit
+                for (strategy, on, what), book in books.books.items()
+                if on == account and what == instrument and book.fills
+            }
+            held = stake.position.lots * unit
+            found.append(
+                Standing(
+                    exchange=exchange,
+                    account=account,
+                    instrument=instrument.name,
+                    by_strategy=mine,
+                    of_account=held,
+                )
+            )
+    return tuple(found)
