@@ -14,14 +14,12 @@ Options: `validity_s` (whole seconds, 5 unless told) and `trigger`: the price th
 as in the embedded exchange), `mark` or `index`.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, TypeVar
-from urllib.parse import urlencode
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
 
-import msgspec
 from msgspec import Raw
 
-from gateways._bitmex_facts import Rows
+from gateways._bitmex_questions import BAD, Questions, encode, reason_of, retry_after, whole
 from mlthon.basics import money
 from mlthon.basics.defs import TIF, Exchange, GtwRejectCode, OrderType
 from mlthon.basics.instrument import Instrument
@@ -30,23 +28,17 @@ from mlthon.engine.tracker import TrackedOrder
 from mlthon.order.state import TERMINAL
 from mlthon.protocols import bitmex as spelling
 from mlthon.protocols import bitmex_messages as wire
-from mlthon.venue.codec import BadMessage, Credentials, Endpoints, Question, Refused, Unsupported
+from mlthon.venue.codec import BadMessage, Credentials, Endpoints, Question, Unsupported
 from mlthon.venue.facts import (
-    AccountFact,
-    Candle,
-    ExecutionFact,
     Fact,
-    FundingFact,
     LineInterrupted,
     LineReady,
     LineRefused,
     OrderFact,
-    PositionFact,
     Reply,
-    WalletFact,
 )
 from mlthon.venue.rate_rules import RateRule, Usage
-from mlthon.venue.wire import ORDER_TIMEOUT_S, HttpAnswer, HttpMessage, Line, Priority, Request
+from mlthon.venue.wire import ORDER_TIMEOUT_S, HttpAnswer, Line, Priority, Request
 
 EXCHANGES: Final = (Exchange.BitMEX,)
 LINE: Final = "private"
@@ -57,19 +49,11 @@ VALIDITY_S: Final = 5
 OPTIONS: Final = ("trigger", "validity_s")
 
 NEW, MODIFY, CANCEL, CANCEL_ALL, DEAD_MAN = "new order", "modify order", "cancel order", "cancel all", "dead man"
-PAGE: Final = 500
-"""The most rows of orders and executions in one answer (https://www.bitmex.com/app/restAPI)."""
-BINS_PAGE: Final = 1000
-BINS: Final[Mapping[int, str]] = {60: "1m", 300: "5m", 3600: "1h", 86_400: "1d"}
 ENDED_KEPT: Final = 1000
 """Of so many ended orders late updates are ignored, not taken for a gap."""
 
-BAD: Final = (msgspec.MsgspecError, ValueError)
-T = TypeVar("T")
-Params = Mapping[str, str | int | bool]
 
-
-class BitmexCodec:
+class BitmexCodec(Questions):
     """See the module and `mlthon.venue.codec.Codec`."""
 
     exchange = Exchange.BitMEX
@@ -87,11 +71,10 @@ class BitmexCodec:
         self.account = account
         limits = spelling.UNKEYED_LIMITS if credentials is None else spelling.KEYED_LIMITS
         self.rules: Sequence[RateRule] = tuple(RateRule(*limit) for limit in limits)
-        self._validity, self._trigger = _options(options)
-        self.validity_s = float(self._validity)
+        validity, self._trigger = _options(options)
+        super().__init__(instruments, credentials, validity)
+        self.validity_s = float(validity)
         self._endpoints = endpoints
-        self._credentials = credentials
-        self._rows = Rows(instruments)
         self._tables: dict[str, dict[str, dict[str, Raw]]] = {}
         self._ended: dict[str, None] = {}
         self._ready = False
@@ -119,7 +102,7 @@ class BitmexCodec:
         keys = self._keys()
         expires = self._expires(now_ms)
         login = {"op": "authKeyExpires", "args": [keys.key, expires, spelling.sign_realtime(keys.secret, expires)]}
-        return [_json(login).decode()]
+        return [encode(login).decode()]
 
     def line_message(self, name: str, data: bytes, recv_ts: int) -> Iterable[Fact | str]:
         if data == spelling.PONG:
@@ -140,7 +123,7 @@ class BitmexCodec:
         if head.error:
             return [LineRefused(line=name, reason=f"{operation}: {head.error}", final=spelling.is_final(head.error))]
         if head.success and operation == "authKeyExpires":
-            return [_json({"op": "subscribe", "args": list(spelling.PRIVATE_TABLES)}).decode()]
+            return [encode({"op": "subscribe", "args": list(spelling.PRIVATE_TABLES)}).decode()]
         if head.info or head.success is not None:
             return []
         raise ValueError("neither a table's change nor an answer")
@@ -168,7 +151,7 @@ class BitmexCodec:
 
     def _row(self, name: str, table: str, action: str, row: dict[str, Raw]) -> Fact | None:
         if table == spelling.EXECUTION:
-            return self._rows.execution(wire.decode_execution(_json(row))) if action != spelling.DELETE else None
+            return self._rows.execution(wire.decode_execution(encode(row))) if action != spelling.DELETE else None
         key = _key(table, row)
         rows = self._tables[table]
         if action == spelling.DELETE:
@@ -181,7 +164,7 @@ class BitmexCodec:
         # The bytes of a row belong to its message: a copy lets the message go.
         merged = {**rows.get(key, {}), **{field: Raw(bytes(value)) for field, value in row.items()}}
         rows[key] = merged
-        body = _json(merged)
+        body = encode(merged)
         if table == spelling.ORDER:
             return self._order(key, wire.decode_order(body))
         if table == spelling.POSITION:
@@ -295,158 +278,21 @@ class BitmexCodec:
         fact = self._rows.order(row)
         return Reply(accepted=True, exchange_id=row.order_id, facts=() if fact is None else (fact,))
 
-    # -- questions ---------------------------------------------------------------------------------------------------
-
-    def server_time(self) -> Question[int]:
-        version = yield from self._get("server time", "", {}, wire.VersionRow)
-        return version.timestamp * 1_000_000
-
-    def instruments(self) -> Question[Sequence[Instrument]]:
-        rows = yield from self._get("instruments", "/instrument/active", {}, list[wire.InstrumentRow])
-        if any(row.settl_currency and row.settl_currency not in self._rows.coins for row in rows):
-            yield from self._learn()
-        return _read(lambda: [made for row in rows if (made := self._rows.listed(row)) is not None])
-
-    def account_info(self) -> Question[AccountFact]:
-        """Permissions are those of GET /apiKey; a key that may not ask leaves them open."""
-        user = yield from self._get("account", "/user", {}, wire.UserRow)
-        permissions: list[str] | None = None
-        try:
-            keys = yield from self._get("permissions", "/apiKey", {}, list[wire.KeyRow])
-            permissions = next((key.permissions for key in keys if key.id == self._keys().key), None)
-        except Refused as refused:
-            if refused.final or refused.retry_after_s is not None:
-                raise
-        positions = yield from self._get("positions", "/position", {}, list[wire.PositionRow])
-        hedged = sorted({row.symbol for row in positions if row.strategy in ("Long", "Short")})
-        notes = [
-            f"{row.symbol}: {'cross' if row.cross_margin else 'isolated'} margin, leverage {row.leverage:g}"
-            for row in positions
-            if row.leverage is not None and row.symbol in self._rows.instruments
-        ]
-        modes = {row.cross_margin for row in positions if row.leverage is not None}
-        return AccountFact(
-            user_id=str(user.id),
-            position_mode="hedge" if hedged else "one-way",
-            margin_mode="" if len(modes) != 1 else "cross" if True in modes else "isolated",
-            fees=", ".join(f"{row.symbol} {row.commission}" for row in positions if row.commission is not None),
-            may_trade=None if permissions is None else "order" in permissions,
-            may_withdraw=None if permissions is None else "withdraw" in permissions,
-            refusal=f"hedge mode is not supported: {', '.join(hedged)}" if hedged else "",
-            notes=tuple(notes),
-        )
-
-    def open_orders(self, instrument: Instrument | None) -> Question[Sequence[OrderFact]]:
-        asked = {**_symbol(instrument), "filter": '{"open":true}'}
-        rows = yield from self._pages("open orders", "/order", asked, list[wire.OrderRow], {"reverse": True})
-        each = {row.order_id: row for row in rows}.values()
-        return _read(lambda: [fact for row in each if (fact := self._rows.order(row)) is not None])
-
-    def order_status(self, order: TrackedOrder) -> Question[OrderFact | None]:
-        which = {"clOrdID": order.wire_id} if order.wire_id else {"orderID": order.exchange_id}
-        params: Params = {"symbol": order.instrument.symbol, "filter": _json(which).decode(), "reverse": True}
-        rows = yield from self._get("order status", "/order", params, list[wire.OrderRow])
-        return _read(lambda: self._rows.order(rows[0])) if rows else None
-
-    def executions(self, since: int, instrument: Instrument | None) -> Question[Sequence[ExecutionFact]]:
-        asked = {**_symbol(instrument), "startTime": spelling.timestamp(since)}
-        rows = yield from self._pages("executions", "/execution/tradeHistory", asked, list[wire.ExecutionRow])
-        facts = _read(lambda: [fact for row in rows if (fact := self._rows.execution(row)) is not None])
-        return sorted((fact for fact in facts if fact.ts >= since), key=lambda fact: fact.ts)
-
-    def positions(self, instrument: Instrument | None) -> Question[Sequence[PositionFact]]:
-        params = {} if instrument is None else {"filter": _json({"symbol": instrument.symbol}).decode()}
-        rows = yield from self._get("positions", "/position", params, list[wire.PositionRow])
-        return _read(lambda: [fact for row in rows if (fact := self._rows.position(row)) is not None])
-
-    def wallet(self) -> Question[Sequence[WalletFact]]:
-        """Margin currencies with what is available of them, then the spot coins that are none."""
-        every = {"currency": "all"}
-        margins = yield from self._get("margin", "/user/margin", every, list[wire.MarginRow])
-        wallets = yield from self._get("wallet", "/user/wallet", every, list[wire.WalletRow])
-        covered = {row.currency for row in margins}
-        if any(currency not in self._rows.coins for currency in covered | {row.currency for row in wallets}):
-            yield from self._learn()
-        return _read(
-            lambda: (
-                [self._rows.margin(row) for row in margins]
-                + [self._rows.wallet(row) for row in wallets if row.currency not in covered]
-            )
-        )
-
-    def funding(self, instrument: Instrument) -> Question[FundingFact]:
-        rows = yield from self._get("funding", "/instrument", _symbol(instrument), list[wire.InstrumentRow])
-        row = next((row for row in rows if row.symbol == instrument.symbol), None)
-        if row is None or row.funding_rate is None or not row.funding_timestamp:
-            raise Refused(f"{instrument} has no funding", final=True)
-        next_ts = _read(lambda: spelling.nanoseconds(row.funding_timestamp or ""))
-        return FundingFact(instrument=instrument, rate=row.funding_rate, next_ts=next_ts)
-
-    def candles(self, instrument: Instrument, interval_s: int, start: int, end: int) -> Question[Sequence[Candle]]:
-        """Bins bear the time of their END, so the times asked for lie an interval later."""
-        size = BINS.get(interval_s)
-        if size is None:
-            known = ", ".join(BINS.values())
-            raise Unsupported(f"BitMEX has no candles of {interval_s} s, only {known}")
-        later = interval_s * SECOND
-        asked: Params = {
-            "symbol": instrument.symbol,
-            "binSize": size,
-            "partial": False,
-            "startTime": spelling.timestamp(start + later),
-            "endTime": spelling.timestamp(end + later),
-        }
-        rows = yield from self._pages("candles", "/trade/bucketed", asked, list[wire.BinRow], {}, BINS_PAGE)
-        found = _read(lambda: [self._rows.candle(row, instrument, interval_s) for row in rows])
-        return [candle for candle in found if candle is not None and start <= candle.open_ts < end]
-
-    def _learn(self) -> Question[None]:
-        self._rows.learn((yield from self._get("assets", "/wallet/assets", {}, list[wire.AssetRow])))
-
-    def _get(self, name: str, path: str, params: Params, kind: type[T]) -> Question[T]:
-        query = urlencode(
-            {key: str(value).lower() if isinstance(value, bool) else value for key, value in params.items()}
-        )
-        target = f"{spelling.API}{path}" + (f"?{query}" if query else "")
-        request = Request(name, lambda now_ms: self._message("GET", target, b"", now_ms), ((spelling.MINUTE, 1),))
-        answer = yield request
-        if answer.status != 200:
-            reason = _reason(answer)
-            raise Refused(reason, final=spelling.is_final(reason), retry_after_s=_retry_after(answer))
-        return _read(lambda: msgspec.json.decode(answer.body, type=kind))
-
-    def _pages(
-        self,
-        name: str,
-        path: str,
-        asked: Params,
-        kind: type[list[T]],
-        after: Params | None = None,
-        size: int = PAGE,
-    ) -> Question[list[T]]:
-        found: list[T] = []
-        while True:
-            params = {**asked, "count": size, "start": len(found), **(after or {})}
-            rows = yield from self._get(name, path, params, kind)
-            found += rows
-            if len(rows) < size:
-                return found
-
     # -- rate limits -------------------------------------------------------------------------------------------------
 
     def usage(self, request: Request, answer: HttpAnswer) -> Iterable[Usage]:
         headers = answer.headers
         found = []
-        limit, remaining = _whole(headers, spelling.LIMIT_HEADER), _whole(headers, spelling.REMAINING_HEADER)
-        reset = _whole(headers, spelling.RESET_HEADER)
+        limit, remaining = whole(headers, spelling.LIMIT_HEADER), whole(headers, spelling.REMAINING_HEADER)
+        reset = whole(headers, spelling.RESET_HEADER)
         if limit is not None and remaining is not None:
             reset_ts = None if reset is None else reset * SECOND
             found.append(Usage(spelling.MINUTE, used=max(0, limit - remaining), limit=limit, reset_ts=reset_ts))
-        left = _whole(headers, spelling.REMAINING_1S_HEADER)
+        left = whole(headers, spelling.REMAINING_1S_HEADER)
         if left is not None:
-            most = _whole(headers, spelling.LIMIT_1S_HEADER) or self.rules[1].limit
+            most = whole(headers, spelling.LIMIT_1S_HEADER) or self.rules[1].limit
             found.append(Usage(spelling.BURST, used=max(0, most - left), limit=most))
-        pause = _retry_after(answer)
+        pause = retry_after(answer)
         if answer.status == 429 and pause is not None:
             until = answer.recv_ts + round(pause * SECOND)
             found += [Usage(rule, banned_until=until) for rule, _ in request.costs]
@@ -454,31 +300,12 @@ class BitmexCodec:
 
     # -- sending -----------------------------------------------------------------------------------------------------
 
-    def _keys(self) -> Credentials:
-        if self._credentials is None:
-            raise Unsupported("this needs the keys of an account")
-        return self._credentials
-
-    def _expires(self, now_ms: int) -> int:
-        return now_ms // 1000 + self._validity
-
-    def _message(self, verb: str, target: str, body: bytes, now_ms: int) -> HttpMessage:
-        headers = {"accept": "application/json"}
-        if body:
-            headers["content-type"] = "application/json"
-        if self._credentials is not None:
-            expires = self._expires(now_ms)
-            headers["api-key"] = self._credentials.key
-            headers["api-expires"] = str(expires)
-            headers["api-signature"] = spelling.sign(self._credentials.secret, verb, target, expires, body.decode())
-        return HttpMessage(verb, target, headers, body)
-
     def _send(
         self, name: str, verb: str, path: str, body: Mapping[str, Any], priority: Priority = Priority.ORDER
     ) -> Request:
         self._keys()
         target = f"{spelling.API}{path}"
-        content = _json(body)
+        content = encode(body)
         costs = ((spelling.MINUTE, 1),) if name == DEAD_MAN else ((spelling.MINUTE, 1), (spelling.BURST, 1))
         return Request(
             name, lambda now_ms: self._message(verb, target, content, now_ms), costs, priority, ORDER_TIMEOUT_S
@@ -498,16 +325,9 @@ def _options(options: Mapping[str, Any]) -> tuple[int, str]:
     return validity, spelling.TRIGGERS[trigger]
 
 
-_json: Final = msgspec.json.encode
-
-
 def _number(units: int) -> Raw:
     """A number in 10^-18 as an exact JSON number."""
     return Raw(money.to_str(units).encode())
-
-
-def _symbol(instrument: Instrument | None) -> dict[str, str]:
-    return {} if instrument is None else {"symbol": instrument.symbol}
 
 
 _KEYS: Final[Mapping[str, str]] = {
@@ -526,42 +346,13 @@ def _key(table: str, row: Mapping[str, Raw]) -> str:
     return bytes(row[name]).decode().strip('"')
 
 
-def _read(read: Callable[[], T]) -> T:
-    """What an answer says, or Refused where it cannot be understood."""
-    try:
-        return read()
-    except BAD as error:
-        raise Refused(f"the answer cannot be understood: {error}") from error
-
-
-def _whole(headers: Mapping[str, str], name: str) -> int | None:
-    text = headers.get(name, "")
-    return int(text) if text.isascii() and text.isdigit() else None
-
-
-def _retry_after(answer: HttpAnswer) -> float | None:
-    seconds = _whole(answer.headers, spelling.RETRY_HEADER)
-    if seconds is not None:
-        return float(seconds)
-    return spelling.OVERLOADED_RETRY_S if answer.status == 503 else None
-
-
-def _reason(answer: HttpAnswer) -> str:
-    """The message of an error's body; a proxy's page has none."""
-    try:
-        message = wire.decode_error(answer.body).error.message
-    except msgspec.MsgspecError:
-        message = ""
-    return message or f"HTTP status {answer.status}"
-
-
 def _refusal(request: Request, answer: HttpAnswer) -> Reply:
-    reason = _reason(answer)
+    reason = reason_of(answer)
     status = answer.status
     if status == 429:
-        return Reply(code=GtwRejectCode.RateLimited, reason=reason, limited=True, retry_after_s=_retry_after(answer))
+        return Reply(code=GtwRejectCode.RateLimited, reason=reason, limited=True, retry_after_s=retry_after(answer))
     if status == 503 and "overloaded" in reason.lower():
-        return Reply(code=spelling.reject_code(reason), reason=reason, retry_after_s=_retry_after(answer))
+        return Reply(code=spelling.reject_code(reason), reason=reason, retry_after_s=retry_after(answer))
     if status >= 500:
         return Reply(reason=reason, unknown=True)
     if not 400 <= status < 500:

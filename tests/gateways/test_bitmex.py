@@ -315,7 +315,7 @@ def test_replies_that_cannot_be_understood(content: object, status: int) -> None
 def test_usage() -> None:
     made, request = codec(), codec().new_order(order())
     headers = {"x_ratelimit_limit": "120", "x_ratelimit_remaining": "118", "x_ratelimit_reset": "9"}
-    minute, burst = made.usage(request, answer({}, **headers, x_ratelimit_remaining_1s="7"))
+    minute, burst = made.usage(request, answer({}, 200, **headers, x_ratelimit_remaining_1s="7"))
     assert (minute.rule, minute.used, minute.limit, minute.reset_ts) == ("minute", 2, 120, 9 * 10**9)
     assert (burst.rule, burst.used) == ("burst", 3)
     banned = list(made.usage(request, answer({}, 429, retry_after="2")))
