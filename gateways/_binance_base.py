@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from gateways import _binance_facts as facts
+from gateways._binance_instruments import instrument_of
 from mlthon.basics.defs import Exchange, GtwRejectCode
 from mlthon.basics.instrument import Instrument
 from mlthon.engine.clock import MS, SECOND
@@ -196,7 +197,7 @@ class BinanceCodec:
 
     def instruments(self) -> Question[Sequence[Instrument]]:
         info = yield from self._ask("instruments", self.CALLS.EXCHANGE_INFO, (), wire.ExchangeInfo)
-        return [made for each in info.symbols if (made := facts.instrument(self.exchange, each)) is not None]
+        return [made for each in info.symbols if (made := instrument_of(self.exchange, each)) is not None]
 
     def candles(self, instrument: Instrument, interval_s: int, start: int, end: int) -> Question[Sequence[Candle]]:
         interval = wire.INTERVALS.get(interval_s)

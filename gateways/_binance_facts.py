@@ -1,4 +1,5 @@
-"""Binance's messages as facts: orders, fills, positions, wallets, candles and instruments.
+"""Binance's answers as facts: orders, fills, positions, wallets and candles; and what order events (`_binance_events`)
+share with them.
 
 Quantities must be whole lots, else ValueError. Prices need not be on a tick: ticks change, and a liquidation trades at
 its own price; such a price counts as the nearest tick.
@@ -7,13 +8,12 @@ its own price; such a price counts as the nearest tick.
 from collections.abc import Sequence
 from typing import Final
 
-from mlthon.basics import catalogue, money
+from mlthon.basics import money
 from mlthon.basics.defs import (
     CancelCode,
     Exchange,
     ExecInstructions,
     GtwRejectCode,
-    InstrumentType,
     OrderStatus,
     OrderType,
 )
@@ -34,13 +34,6 @@ _UNASKED: Final = (
     ("autoclose-", "liquidation"),
 )
 """How the client order ids of orders begin that the exchange itself sends (USD-M, ORDER_TRADE_UPDATE)."""
-
-_CONTRACTS: Final = {
-    "PERPETUAL": InstrumentType.Perpetual,
-    "TRADIFI_PERPETUAL": InstrumentType.Perpetual,
-    "CURRENT_QUARTER": InstrumentType.Future,
-    "NEXT_QUARTER": InstrumentType.Future,
-}
 
 
 def ticks(instrument: Instrument, text: str) -> int:
@@ -72,7 +65,7 @@ def identity(order: TrackedOrder) -> tuple[str, str]:
 
 def sign(text: str) -> int:
     """+1 or -1 for BUY or SELL."""
-    return _spelled(wire.SIGNS, text, "side")
+    return spelled(wire.SIGNS, text, "side")
 
 
 def exec_id(trade_id: int, side: int) -> str:
@@ -80,23 +73,26 @@ def exec_id(trade_id: int, side: int) -> str:
     return f"{trade_id}{'b' if side > 0 else 's'}"
 
 
-def _spelled(table: "dict[str, wire.T]", text: str, what: str) -> "wire.T":
+def spelled(table: "dict[str, wire.T]", text: str, what: str) -> "wire.T":
+    """What a text means by the table. Raises ValueError, which names `what` it is."""
     if text not in table:
         raise ValueError(f"{what} {text!r} is unknown")
     return table[text]
 
 
-def _exec_instr(order_type: str, tif: str, reduce_only: bool) -> ExecInstructions:
+def exec_instr(order_type: str, tif: str, reduce_only: bool) -> ExecInstructions:
+    """Post-only, by the type on spot and the time in force on USD-M, and reduce-only."""
     post_only = order_type == wire.LIMIT_MAKER or tif == wire.POST_ONLY_TIF
     return ExecInstructions(post_only * 1 + reduce_only * 2)
 
 
-def _stop_price(instrument: Instrument, text: str | None) -> int | None:
+def stop_price(instrument: Instrument, text: str | None) -> int | None:
+    """The trigger price; None for an order without one, which is spelt 0."""
     found = ticks(instrument, text) if text else 0
     return found or None
 
 
-def _cancel_code(status: str, order_type: str, tif: str) -> CancelCode:
+def cancel_code(status: str, order_type: str, tif: str) -> CancelCode:
     """Why an order ended, by its status and kind."""
     if status in ("CANCELED", "PENDING_CANCEL"):
         return CancelCode.CanceledByUser
@@ -111,8 +107,9 @@ def _cancel_code(status: str, order_type: str, tif: str) -> CancelCode:
     return CancelCode.TimeInForce if tif in ("IOC", "FOK") else CancelCode.ByExchange
 
 
-def _status(status: str, order_type: str, waits: bool, filled: int, qty: int) -> OrderStatus:
-    found = _spelled(wire.STATUS_OF, status, "order status")
+def order_state(status: str, order_type: str, waits: bool, filled: int, qty: int) -> OrderStatus:
+    """An order's status. `waits`: whether a stop of this type and status New still waits for its price."""
+    found = spelled(wire.STATUS_OF, status, "order status")
     if found is not OrderStatus.New:
         return found
     if filled:
@@ -139,13 +136,13 @@ def order_fact(order: wire.Order, instrument: Instrument, wire_id: str | None = 
         side=sign(order.side),
         price=ticks(instrument, order.price),
         qty=qty,
-        status=_status(order.status, kind, waits, filled, qty),
+        status=order_state(order.status, kind, waits, filled, qty),
         filled=filled,
-        order_type=_spelled(wire.TYPE_OF, kind, "order type"),
-        tif=_spelled(wire.TIF_OF, order.time_in_force, "time in force"),
-        exec_instr=_exec_instr(kind, order.time_in_force, order.reduce_only),
-        stop_price=_stop_price(instrument, order.stop_price),
-        cancel_code=_cancel_code(order.status, kind, order.time_in_force),
+        order_type=spelled(wire.TYPE_OF, kind, "order type"),
+        tif=spelled(wire.TIF_OF, order.time_in_force, "time in force"),
+        exec_instr=exec_instr(kind, order.time_in_force, order.reduce_only),
+        stop_price=stop_price(instrument, order.stop_price),
+        cancel_code=cancel_code(order.status, kind, order.time_in_force),
         ts=(order.update_time or order.transact_time) * MS,
     )
 
@@ -203,7 +200,7 @@ def algo_fact(order: wire.AlgoOrder, instrument: Instrument) -> OrderFact:
     """USD-M: a conditional order."""
     kind = order.order_type or order.type
     qty = lots(instrument, order.quantity)
-    return _algo(
+    return algo_state(
         instrument,
         wire_id=order.client_algo_id,
         ids=(order.algo_id, order.actual_order_id),
@@ -220,7 +217,7 @@ def algo_fact(order: wire.AlgoOrder, instrument: Instrument) -> OrderFact:
     )
 
 
-def _algo(
+def algo_state(
     instrument: Instrument,
     *,
     wire_id: str,
@@ -237,11 +234,12 @@ def _algo(
     ts: int,
     reason: str = "",
 ) -> OrderFact:
+    """USD-M: a conditional order. `ids`: of the algo order and, once triggered, of the ordinary order (else empty)."""
     algo_id, order_id = ids
     if status == "FINISHED":
         state = OrderStatus.Filled if filled and filled >= qty else OrderStatus.Cancelled
     else:
-        state = _spelled(wire.ALGO_STATUS_OF, status, "algo order status")
+        state = spelled(wire.ALGO_STATUS_OF, status, "algo order status")
     ended = state in (OrderStatus.Cancelled, OrderStatus.Rejected)
     rejected = state is OrderStatus.Rejected
     cancel_code = CancelCode.CanceledByUser if status == "CANCELED" else CancelCode.ByExchange
@@ -254,10 +252,10 @@ def _algo(
         qty=qty,
         status=state,
         filled=filled,
-        order_type=_spelled(wire.TYPE_OF, kind, "order type"),
-        tif=_spelled(wire.TIF_OF, tif, "time in force"),
-        exec_instr=_exec_instr(kind, tif, reduce_only),
-        stop_price=_stop_price(instrument, trigger),
+        order_type=spelled(wire.TYPE_OF, kind, "order type"),
+        tif=spelled(wire.TIF_OF, tif, "time in force"),
+        exec_instr=exec_instr(kind, tif, reduce_only),
+        stop_price=stop_price(instrument, trigger),
         cancel_code=cancel_code if state is OrderStatus.Cancelled else CancelCode.Unset,
         reject_code=errors.reject_code(0, reason) if rejected else GtwRejectCode.Unset,
         reason=reason if ended else "",
@@ -283,7 +281,7 @@ def my_trade(trade: wire.MyTrade, instrument: Instrument, wire_id: str) -> Execu
         fee_coin=trade.commission_asset,
         maker=bool(trade.is_maker if trade.is_maker is not None else trade.maker),
         ts=trade.time * MS,
-        reason=_unasked(wire_id),
+        reason=unasked(wire_id),
     )
 
 
@@ -320,137 +318,7 @@ def intervals_text() -> str:
     return ", ".join(wire.INTERVALS.values())
 
 
-# -- user data streams -------------------------------------------------------------------------------------------------
-
-
-def execution_report(report: wire.ExecutionReport, instrument: Instrument) -> Sequence[Fact]:
-    """Spot: a fill if there is one, and the order after it. A fill without a price (a sample has one) is left to be
-    asked for: the order says how much has traded."""
-    cancelled = report.execution == "CANCELED"
-    wire_id = report.original_client_id if cancelled and report.original_client_id else report.client_id
-    side = sign(report.side)
-    qty = lots(instrument, report.qty)
-    filled = lots(instrument, report.filled)
-    ts = report.time * MS
-    told: list[Fact] = []
-    last_qty, last_price = lots(instrument, report.last_qty), ticks(instrument, report.last_price)
-    if report.execution == "TRADE" and last_qty and last_price:
-        told.append(
-            ExecutionFact(
-                exec_id=exec_id(report.trade_id, side),
-                wire_id=wire_id,
-                exchange_id=str(report.order_id),
-                instrument=instrument,
-                side=side,
-                price=last_price,
-                qty=last_qty,
-                fee=money.parse(report.fee or "0"),
-                fee_coin=report.fee_coin or instrument.quote_currency or "",
-                maker=report.maker,
-                ts=ts,
-                cumulative=filled,
-            )
-        )
-    status = _status(report.status, report.type, not report.working, filled, qty)
-    reason = report.expiry_reason or ("" if report.reject_reason == "NONE" else report.reject_reason)
-    rejected = status is OrderStatus.Rejected
-    told.append(
-        OrderFact(
-            wire_id=wire_id,
-            exchange_id=str(report.order_id),
-            instrument=instrument,
-            side=side,
-            price=ticks(instrument, report.price),
-            qty=qty,
-            status=status,
-            filled=filled,
-            order_type=_spelled(wire.TYPE_OF, report.type, "order type"),
-            tif=_spelled(wire.TIF_OF, report.tif, "time in force"),
-            exec_instr=_exec_instr(report.type, report.tif, False),
-            stop_price=_stop_price(instrument, report.stop_price),
-            cancel_code=_cancel_code(report.status, report.type, report.tif),
-            reject_code=errors.REJECT_REASONS.get(reason, GtwRejectCode.InvalidRequest)
-            if rejected
-            else GtwRejectCode.Unset,
-            reason=reason,
-            ts=ts,
-        )
-    )
-    return told
-
-
-def futures_order(order: wire.FuturesOrder, instrument: Instrument) -> Sequence[Fact]:
-    """USD-M: a fill if there is one (of the exchange's own orders too), and the order after it."""
-    side = sign(order.side)
-    qty = lots(instrument, order.qty)
-    filled = lots(instrument, order.filled)
-    ts = order.time * MS
-    unasked = _unasked(order.client_id)
-    told: list[Fact] = []
-    last_qty, last_price = lots(instrument, order.last_qty), ticks(instrument, order.last_price)
-    if order.execution in ("TRADE", "CALCULATED") and last_qty and last_price:
-        told.append(
-            ExecutionFact(
-                exec_id=exec_id(order.trade_id, side),
-                wire_id=order.client_id,
-                exchange_id=str(order.order_id),
-                instrument=instrument,
-                side=side,
-                price=last_price,
-                qty=last_qty,
-                fee=money.parse(order.fee or "0"),
-                fee_coin=order.fee_coin or instrument.settle_currency or "",
-                maker=order.maker,
-                ts=ts,
-                cumulative=filled,
-                reason=unasked,
-            )
-        )
-    told.append(
-        OrderFact(
-            wire_id=order.client_id,
-            exchange_id=str(order.order_id),
-            instrument=instrument,
-            side=side,
-            price=ticks(instrument, order.price),
-            qty=qty,
-            status=_status(order.status, order.type, True, filled, qty),
-            filled=filled,
-            order_type=_spelled(wire.TYPE_OF, order.type, "order type"),
-            tif=_spelled(wire.TIF_OF, order.tif, "time in force"),
-            exec_instr=_exec_instr(order.type, order.tif, order.reduce_only),
-            stop_price=_stop_price(instrument, order.stop_price),
-            cancel_code=_cancel_code(order.status, order.type, order.tif),
-            reason=unasked,
-            ts=ts,
-        )
-    )
-    return told
-
-
-def algo_update(update: wire.AlgoUpdate, instrument: Instrument) -> OrderFact:
-    """USD-M: what happened to a conditional order. From TRIGGERED on the fact bears the id of the ordinary order, whose
-    own events follow."""
-    order = update.order
-    return _algo(
-        instrument,
-        wire_id=order.client_id,
-        ids=(order.algo_id, order.order_id),
-        kind=order.type,
-        side=order.side,
-        tif=order.tif,
-        status=order.status,
-        price=order.price,
-        trigger=order.trigger_price,
-        qty=lots(instrument, order.qty),
-        filled=lots(instrument, order.filled),
-        reduce_only=order.reduce_only,
-        ts=update.time * MS,
-        reason=order.reason,
-    )
-
-
-def _unasked(client_id: str) -> str:
+def unasked(client_id: str) -> str:
     """Why the exchange itself sent an order of this id; empty for orders of people."""
     return next((reason for prefix, reason in _UNASKED if client_id.startswith(prefix)), "")
 
@@ -485,49 +353,6 @@ def futures_wallet(balance: wire.FuturesBalance) -> WalletFact:
 def wallet_change(wallet: wire.FuturesWallet, ts: int) -> WalletFact:
     """USD-M: a coin that changed. What is available is not said; the cross wallet balance bounds it from above."""
     return WalletFact(coin=wallet.asset, total=money.parse(wallet.total), available=money.parse(wallet.cross), ts=ts)
-
-
-# -- instruments -------------------------------------------------------------------------------------------------------
-
-
-def instrument(exchange: Exchange, info: wire.SymbolInfo) -> Instrument | None:
-    """A symbol of `exchangeInfo` that is open for trading; None for others, and for kinds that are unknown here. Those
-    of the catalogue keep their ids and fees."""
-    if info.status != "TRADING" or not info.is_spot_trading_allowed:
-        return None
-    spot = exchange is Exchange.Binance
-    kind = InstrumentType.Spot if spot else _CONTRACTS.get(info.contract_type)
-    filters = {each.filter_type: each for each in info.filters}
-    price, size = filters.get("PRICE_FILTER"), filters.get("LOT_SIZE")
-    if kind is None or price is None or size is None or not (_positive(price.tick_size) and _positive(size.step_size)):
-        return None
-    value = filters.get("NOTIONAL") or filters.get("MIN_NOTIONAL")
-    minimum = (value.min_notional or value.notional) if value is not None else ""
-    shipped = {each.symbol: each for each in catalogue.instruments(exchange) if each.instrument_type is kind}
-    like = shipped.get(info.symbol)
-    fees = like or next(iter(shipped.values()), None)
-    dated = kind is InstrumentType.Future
-    parts = [info.base_asset, info.quote_asset] + ([info.symbol.rpartition("_")[2]] if dated else [])
-    return catalogue.define(
-        exchange,
-        info.symbol,
-        kind,
-        "-".join(parts).lower(),
-        tick=price.tick_size,
-        lot=size.step_size,
-        min_quantity=size.min_qty if _positive(size.min_qty) else None,
-        max_quantity=size.max_qty if _positive(size.max_qty) else None,
-        min_notional=minimum if _positive(minimum) else None,
-        settle_currency=info.margin_asset or None,
-        valid_end_ts=info.delivery_date if dated else None,
-        maker_fee=fees.maker_fee if fees is not None and fees.maker_fee is not None else 0,
-        taker_fee=fees.taker_fee if fees is not None and fees.taker_fee is not None else 0,
-        index=None if like is None else like.number - exchange.value * catalogue.IDS_PER_EXCHANGE,
-    )
-
-
-def _positive(text: str) -> bool:
-    return bool(text) and money.parse(text) > 0
 
 
 STOPS: Final = wire.STOP_TYPES

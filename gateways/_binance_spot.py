@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from gateways import _binance_events as events
 from gateways import _binance_facts as facts
 from gateways._binance_base import (
     CANCEL,
@@ -98,7 +99,7 @@ class SpotCodec(BinanceCodec):
         if kind == "executionReport":
             report = wire.decode(event, wire.ExecutionReport)
             known = self._known(report.symbol)
-            return () if known is None else facts.execution_report(report, known)
+            return () if known is None else events.execution_report(report, known)
         if kind == "outboundAccountPosition":
             return facts.spot_wallets(wire.decode(event, wire.AccountPosition))
         if kind in wire.INTERRUPTIONS:

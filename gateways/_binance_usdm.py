@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
+from gateways import _binance_events as events
 from gateways import _binance_facts as facts
 from gateways._binance_base import (
     CANCEL,
@@ -120,11 +121,11 @@ class UsdmCodec(BinanceCodec):
         if kind == "ORDER_TRADE_UPDATE":
             order = wire.decode(event, wire.OrderTradeUpdate).order
             known = self._known(order.symbol)
-            return () if known is None else facts.futures_order(order, known)
+            return () if known is None else events.futures_order(order, known)
         if kind == "ALGO_UPDATE":
             update = wire.decode(event, wire.AlgoUpdate)
             known = self._known(update.order.symbol)
-            return () if known is None else (facts.algo_update(update, known),)
+            return () if known is None else (events.algo_update(update, known),)
         if kind == "ACCOUNT_UPDATE":
             return self._account_update(wire.decode(event, wire.AccountUpdate))
         if kind in wire.INTERRUPTIONS:
