@@ -1,0 +1,509 @@
+"""Bybit v5: spot, linear and inverse of one unified account.
+
+Orders go over REST or, with `orders = "websocket"`, over the trade websocket; either answers with an acknowledgement
+alone, and what became of the order comes on the private line. A client order id is Bybit's `orderLinkId`.
+
+Options: `orders` (`rest`, the default, or `websocket`), `recv_window_ms` (5000).
+
+There is no dead man's switch that one may set: Bybit's "disconnect cancel all" is switched on by an account manager,
+counts from the loss of the private line, not from the last request, and cannot be disarmed
+(https://bybit-exchange.github.io/docs/v5/order/dcp).
+On spot, cancel-all leaves orders alone that wait for their trigger: the call takes one kind at a time.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+from gateways import _bybit_facts as facts
+from gateways import _bybit_spelling as spelling
+from mlthon.basics.defs import Exchange, GtwRejectCode
+from mlthon.basics.instrument import Instrument
+from mlthon.engine.clock import MS, SECOND
+from mlthon.engine.tracker import TrackedOrder
+from mlthon.protocols import bybit as tables
+from mlthon.protocols import bybit_errors as errors
+from mlthon.protocols import bybit_private as wire
+from mlthon.venue.codec import BadMessage, Credentials, Endpoints, Question, Refused, Unsupported
+from mlthon.venue.facts import (
+    AccountFact,
+    Candle,
+    ExecutionFact,
+    Fact,
+    FundingFact,
+    LineInterrupted,
+    LineReady,
+    LineRefused,
+    OrderFact,
+    PositionFact,
+    Reply,
+    WalletFact,
+)
+from mlthon.venue.rate_rules import RateRule, Usage
+from mlthon.venue.wire import ORDER_TIMEOUT_S, Frame, HttpAnswer, HttpMessage, Line, Priority, Request
+
+T = TypeVar("T")
+Params = dict[str, str]
+
+EXCHANGES: Final = (Exchange.Bybit,)
+PRIVATE: Final = "private"
+TRADE: Final = "trade"
+IP_RULE: Final = "ip"
+RESTARTING: Final = 10019
+CLASSIC_ACCOUNT: Final = 1
+PAGE: Final = {tables.OPEN_ORDERS: 50, tables.ORDER_HISTORY: 50, tables.EXECUTIONS: 100, tables.POSITIONS: 200}
+KLINE_PAGE: Final = 1000
+WEEK: Final = 7 * 86_400 * SECOND
+"""The longest span that one question for executions may cover."""
+SETTLE_COINS: Final = ("USDT", "USDC")
+OPTIONS: Final = frozenset({"orders", "recv_window_ms"})
+BAD: Final = (msgspec.MsgspecError, ValueError)
+
+
+def _rules() -> tuple[RateRule, ...]:
+    limit, interval_s = tables.IP_LIMIT
+    found = [RateRule(IP_RULE, limit, interval_s)]
+    for path in (tables.CREATE, tables.AMEND, tables.CANCEL, tables.CANCEL_ALL):
+        found += [RateRule(_rule(path, category), most, 1.0) for category, most in tables.ORDER_LIMITS.items()]
+    found += [RateRule(path, most, 1.0) for path, most in tables.READ_LIMITS.items()]
+    return tuple(found)
+
+
+def _rule(path: str, category: str) -> str:
+    return f"{path} {category}"
+
+
+RULES: Final = _rules()
+
+
+def environments(exchange: Exchange) -> Mapping[str, Endpoints]:
+    if exchange not in EXCHANGES:
+        raise ValueError(f"{exchange.name} is not {EXCHANGES[0].name}")
+    return {name: Endpoints(name, urls, name in tables.REAL_MONEY) for name, urls in tables.ENVIRONMENTS.items()}
+
+
+def codec(
+    exchange: Exchange,
+    account: str,
+    instruments: Iterable[Instrument],
+    endpoints: Endpoints,
+    credentials: Credentials | None,
+    options: Mapping[str, Any],
+) -> "BybitCodec":
+    """See `mlthon.venue.codec.GatewayModule`."""
+    if exchange not in EXCHANGES:
+        raise ValueError(f"{exchange.name} is not {EXCHANGES[0].name}")
+    return BybitCodec(account, instruments, endpoints, credentials, options)
+
+
+class BybitCodec:
+    """One account. See `mlthon.venue.codec.Codec`."""
+
+    def __init__(
+        self,
+        account: str,
+        instruments: Iterable[Instrument],
+        endpoints: Endpoints,
+        credentials: Credentials | None,
+        options: Mapping[str, Any],
+    ) -> None:
+        unknown = sorted(set(options) - OPTIONS)
+        if unknown:
+            raise ValueError(f"Bybit has no setting {unknown[0]!r}, only {', '.join(sorted(OPTIONS))}")
+        orders = options.get("orders", "rest")
+        if orders not in ("rest", "websocket"):
+            raise ValueError(f"orders must be 'rest' or 'websocket', not {orders!r}")
+        if orders == "websocket" and TRADE not in endpoints.urls:
+            raise ValueError(f"{endpoints.environment} has no trade websocket: set orders = 'rest'")
+        window = options.get("recv_window_ms", tables.RECV_WINDOW_MS)
+        if isinstance(window, bool) or not isinstance(window, int) or not 0 < window <= 60_000:
+            raise ValueError(f"recv_window_ms must be a whole number from 1 to 60000, not {window!r}")
+        self.exchange = Exchange.Bybit
+        self.account = account
+        self.rules: Sequence[RateRule] = RULES
+        self.validity_s = window / 1000
+        self.has_dead_man = False
+        self._window = window
+        self._over_websocket = orders == "websocket"
+        self._urls = endpoints.urls
+        self._key = credentials.key if credentials else ""
+        self._sign = tables.signer(credentials.kind, credentials.secret) if credentials else None
+        self._known = {(tables.category(each), each.symbol): each for each in instruments}
+        self._categories = tuple(c for c in tables.CATEGORIES if any(known == c for known, _ in self._known))
+        self._frames = 0
+
+    # -- lines -------------------------------------------------------------------------------------------------------
+
+    def lines(self) -> Question[Sequence[Line]]:
+        self._signer()
+        names = (PRIVATE, TRADE) if self._over_websocket else (PRIVATE,)
+        return [self._line(name) for name in names]
+        yield  # nothing has to be asked
+
+    def _line(self, name: str) -> Line:
+        url = self._urls[name]
+        return Line(name, lambda _now_ms: url, ping=lambda: tables.PING, ping_every_s=tables.PING_EVERY_S)
+
+    def line_opened(self, _name: str, now_ms: int) -> Iterable[str]:
+        expires = now_ms + tables.AUTH_VALID_MS
+        signature = self._signer()(tables.websocket_prehash(expires))
+        return [wire.encode({"op": "auth", "args": [self._key, expires, signature]})]
+
+    def line_message(self, name: str, data: bytes, _recv_ts: int) -> Iterable[Fact | str]:
+        try:
+            envelope = wire.decode_envelope(data)
+            if envelope.topic:
+                return self._topic(envelope.topic, data)
+            if envelope.op in ("auth", "subscribe"):
+                return self._login(name, envelope)
+            if envelope.op in ("pong", "ping"):
+                return []
+            if envelope.ret_code is not None and envelope.op.startswith("order."):
+                return self._frame_reply(name, envelope)
+            if envelope.success is False:
+                return [LineRefused(line=name, reason=envelope.ret_msg or "refused without a reason")]
+        except BAD as error:
+            raise BadMessage(str(error)) from error
+        raise BadMessage("neither a topic nor an answer that is known")
+
+    def _topic(self, topic: str, data: bytes) -> list[Fact | str]:
+        kind = topic.partition(".")[0]
+        found: list[Fact | None]
+        if kind == "order":
+            found = [facts.order_fact(row, self._known) for row in wire.decode_orders(data).data]
+        elif kind == "execution":
+            found = [facts.execution_fact(row, self._known) for row in wire.decode_executions(data).data]
+        elif kind == "position":
+            found = [facts.position_fact(row, self._known) for row in wire.decode_positions(data).data]
+        elif kind == "wallet":
+            message = wire.decode_wallets(data)
+            ts = message.creation_time * MS
+            found = [facts.wallet_fact(coin, ts) for row in message.data for coin in row.coin]
+        else:
+            raise BadMessage(f"topic {topic!r} was not asked for")
+        return [fact for fact in found if fact is not None]
+
+    def _login(self, name: str, answer: wire.Envelope) -> list[Fact | str]:
+        good = answer.success if answer.success is not None else answer.ret_code == errors.OK
+        if not good:
+            reason = answer.ret_msg or answer.trade_msg or "refused without a reason"
+            # A login that came too late may succeed the next time; a wrong key will not.
+            late = "expire" in reason.lower() or "timestamp" in reason.lower()
+            final = not late if answer.ret_code is None else answer.ret_code in errors.FINAL
+            return [LineRefused(line=name, reason=f"{answer.op}: {reason}", final=final)]
+        if answer.op == "auth" and name == PRIVATE:
+            return [wire.encode({"op": "subscribe", "args": list(tables.PRIVATE_TOPICS)})]
+        return [LineReady(line=name)]
+
+    def _frame_reply(self, name: str, answer: wire.Envelope) -> list[Fact | str]:
+        code = answer.ret_code or 0
+        identity = wire.decode_identity(answer.data) if code == errors.OK else None
+        reply = _reply(code, answer.trade_msg, identity, answer.req_id)
+        if code == RESTARTING:
+            return [reply, LineInterrupted(line=name, reason=answer.trade_msg)]
+        return [reply]
+
+    def keep_alive(self) -> Question[None] | None:
+        return None
+
+    # -- requests about orders ---------------------------------------------------------------------------------------
+
+    def new_order(self, order: TrackedOrder) -> Request:
+        return self._order_request("new order", tables.CREATE, spelling.create(order), Priority.ORDER)
+
+    def modify_order(self, order: TrackedOrder, price: int | None, qty: int | None) -> Request:
+        return self._order_request("modify order", tables.AMEND, spelling.amend(order, price, qty), Priority.ORDER)
+
+    def cancel_order(self, order: TrackedOrder) -> Request:
+        return self._order_request("cancel order", tables.CANCEL, spelling.cancel(order), Priority.CANCEL)
+
+    def cancel_all(self, instrument: Instrument) -> Request:
+        body = spelling.named(instrument)
+        return self._order_request("cancel all orders", tables.CANCEL_ALL, body, Priority.CANCEL)
+
+    def _order_request(self, name: str, path: str, body: spelling.Body, priority: Priority) -> Request:
+        sign = self._signer()
+        rule = (_rule(path, body["category"]), 1)
+        op = tables.TRADE_OPS.get(path) if self._over_websocket else None
+        if op is not None:
+            self._frames += 1
+            # Unique on the line, and over a restart: the exchange refuses an id that it has seen.
+            key = f"{op[6:]}-{body['orderLinkId']}-{self._frames}"
+            return Request(name, self._frame(key, op, body), (rule,), priority, ORDER_TIMEOUT_S)
+        text = wire.encode(body)
+
+        def build(now_ms: int) -> HttpMessage:
+            headers = tables.signed_headers(sign, self._key, now_ms, self._window, text)
+            headers["Content-Type"] = "application/json"
+            return HttpMessage("POST", path, headers, text.encode())
+
+        return Request(name, build, ((IP_RULE, 1), rule), priority, ORDER_TIMEOUT_S)
+
+    def _frame(self, key: str, op: str, body: spelling.Body) -> Callable[[int], Frame]:
+        def build(now_ms: int) -> Frame:
+            header = {tables.TIMESTAMP_HEADER: str(now_ms), tables.RECV_WINDOW_HEADER: str(self._window)}
+            return Frame(TRADE, wire.encode({"reqId": key, "header": header, "op": op, "args": [body]}), key)
+
+        return build
+
+    def reply(self, _request: Request, answer: HttpAnswer) -> Reply:
+        refused = _http_refusal(answer)
+        if refused is not None:
+            return refused
+        try:
+            said = wire.decode_answer(answer.body)
+            identity = wire.decode_identity(said.result) if said.ret_code == errors.OK else None
+        except BAD as error:
+            raise BadMessage(str(error)) from error
+        return _reply(said.ret_code, said.ret_msg, identity)
+
+    def arm_dead_man(self, _timeout_s: float) -> Request:
+        raise Unsupported("Bybit has no dead man's switch that a client can set")
+
+    # -- questions ---------------------------------------------------------------------------------------------------
+
+    def server_time(self) -> Question[int]:
+        result, _ = yield from self._ask(tables.TIME, {}, public=True)
+        return int(_decoded(wire.decode_time, result).time_nano)
+
+    def instruments(self) -> Question[Sequence[Instrument]]:
+        found: list[Instrument] = []
+        for category in tables.CATEGORIES:
+            params = {"category": category, "limit": "1000"}
+            rows = yield from self._pages(tables.INSTRUMENTS, params, wire.decode_instrument_page, public=True)
+            for row in rows:
+                instrument = _fact(facts.instrument, row, category)
+                if instrument is not None:
+                    found.append(instrument)
+        return found
+
+    def account_info(self) -> Question[AccountFact]:
+        result, _ = yield from self._ask(tables.QUERY_API, {})
+        key = _decoded(wire.decode_key, result)
+        result, _ = yield from self._ask(tables.ACCOUNT_INFO, {})
+        account = _decoded(wire.decode_account, result)
+        hedged = yield from self._hedged()
+        refusal = ""
+        if account.unified_margin_status == CLASSIC_ACCOUNT:
+            refusal = "it is a classic account; this gateway trades unified accounts"
+        elif hedged:
+            refusal = f"{', '.join(hedged)} in hedge mode; set the position mode to one-way"
+        granted = {permission for several in key.permissions.values() for permission in several or ()}
+        return AccountFact(
+            user_id=str(key.user_id),
+            position_mode="hedge" if hedged else "one-way",
+            margin_mode=account.margin_mode,
+            may_trade=not key.read_only and bool(granted & {"Order", "SpotTrade"}),
+            may_withdraw="Withdraw" in granted,
+            refusal=refusal,
+        )
+
+    def _hedged(self) -> Question[list[str]]:
+        """The symbols in hedge mode: they have a position of index 1 and one of 2, be they empty."""
+        found = []
+        for category, symbol in self._known:
+            if category != tables.SPOT:
+                params = {"category": category, "symbol": symbol}
+                rows = yield from self._pages(tables.POSITIONS, params, wire.decode_position_page)
+                if any(row.position_idx for row in rows):
+                    found.append(symbol)
+        return found
+
+    def open_orders(self, instrument: Instrument | None) -> Question[Sequence[OrderFact]]:
+        found: list[OrderFact] = []
+        for params in self._scopes(instrument):
+            rows = yield from self._pages(tables.OPEN_ORDERS, params, wire.decode_order_page)
+            found += self._order_facts(rows, params["category"])
+        return found
+
+    def order_status(self, order: TrackedOrder) -> Question[OrderFact | None]:
+        params = spelling.named(order.instrument) | {"orderLinkId": order.wire_id}
+        for path in (tables.OPEN_ORDERS, tables.ORDER_HISTORY):
+            result, _ = yield from self._ask(path, params)
+            found = self._order_facts(_decoded(wire.decode_order_page, result).list, params["category"])
+            if found:
+                return found[0]
+        return None
+
+    def executions(self, since: int, instrument: Instrument | None) -> Question[Sequence[ExecutionFact]]:
+        now = yield from self.server_time()
+        found: dict[tuple[Instrument, str], ExecutionFact] = {}
+        scopes = [spelling.named(instrument)] if instrument else [{"category": each} for each in self._categories]
+        for scope in scopes:
+            for start in range(since, max(now, since + 1), WEEK):
+                end = min(start + WEEK, max(now, since)) // MS
+                params = scope | {"startTime": str(start // MS), "endTime": str(end)}
+                rows = yield from self._pages(tables.EXECUTIONS, params, wire.decode_execution_page)
+                for row in rows:
+                    fact = _fact(facts.execution_fact, row, self._known, scope["category"])
+                    if fact is not None and fact.ts >= since // MS * MS:
+                        found[fact.instrument, fact.exec_id] = fact
+        return sorted(found.values(), key=lambda fact: fact.ts)
+
+    def positions(self, instrument: Instrument | None) -> Question[Sequence[PositionFact]]:
+        found: list[PositionFact] = []
+        for params in self._scopes(instrument):
+            if params["category"] == tables.SPOT:
+                continue
+            rows = yield from self._pages(tables.POSITIONS, params, wire.decode_position_page)
+            several = [_fact(facts.position_fact, row, self._known, params["category"]) for row in rows]
+            found += [fact for fact in several if fact is not None]
+        return found
+
+    def wallet(self) -> Question[Sequence[WalletFact]]:
+        result, said = yield from self._ask(tables.WALLET, {"accountType": "UNIFIED"})
+        page = _decoded(wire.decode_wallet_page, result)
+        return [_fact(facts.wallet_fact, coin, said.time * MS) for row in page.list for coin in row.coin]
+
+    def funding(self, instrument: Instrument) -> Question[FundingFact]:
+        if tables.category(instrument) == tables.SPOT:
+            raise Unsupported(f"{instrument.name} is spot: it has no funding")
+        result, _ = yield from self._ask(tables.TICKERS, spelling.named(instrument), public=True)
+        rows = _decoded(wire.decode_ticker_page, result).list
+        if len(rows) != 1 or not rows[0].funding_rate:
+            raise Unsupported(f"{instrument.name} has no funding")
+        try:
+            next_ts = facts.time_ns(rows[0].next_funding_time)
+            return FundingFact(instrument=instrument, rate=float(rows[0].funding_rate), next_ts=next_ts)
+        except ValueError as error:
+            raise BadMessage(str(error)) from error
+
+    def candles(self, instrument: Instrument, interval_s: int, start: int, end: int) -> Question[Sequence[Candle]]:
+        interval = tables.KLINE_INTERVALS.get(interval_s)
+        if interval is None:
+            known = ", ".join(map(str, tables.KLINE_INTERVALS))
+            raise Unsupported(f"Bybit has no candles of {interval_s} s, only of {known}")
+        found: dict[int, Candle] = {}
+        span = KLINE_PAGE * interval_s * SECOND
+        for begin in range(start, end, span):
+            last = (min(begin + span, end) - 1) // MS
+            window = {"start": str(-(-begin // MS)), "end": str(last), "interval": interval, "limit": str(KLINE_PAGE)}
+            result, _ = yield from self._ask(tables.KLINE, spelling.named(instrument) | window, public=True)
+            for row in _decoded(wire.decode_kline_page, result).list:
+                candle = _fact(facts.candle, row, instrument, interval_s)
+                if start <= candle.open_ts < end:
+                    found[candle.open_ts] = candle
+        return [found[opened] for opened in sorted(found)]
+
+    def _order_facts(self, rows: Iterable[wire.Order], category: str) -> list[OrderFact]:
+        several = [_fact(facts.order_fact, row, self._known, category) for row in rows]
+        return [fact for fact in several if fact is not None]
+
+    def _scopes(self, instrument: Instrument | None) -> list[Params]:
+        """What to ask by: the instrument, or every category; linear has to be asked by what it settles in."""
+        if instrument is not None:
+            return [spelling.named(instrument)]
+        scopes: list[Params] = []
+        for category in self._categories:
+            if category == tables.LINEAR:
+                scopes += [{"category": category, "settleCoin": coin} for coin in SETTLE_COINS]
+            else:
+                scopes.append({"category": category})
+        return scopes
+
+    def _pages(
+        self, path: str, params: Params, decode: Callable[[bytes], wire.Page[T]], *, public: bool = False
+    ) -> Question[list[T]]:
+        """All rows of a list."""
+        found: list[T] = []
+        asked = dict(params)
+        if path in PAGE:
+            asked["limit"] = str(PAGE[path])
+        while True:
+            result, _ = yield from self._ask(path, asked, public=public)
+            page = _decoded(decode, result)
+            found += page.list
+            if not page.next_page_cursor or not page.list or page.next_page_cursor == asked.get("cursor"):
+                return found
+            asked["cursor"] = page.next_page_cursor
+
+    def _ask(self, path: str, params: Params, *, public: bool = False) -> Question[tuple[bytes, wire.Answer]]:
+        """The result of a question, and the whole answer."""
+        # In alphabetical order, as the official client does. A cursor comes already escaped and goes back as it came.
+        query = "&".join(f"{name}={quote(value, safe='%:,')}" for name, value in sorted(params.items()))
+        target = f"{path}?{query}" if query else path
+        sign = None if public else self._signer()
+
+        def build(now_ms: int) -> HttpMessage:
+            headers = tables.signed_headers(sign, self._key, now_ms, self._window, query) if sign else {}
+            return HttpMessage("GET", target, headers)
+
+        costs = ((IP_RULE, 1), (path, 1)) if path in tables.READ_LIMITS else ((IP_RULE, 1),)
+        answer = yield Request(f"ask {path}", build, costs)
+        refused = _http_refusal(answer)
+        if refused is not None:
+            final = refused.code is GtwRejectCode.NotLoggedIn
+            raise Refused(refused.reason, final=final, retry_after_s=refused.retry_after_s)
+        said = _decoded(wire.decode_answer, answer.body)
+        if said.ret_code != errors.OK:
+            raise Refused(f"{said.ret_msg} (code {said.ret_code})", final=said.ret_code in errors.FINAL)
+        return bytes(said.result), said
+
+    def _signer(self) -> tables.Signer:
+        if self._sign is None:
+            raise Unsupported("this needs an API key, and the account has none")
+        return self._sign
+
+    # -- rate limits -------------------------------------------------------------------------------------------------
+
+    def usage(self, request: Request, answer: HttpAnswer) -> Iterable[Usage]:
+        if answer.status == 403:
+            banned = answer.recv_ts + round(tables.IP_BAN_S * SECOND)
+            return [Usage(IP_RULE, banned_until=banned)]
+        limit = _header(answer, tables.LIMIT_HEADER)
+        remaining = _header(answer, tables.REMAINING_HEADER)
+        rule = request.costs[-1][0] if request.costs else IP_RULE
+        if limit is None or remaining is None or rule == IP_RULE:
+            return []
+        reset = _header(answer, tables.RESET_HEADER)
+        return [Usage(rule, max(0, limit - remaining), limit, None if reset is None else reset * MS)]
+
+
+def _header(answer: HttpAnswer, name: str) -> int | None:
+    text = answer.headers.get(name, "")
+    return int(text) if text.isascii() and text.isdigit() else None
+
+
+def _decoded(decode: Callable[[bytes], T], data: bytes) -> T:
+    try:
+        return decode(data)
+    except msgspec.MsgspecError as error:
+        raise BadMessage(str(error)) from error
+
+
+def _fact(make: Callable[..., T], *args: object) -> T:
+    try:
+        return make(*args)
+    except ValueError as error:
+        raise BadMessage(str(error)) from error
+
+
+def _http_refusal(answer: HttpAnswer) -> Reply | None:
+    """What a status other than 200 says, whose body need not be JSON."""
+    status = answer.status
+    if status == 200:
+        return None
+    reason = f"HTTP {status}"
+    if status == 403:
+        return Reply(limited=True, code=GtwRejectCode.RateLimited, reason=reason, retry_after_s=tables.IP_BAN_S)
+    if status == 429:
+        return Reply(limited=True, code=GtwRejectCode.RateLimited, reason=reason)
+    if status >= 500:
+        return Reply(unknown=True, reason=reason)
+    return Reply(code=GtwRejectCode.NotLoggedIn if status == 401 else GtwRejectCode.InvalidRequest, reason=reason)
+
+
+def _reply(code: int, message: str, identity: wire.Identity | None, key: str = "") -> Reply:
+    """What a code says of a request about orders."""
+    if code == errors.OK:
+        return Reply(key=key, accepted=True, exchange_id=identity.order_id if identity else "")
+    return Reply(
+        key=key,
+        code=GtwRejectCode.GtwNotReady if code == RESTARTING else errors.reject_code(code),
+        reason=f"{message} (code {code})",
+        unknown=code in errors.UNKNOWN,
+        missing=code in errors.MISSING,
+        limited=code in errors.LIMITED,
+    )
