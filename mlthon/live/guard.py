@@ -1,0 +1,439 @@
+"""The kill switch: a process of its own that cancels the run's open orders when the engine does not live any more.
+
+A callback that hangs (asleep, in a loop, in a regular expression that backtracks for ever) hangs everything in its
+process, threads included; so this is a process: it has its own HTTP client, reads from the journal which orders are
+ours, and from the heartbeat whether the engine's loop still comes round. It cancels
+
+- on command (the line `cancel` on its standard input, or SIGUSR1),
+- when no heartbeat came for `timeout_s`,
+- when the engine ended without a goodbye (its end of the pipe closed), or it is told itself to end (SIGTERM),
+
+and only orders of the run's own accounts that the journal says are ours, each by its own id. It goes on until each
+cancel is accepted, or the exchange does not know the order although a request for it could no longer arrive. Where the
+journal cannot be read it says so and uses the ids that it knew last. An engine that comes back is watched on.
+
+What it is to do (`GuardSpec`, keys included) comes as the first line on its standard input, never in its arguments or
+environment. `GuardProcess` is the engine's end. What it does it says on standard error and in its log.
+"""
+
+import importlib
+import json
+import logging
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, cast
+
+import httpx
+import msgspec
+from msgspec import Struct
+
+from mlthon.basics.defs import Exchange
+from mlthon.basics.instrument import Instrument
+from mlthon.engine.journal import OpenOrder, restored
+from mlthon.errors import UserError
+from mlthon.live.heartbeat import read_beat
+from mlthon.live.journal_store import JournalReader
+from mlthon.venue.codec import BadMessage, Codec, Credentials, Endpoints, GatewayModule, Unsupported, gateway_module
+from mlthon.venue.facts import Reply
+from mlthon.venue.wire import HttpAnswer, HttpMessage
+
+log = logging.getLogger("mlthon.guard")
+
+TICK_S: Final = 0.1
+"""How often it looks."""
+RETRY_S: Final = 1.0
+"""How long it waits before it tries again what did not succeed."""
+MARGIN_S: Final = 5.0
+"""How much longer than the validity of a request an unknown order is tried again."""
+START_S: Final = 20.0
+"""How long a guard may take to be ready."""
+FIRED: Final = 3
+"""Its exit status when it had to cancel because the engine was gone."""
+
+
+class GuardedAccount(Struct, kw_only=True, forbid_unknown_fields=True):
+    """An account, and how to reach its exchange. `module`: of the gateway, where it is not the installed one.
+    `options`: the codec's; requests have to go over HTTP."""
+
+    exchange: str
+    account: str
+    environment: str
+    urls: dict[str, str]
+    real_money: bool
+    key: str = ""
+    secret: str = ""
+    kind: str = "hmac"
+    passphrase: str = ""
+    options: dict[str, Any] = {}
+    module: str = ""
+
+    def __repr__(self) -> str:
+        return f"<guarded account {self.account} on {self.exchange}>"
+
+
+class GuardSpec(Struct, kw_only=True, forbid_unknown_fields=True):
+    """What a guard watches. `offset_ms`: the exchanges' clocks less this machine's."""
+
+    journal: str
+    heartbeat: str
+    log: str
+    timeout_s: float
+    accounts: list[GuardedAccount]
+    offset_ms: int = 0
+    request_timeout_s: float = 5.0
+
+
+Target = tuple[Exchange, str, str]
+"""Exchange, account, wire id."""
+
+
+class Canceller:
+    """Cancels orders of one account over HTTP."""
+
+    def __init__(self, spec: GuardSpec, guarded: GuardedAccount) -> None:
+        self.exchange = Exchange[guarded.exchange]
+        self.account = guarded.account
+        self._spec = spec
+        self._guarded = guarded
+        self._module = _module(guarded)
+        self._client = httpx.Client(timeout=spec.request_timeout_s)
+        self._codec: Codec | None = None
+        self._known: set[Instrument] = set()
+
+    def _codec_for(self, instrument: Instrument) -> Codec:
+        """The codec, made anew when an instrument comes that it does not know yet."""
+        if self._codec is None or instrument not in self._known:
+            self._known.add(instrument)
+            guarded = self._guarded
+            self._codec = self._module.codec(
+                self.exchange,
+                guarded.account,
+                list(self._known),
+                Endpoints(guarded.environment, guarded.urls, guarded.real_money),
+                Credentials(guarded.key, guarded.secret, guarded.kind, guarded.passphrase),
+                guarded.options,
+            )
+        return self._codec
+
+    def cancel(self, order: OpenOrder) -> tuple[bool, str, float]:
+        """Ask the exchange to cancel: whether that is done with, what came of it, and how long (s) to wait before it
+        is tried again."""
+        try:
+            codec = self._codec_for(order.sent.instrument)
+            request = codec.cancel_order(restored(order, cast(Any, None), order.sent.instrument))
+            now_ms = time.time_ns() // 1_000_000 + self._spec.offset_ms
+            message = request.build(now_ms)
+            if not isinstance(message, HttpMessage):
+                return False, "the gateway wants to send it over a websocket, which the guard has not", RETRY_S
+            reply = codec.reply(request, self._send(message))
+        except httpx.HTTPError as error:
+            return False, f"no answer: {type(error).__name__}", RETRY_S
+        except (BadMessage, Unsupported) as error:
+            return False, f"{type(error).__name__}: {error}", RETRY_S
+        except Exception as error:  # noqa: BLE001 - one account's fault must not keep the others' orders open
+            log.error("%s %s: %s", self.exchange.name, self.account, type(error).__name__)
+            return False, f"a fault of the gateway: {type(error).__name__}", RETRY_S
+        return self._judged(order, reply, codec.validity_s)
+
+    def _judged(self, order: OpenOrder, reply: Reply, validity_s: float) -> tuple[bool, str, float]:
+        if reply.accepted:
+            return True, "cancelled", 0.0
+        if reply.missing:
+            age_s = time.time_ns() / 1e9 - order.sent.created_ts / 1e9
+            over = age_s > validity_s + MARGIN_S
+            return over, "the exchange has no such open order" + ("" if over else " yet"), RETRY_S
+        wait = max(reply.retry_after_s or 0.0, RETRY_S)
+        return False, f"refused: {reply.reason or reply.code.name}", wait
+
+    def _send(self, message: HttpMessage) -> HttpAnswer:
+        sent = time.time_ns()
+        answer = self._client.request(
+            message.method,
+            self._guarded.urls[message.base] + message.target,
+            headers=dict(message.headers),
+            content=message.body or None,
+        )
+        headers = {name.lower(): value for name, value in answer.headers.items()}
+        return HttpAnswer(answer.status_code, headers, answer.content, sent, time.time_ns())
+
+
+def _module(guarded: GuardedAccount) -> GatewayModule:
+    if guarded.module:
+        return cast(GatewayModule, importlib.import_module(guarded.module))
+    return gateway_module(Exchange[guarded.exchange])
+
+
+class Orders:
+    """Our open orders as the journal has them, or had them when it could be read last."""
+
+    def __init__(self, path: Path, accounts: set[tuple[Exchange, str]]) -> None:
+        self._path = path
+        self._accounts = accounts
+        self._journal: JournalReader | None = None
+        self._latest: list[OpenOrder] = []
+        self._failure = ""
+
+    def look(self) -> list[OpenOrder]:
+        try:
+            if self._journal is None:
+                self._journal = JournalReader(self._path)
+            found = self._journal.open_orders()
+        except (UserError, ValueError, LookupError) as error:
+            self._fail(error)
+        else:
+            self._latest = [each for each in found if (each.exchange, each.account) in self._accounts]
+            if self._failure:
+                self._failure = ""
+                log.warning("the journal can be read again")
+        return self._latest
+
+    def _fail(self, error: Exception) -> None:
+        if self._journal is not None:
+            self._journal.close()
+            self._journal = None
+        if str(error) != self._failure:
+            self._failure = str(error)
+            log.error("THE JOURNAL CANNOT BE READ, %d orders known from before are used: %s", len(self._latest), error)
+
+
+class Guard:
+    """The watch itself. `turn` is one look; times are monotonic seconds."""
+
+    def __init__(self, spec: GuardSpec) -> None:
+        self.spec = spec
+        self._cancellers = {(Exchange[each.exchange], each.account): Canceller(spec, each) for each in spec.accounts}
+        self._orders = Orders(Path(spec.journal), set(self._cancellers))
+        self._done: set[Target] = set()
+        self._not_before: dict[Target, float] = {}
+        self._targets: dict[Target, OpenOrder] = {}
+        self._why = ""
+        self._late = False
+        self._beat_failure = ""
+        self._heard = time.monotonic()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is left to cancel."""
+        return not self._targets
+
+    def silence_s(self) -> float:
+        """How long (s) nothing was heard of the engine, counted from the start of the watch at the earliest: an engine
+        waits for its guard. A heartbeat that cannot be read counts as none."""
+        try:
+            self._heard = max(self._heard, read_beat(Path(self.spec.heartbeat)).at / 1e9)
+            self._beat_failure = ""
+        except (OSError, ValueError) as error:
+            if str(error) != self._beat_failure:
+                self._beat_failure = str(error)
+                log.error("the heartbeat cannot be read: %s", error)
+        return time.monotonic() - self._heard
+
+    def turn(self) -> None:
+        """Look at the heartbeat and the journal, and cancel what is to be cancelled."""
+        orders = self._orders.look()
+        silence = self.silence_s()
+        if silence > self.spec.timeout_s:
+            if not self._late:
+                self._late = True
+                self.fire(f"no heartbeat for {silence:.1f} s")
+            self._aim(orders)
+        elif self._late:
+            self._late = False
+            log.warning("the engine is back")
+        self._sweep()
+
+    def fire(self, why: str) -> None:
+        """Cancel everything that is open now."""
+        self._why = why
+        orders = self._orders.look()
+        self._aim(orders)
+        log.error("%s: cancelling our open orders: %d", why.upper(), len(self._targets))
+
+    def _aim(self, orders: list[OpenOrder]) -> None:
+        for order in orders:
+            target = (order.exchange, order.account, order.wire_id)
+            if target not in self._done:
+                self._targets.setdefault(target, order)
+
+    def _sweep(self) -> None:
+        for target, order in list(self._targets.items()):
+            if self._not_before.get(target, 0.0) > time.monotonic():
+                continue
+            done, told, wait_s = self._cancellers[order.exchange, order.account].cancel(order)
+            name = f"{order.exchange.name} {order.account}: order {order.wire_id} of {order.sent.instrument.name}"
+            if done:
+                log.warning("%s: %s", name, told)
+                self._done.add(target)
+                del self._targets[target]
+            else:
+                log.error("%s: NOT cancelled: %s; trying again in %g s", name, told, wait_s)
+                self._not_before[target] = time.monotonic() + wait_s
+
+
+# -- the process ---------------------------------------------------------------------------------------------------
+
+
+class _Pipe:
+    """Lines on a descriptor, without waiting for them longer than asked."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._rest = b""
+        self.closed = False
+
+    def lines(self, wait_s: float) -> list[str]:
+        if self.closed:
+            time.sleep(wait_s)
+            return []
+        ready, _, _ = select.select([self._descriptor], [], [], wait_s)
+        if ready:
+            content = os.read(self._descriptor, 1 << 16)
+            self.closed = not content
+            self._rest += content
+        *lines, self._rest = self._rest.split(b"\n")
+        return [each.decode() for each in lines]
+
+    def first(self, wait_s: float) -> str:
+        """The first line; the others stay for `lines`."""
+        until = time.monotonic() + wait_s
+        while b"\n" not in self._rest and not self.closed and time.monotonic() < until:
+            ready, _, _ = select.select([self._descriptor], [], [], TICK_S)
+            if ready:
+                content = os.read(self._descriptor, 1 << 16)
+                self.closed = not content
+                self._rest += content
+        line, _, self._rest = self._rest.partition(b"\n")
+        return line.decode()
+
+
+def _set_up_logs(path: Path) -> None:
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr), logging.FileHandler(path)]
+    logging.Formatter.converter = time.gmtime
+    logging.basicConfig(level=logging.INFO, format="%(asctime)sZ guard %(levelname)s: %(message)s", handlers=handlers)
+    # addresses of requests may carry signatures
+    for name in ("httpx", "httpcore"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def main() -> int:
+    """Watch until the engine says goodbye or is gone and nothing is left to cancel."""
+    asked: list[str] = []
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGUSR1, lambda *_: asked.append("cancel"))
+    signal.signal(signal.SIGTERM, lambda *_: asked.append("end"))
+    pipe = _Pipe(0)
+    try:
+        spec = msgspec.json.decode(pipe.first(START_S), type=GuardSpec)
+    except msgspec.MsgspecError as error:
+        print(f"guard: what it is to do cannot be understood: {error}", file=sys.stderr)
+        return 2
+    _set_up_logs(Path(spec.log))
+    try:
+        guard = Guard(spec)
+    except (LookupError, ImportError) as error:
+        log.error("an account cannot be guarded: %s", error)
+        return 2
+    _turn(guard)
+    log.info("watching %s, at most %g s without a heartbeat", spec.accounts, spec.timeout_s)
+    print("ready", flush=True)
+    return _watch(guard, pipe, asked)
+
+
+def _watch(guard: Guard, pipe: _Pipe, asked: list[str]) -> int:
+    ending = ""
+    while True:
+        for line in [*pipe.lines(TICK_S), *asked]:
+            if line == "cancel":
+                guard.fire("told to")
+            elif line == "bye":
+                log.info("the engine said goodbye")
+                return 0
+            elif line == "end" and not ending:
+                ending = "told to end while the engine runs"
+                guard.fire(ending)
+        asked.clear()
+        if pipe.closed and not ending:
+            ending = "the engine is gone"
+            guard.fire(ending)
+        _turn(guard)
+        if ending and guard.idle:
+            log.warning("nothing is left to cancel")
+            return FIRED
+
+
+def _turn(guard: Guard) -> None:
+    try:
+        guard.turn()
+    except Exception:  # a guard that dies of its own fault guards nothing
+        log.exception("a fault of the guard; it goes on")
+
+
+class GuardProcess:
+    """The engine's end of a guard. Raises `UserError` when it cannot be started."""
+
+    def __init__(self, spec: GuardSpec, environment: Mapping[str, str] | None = None) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "mlthon.live.guard"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+            env=None if environment is None else dict(environment),
+        )
+        self._tell(json.dumps(msgspec.to_builtins(spec)))
+        stdout = self._process.stdout
+        if stdout is None or _Pipe(stdout.fileno()).first(START_S) != "ready":
+            self._process.kill()
+            self._process.wait()
+            raise UserError(
+                "the guard process does not start",
+                f"See {spec.log} and what it said above; without a guard set live.guard = false.",
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs; a run whose guard died has to say so and should stop."""
+        return self._process.poll() is None
+
+    def cancel(self) -> None:
+        """Have it cancel every open order now."""
+        self._tell("cancel")
+
+    def goodbye(self, timeout_s: float = 5.0) -> int:
+        """The run ends in order: nothing is cancelled. Returns its exit status."""
+        self._tell("bye")
+        return self._wait(timeout_s, self._process.kill)
+
+    def _wait(self, timeout_s: float, or_else: Callable[[], None]) -> int:
+        try:
+            return self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            or_else()
+            return self._process.wait()
+        finally:
+            for pipe in (self._process.stdin, self._process.stdout):
+                if pipe is not None:
+                    pipe.close()
+
+    def _tell(self, line: str) -> None:
+        stdin = self._process.stdin
+        if stdin is None:
+            return
+        try:
+            stdin.write(line.encode() + b"\n")
+            stdin.flush()
+        except BrokenPipeError:
+            log.error("the guard process (id %d) is gone", self._process.pid)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

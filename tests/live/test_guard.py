@@ -1,0 +1,360 @@
+"""The guard against engines that hang or die, a journal that cannot be read and an exchange that is slow to believe."""
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlthon.basics.defs import OrderStatus
+from mlthon.errors import UserError
+from mlthon.live import guard as guards
+from mlthon.live.guard import Guard, GuardedAccount, GuardProcess, GuardSpec
+from mlthon.live.heartbeat import Heartbeat, read_beat
+from mlthon.live.journal_store import SqliteJournal
+from tests.live.test_journal_store import entry, new, standing
+
+ROOT = Path(__file__).parents[2]
+SECRET = "hunter2-of-the-test"
+
+
+class StubExchange:
+    """Takes cancels; answers by `answers` (wire id -> what to say, first to last), else accepts."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.keys: set[str | None] = set()
+        self.answers: dict[str, list[dict[str, Any]]] = {}
+        stub = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                wire_id = self.path.partition("id=")[2].partition("&")[0]
+                stub.asked.append(wire_id)
+                stub.keys.add(self.headers["X-Key"])
+                waiting = stub.answers.get(wire_id)
+                body = json.dumps(waiting.pop(0) if waiting else {"accepted": True}).encode()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: Any) -> None:
+                """Quiet."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def wait_for(self, count: int, limit_s: float = 10.0) -> list[str]:
+        until = time.monotonic() + limit_s
+        while len(self.asked) < count and time.monotonic() < until:
+            time.sleep(0.02)
+        return sorted(self.asked)
+
+
+@pytest.fixture
+def exchange() -> Iterator[StubExchange]:
+    stub = StubExchange()
+    yield stub
+    stub.server.shutdown()
+    stub.server.server_close()
+
+
+def spec(folder: Path, url: str, **changes: Any) -> GuardSpec:
+    account = GuardedAccount(
+        exchange="Bybit",
+        account="main",
+        environment="local",
+        urls={"rest": url},
+        real_money=False,
+        key="key-of-the-test",
+        secret=SECRET,
+        module="tests.live.guard_stub",
+        options=changes.pop("options", {}),
+    )
+    made: dict[str, Any] = {
+        "journal": str(folder / "journal.db"),
+        "heartbeat": str(folder / "heartbeat"),
+        "log": str(folder / "guard.log"),
+        "timeout_s": 0.4,
+        "accounts": [account],
+    }
+    return GuardSpec(**made | changes)
+
+
+def write_journal(folder: Path) -> SqliteJournal:
+    """Two open orders of ours, one that is over, one that is somebody else's."""
+    journal = SqliteJournal(folder / "journal.db", now=time.time_ns())
+    for number in (1, 2, 3):
+        journal.commit([new(f"mab3f1-{number}", created=time.time_ns())])
+    journal.commit([entry("cancelled", "mab3f1-3", standing=standing(OrderStatus.Cancelled))])
+    foreign = new("web-1")
+    journal.commit([entry("foreign", "web-1", sent=foreign.sent, standing=foreign.standing)])
+    return journal
+
+
+ENGINE = """
+import re, sys, time
+from pathlib import Path
+from tests.live.test_guard import GuardProcess, Heartbeat, spec, write_journal
+
+folder, url, how = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+journal = write_journal(folder)
+heartbeat = Heartbeat(folder / "heartbeat")
+guard = GuardProcess(spec(folder, url))
+for _ in range(40):
+    heartbeat.beat()
+    time.sleep(0.02)
+print(guard.pid, flush=True)
+if how == "sleep":
+    time.sleep(60)
+elif how == "spin":
+    while True:
+        pass
+elif how == "regex":
+    re.match("(a+)+$", "a" * 60 + "b")
+elif how == "bye":
+    status = guard.goodbye()
+    journal.close()
+    sys.exit(status)
+else:
+    while True:
+        heartbeat.beat()
+        time.sleep(0.02)
+"""
+
+
+def start(folder: Path, url: str, how: str) -> tuple["subprocess.Popen[str]", int]:
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    engine = subprocess.Popen(
+        [sys.executable, "-c", ENGINE, str(folder), url, how],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=environment,
+        cwd=ROOT,
+    )
+    assert engine.stdout is not None
+    return engine, int(engine.stdout.readline())
+
+
+def ended(pid: int, limit_s: float = 10.0) -> bool:
+    until = time.monotonic() + limit_s
+    while time.monotonic() < until:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except FileNotFoundError:
+            return True
+        if state == "Z":
+            return True
+        time.sleep(0.02)
+    return False
+
+
+@pytest.mark.parametrize("how", ["sleep", "spin", "regex", "kill"])
+def test_our_open_orders_and_no_others_are_cancelled_when_the_engine_hangs_or_dies(
+    how: str, exchange: StubExchange, tmp_path: Path
+) -> None:
+    engine, guard_pid = start(tmp_path, exchange.url, how)
+    try:
+        if how == "kill":
+            time.sleep(0.2)
+            assert exchange.asked == []
+            engine.send_signal(signal.SIGKILL)
+        assert exchange.wait_for(2) == ["mab3f1-1", "mab3f1-2"]
+    finally:
+        engine.kill()
+        engine.wait()
+        assert engine.stdout is not None
+        engine.stdout.close()
+    assert ended(guard_pid)
+    assert sorted(exchange.asked) == ["mab3f1-1", "mab3f1-2"]
+    assert exchange.keys == {"key-of-the-test"}
+    log = (tmp_path / "guard.log").read_text()
+    assert ("NO HEARTBEAT" in log) is (how != "kill")
+    assert "THE ENGINE IS GONE" in log
+    assert SECRET not in log
+    assert "key-of-the-test" not in log
+
+
+def test_a_run_that_ends_in_order_keeps_its_orders(exchange: StubExchange, tmp_path: Path) -> None:
+    engine, guard_pid = start(tmp_path, exchange.url, "bye")
+    assert engine.wait(10) == 0
+    assert engine.stdout is not None
+    engine.stdout.close()
+    assert ended(guard_pid)
+    assert exchange.asked == []
+
+
+def test_commands_and_signals_cancel_and_no_secret_can_be_seen_from_outside(
+    exchange: StubExchange, tmp_path: Path
+) -> None:
+    journal = write_journal(tmp_path)
+    heartbeat = Heartbeat(tmp_path / "heartbeat")
+    guard = GuardProcess(spec(tmp_path, exchange.url, timeout_s=60.0), os.environ | {"PYTHONPATH": str(ROOT)})
+    for name in ("cmdline", "environ"):
+        assert SECRET.encode() not in Path(f"/proc/{guard.pid}/{name}").read_bytes()
+    guard.cancel()
+    assert exchange.wait_for(2) == ["mab3f1-1", "mab3f1-2"]
+    journal.commit([new("mab3f1-9", created=time.time_ns())])
+    os.kill(guard.pid, signal.SIGUSR1)
+    assert exchange.wait_for(3) == ["mab3f1-1", "mab3f1-2", "mab3f1-9"]
+    assert guard.alive
+    os.kill(guard.pid, signal.SIGINT)
+    assert guard.goodbye() == 0
+    heartbeat.close()
+    journal.close()
+
+
+def test_a_guard_that_cannot_guard_does_not_start(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    wrong = spec(tmp_path, "http://127.0.0.1:1")
+    wrong.accounts[0].module = "tests.live.no_such_module"
+    with pytest.raises(UserError, match="guard process does not start"):
+        GuardProcess(wrong, os.environ | {"PYTHONPATH": str(ROOT)})
+    assert "no_such_module" in capfd.readouterr().err
+
+
+# -- in this process -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def watched(exchange: StubExchange, tmp_path: Path) -> Iterator[Guard]:
+    journal = write_journal(tmp_path)
+    heartbeat = Heartbeat(tmp_path / "heartbeat")
+    yield Guard(spec(tmp_path, exchange.url, timeout_s=30.0))
+    heartbeat.close()
+    journal.close()
+
+
+def test_a_living_engine_is_left_alone(watched: Guard, exchange: StubExchange) -> None:
+    watched.turn()
+    assert (exchange.asked, watched.idle) == ([], True)
+
+
+def test_what_is_refused_or_not_understood_is_tried_again(
+    watched: Guard, exchange: StubExchange, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(guards, "RETRY_S", 0.0)
+    exchange.answers["mab3f1-1"] = [{"reason": "busy"}, {"unknown": True}, {"nonsense": 1}]
+    watched.fire("a test")
+    for _ in range(4):
+        watched.turn()
+    assert watched.idle
+    assert exchange.asked.count("mab3f1-1") == 4
+    assert exchange.asked.count("mab3f1-2") == 1
+    assert "NOT cancelled: refused: busy" in caplog.text
+
+
+def test_a_limit_is_waited_out(watched: Guard, exchange: StubExchange) -> None:
+    exchange.answers["mab3f1-1"] = [{"limited": True, "retry_after_s": 60.0}]
+    watched.fire("a test")
+    watched.turn()
+    watched.turn()
+    assert exchange.asked.count("mab3f1-1") == 1
+    assert not watched.idle
+
+
+def test_an_order_that_is_not_there_is_believed_only_when_it_can_no_longer_arrive(
+    watched: Guard, exchange: StubExchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guards, "RETRY_S", 0.0)
+    exchange.answers["mab3f1-1"] = [{"missing": True}] * 3
+    watched.fire("a test")
+    watched.turn()
+    assert not watched.idle
+    real = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: real() + 11 * 10**9)
+    watched.turn()
+    assert watched.idle
+    assert exchange.asked.count("mab3f1-1") == 2
+
+
+def test_ids_known_before_are_used_when_the_journal_cannot_be_read(
+    watched: Guard, exchange: StubExchange, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    watched.turn()
+
+    def unreadable(*_: Any) -> Any:
+        raise UserError("the disk is gone")
+
+    assert watched._orders._journal is not None
+    watched._orders._journal.rows = unreadable  # type: ignore[method-assign]
+    (tmp_path / "journal.db").rename(tmp_path / "elsewhere.db")
+    with caplog.at_level(logging.WARNING, "mlthon.guard"):
+        watched.fire("a test")
+        watched.turn()
+        watched.turn()
+    assert sorted(exchange.asked) == ["mab3f1-1", "mab3f1-2"]
+    assert "THE JOURNAL CANNOT BE READ, 2 orders known from before are used: the disk is gone" in caplog.text
+    (tmp_path / "elsewhere.db").rename(tmp_path / "journal.db")
+    watched.turn()
+    assert "the journal can be read again" in caplog.text
+
+
+def test_a_heartbeat_that_cannot_be_read_counts_as_none(
+    watched: Guard, exchange: StubExchange, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "heartbeat").write_bytes(b"nonsense")
+    watched.turn()
+    assert exchange.asked == []
+    watched.spec.timeout_s = 0.0
+    watched.turn()
+    assert sorted(exchange.asked) == ["mab3f1-1", "mab3f1-2"]
+    assert "is no heartbeat file" in caplog.text
+
+
+def test_an_engine_that_comes_back_is_watched_on(
+    watched: Guard, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    watched.spec.timeout_s = 0.0
+    watched.turn()
+    watched.spec.timeout_s = 30.0
+    watched.turn()
+    assert "the engine is back" in caplog.text
+
+
+def test_a_gateway_over_websockets_alone_is_told(
+    exchange: StubExchange, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_journal(tmp_path).close()
+    guard = Guard(spec(tmp_path, exchange.url, options={"websocket": True}))
+    guard.fire("a test")
+    guard.turn()
+    assert "the gateway wants to send it over a websocket" in caplog.text
+    assert not guard.idle
+
+
+def test_an_exchange_that_does_not_answer_is_told_without_its_address(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_journal(tmp_path).close()
+    guard = Guard(spec(tmp_path, "http://127.0.0.1:9"))
+    guard.fire("a test")
+    guard.turn()
+    assert "no answer: ConnectError" in caplog.text
+    assert "id=mab3f1" not in caplog.text
+
+
+def test_beats_tell_whose_they_are_and_count(tmp_path: Path) -> None:
+    heartbeat = Heartbeat(tmp_path / "beat")
+    first = read_beat(tmp_path / "beat")
+    heartbeat.beat()
+    second = read_beat(tmp_path / "beat")
+    heartbeat.close()
+    assert (first.pid, first.count, second.count) == (os.getpid(), 1, 2)
+    assert second.at >= first.at
+
+
+def test_the_keys_are_in_no_repr(tmp_path: Path) -> None:
+    assert SECRET not in repr(spec(tmp_path, "http://x"))
