@@ -54,7 +54,8 @@ class Questions:
             keys = yield from self._get("permissions", "/apiKey", {}, list[wire.KeyRow])
             permissions = next((key.permissions for key in keys if key.id == self._keys().key), None)
         except Refused as refused:
-            if refused.final or refused.retry_after_s is not None:
+            # Its keys are good, as the question before shows: this one may not look at itself.
+            if refused.retry_after_s is not None:
                 raise
         positions = yield from self._get("positions", "/position", {}, list[wire.PositionRow])
         hedged = sorted({row.symbol for row in positions if row.strategy in ("Long", "Short")})
@@ -198,10 +199,10 @@ def symbol(instrument: Instrument | None) -> dict[str, str]:
     return {} if instrument is None else {"symbol": instrument.symbol}
 
 
-def read(read: Callable[[], T]) -> T:
+def read(said: Callable[[], T]) -> T:
     """What an answer says, or Refused where it cannot be understood."""
     try:
-        return read()
+        return said()
     except BAD as error:
         raise Refused(f"the answer cannot be understood: {error}") from error
 

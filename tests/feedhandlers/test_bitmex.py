@@ -405,3 +405,16 @@ def test_the_official_clients_messages_are_read(shared: Path) -> None:
     assert rig.problems == []
     assert rig.handler.counts.old_trades > 0
     assert rig.handler.counts.partials > 0
+
+
+@pytest.mark.parametrize(("name", "kind"), [("BookTicker", Kind.QUOTE), ("Trades", Kind.TRADE)])
+def test_subscriptions_of_another_client(shared: Path, name: str, kind: Kind) -> None:
+    # The samples name ETH_USDT, but their prices and sizes are those of XBTUSD-like contracts.
+    lines = (shared / f"exchange-data/bitmex/jkorf/Subscriptions/Exchange/{name}.txt").read_text().splitlines()
+    instrument = made("ETH_USDT", "0.1", 100)
+    rig = Rig(instrument)
+    ours = next(iter(module.subscribe(Exchange.BitMEX, [module.topic(Exchange.BitMEX, instrument, kind, 50)], 1)))
+    assert json.loads(ours) == json.loads(lines[0].removeprefix("> "))
+    for line in (lines[1].removeprefix("< "), lines[-1]):
+        rig.handler.message(line.encode(), 1)
+    assert (rig.handler.heard(instrument, kind), rig.handler.counts.other, rig.problems) == (1, 1, [])

@@ -535,7 +535,7 @@ def test_account_info() -> None:
     assert (found.user_id, found.may_trade, found.may_withdraw, found.refusal) == ("7", True, True, "")
     assert (found.margin_mode, found.notes) == ("isolated", ("XBTUSD: isolated margin, leverage 10",))
     hedged = answer([{**row, "strategy": "Long"}])
-    found, _ = ask(made.account_info(), user, answer(error("Forbidden"), 403), hedged)
+    found, _ = ask(made.account_info(), user, answer(error("Access Denied"), 403), hedged)
     assert (found.may_trade, found.position_mode) == (None, "hedge")
     assert "XBTUSD" in found.refusal
 
