@@ -42,7 +42,7 @@ app = App(
     default_parameter=Parameter(negative="", show_default=False),
     usage="Usage: python -m mlthon STRATEGY [OPTIONS]\n       python -m mlthon data import|info ...\n"
     "       python -m mlthon instruments [EXCHANGE]\n"
-    "       python -m mlthon record --exchange NAME --instruments ... --to STORE\n"
+    "       python -m mlthon record ...\n"
     "       python -m mlthon journal show|verify|export FILE",
 )
 data = App(name="data", help="Bring market data into a store and look at what a store holds.", help_epilogue="")

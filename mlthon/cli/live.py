@@ -25,9 +25,22 @@ from mlthon.engine.engine import Engine
 from mlthon.engine.taps import Tally
 from mlthon.errors import UserError
 from mlthon.exchange.exchange import EmbeddedExchange
-from mlthon.live.assembly import Venue, Wish, add_strategies, embed, look_up, make_engine, make_feed, venues_of
+from mlthon.live.accounts import describe, open_account, restore, standings
+from mlthon.live.assembly import (
+    Venue,
+    Wish,
+    add_strategies,
+    adopt_orders,
+    embed,
+    journal_path,
+    look_up,
+    make_engine,
+    make_feed,
+    venues_of,
+)
 from mlthon.live.checks import run_trio
 from mlthon.live.driver import Driver, WallTime
+from mlthon.live.journal_store import Durability, SqliteJournal
 from mlthon.live.run import LiveBooks, LiveResult, LiveRun, Parts, Standing
 from mlthon.live.secrets import usual_places
 
@@ -149,9 +162,55 @@ class _Session:
             self._say_where(venue)
         if self._wish.paper:
             return self._on_paper(driver)
-        from mlthon.cli.live_accounts import assemble_live
+        return await self._on_accounts(driver)
 
-        return await assemble_live(self._config, self._wish, self._venues, self._classes, driver, self.say)
+    async def _on_accounts(self, driver: Driver) -> tuple[LiveRun, Engine]:
+        """A run whose orders go to the exchanges."""
+        live = self._config.live
+        path = journal_path(self._config, self._classes)
+        durability: Durability = "power" if live.durability == "power" else "process"
+        journal = SqliteJournal(path, durability=durability, now=driver.wall.now())
+        try:
+            return await self._with_journal(driver, journal)
+        except BaseException:
+            journal.close()
+            raise
+
+    async def _with_journal(self, driver: Driver, journal: SqliteJournal) -> tuple[LiveRun, Engine]:
+        tally, turnover, books = Tally(), Turnover(), LiveBooks()
+        engine = make_engine(self._config, driver, self._venues, (tally, turnover, books), journal, None)
+        accounts = {
+            (exchange, name): await open_account(
+                engine, self._venues[exchange], name, self._config, self._wish.places, journal, driver
+            )
+            for exchange, name in add_strategies(engine, self._classes, self._venues)
+        }
+        for account in accounts.values():
+            describe(account, self.say, log.warning)
+        adopted = adopt_orders(engine, journal, {key: each.stage for key, each in accounts.items()})
+        restore(engine, journal, accounts.values())
+        self.say(f"journal {journal.path}: run {journal.run}, {adopted} open orders of earlier runs")
+        feeds = [make_feed(engine, venue, None) for venue in self._venues.values()]
+
+        def close() -> None:
+            journal.end_run(driver.wall.now())
+            journal.close()
+
+        parts = Parts(
+            name=", ".join(self._classes),
+            mode="live",
+            engine=engine,
+            parts=[*(each.gateway for each in accounts.values()), *feeds],
+            tally=tally,
+            turnover=turnover,
+            books=books,
+            events=lambda: 0,
+            standings=lambda: standings(journal, accounts.values()),
+            close=close,
+            cancel_on_stop=self._config.live.cancel_on_stop,
+            ack_s=self._config.stop_ack_timeout_s,
+        )
+        return LiveRun(parts, driver), engine
 
     def _on_paper(self, driver: Driver) -> tuple[LiveRun, Engine]:
         tally, turnover, books = Tally(), Turnover(), LiveBooks()

@@ -37,12 +37,12 @@ from mlthon.engine.taps import OrderFlowTap
 from mlthon.errors import UserError, near
 from mlthon.exchange.exchange import EmbeddedExchange
 from mlthon.exchange.market import Market
-from mlthon.live.checks import MAIN, asked, clock_offset, endpoints_at, matched, refuse_real_money
+from mlthon.live.checks import LOCAL, MAIN, asked, clock_offset, endpoints_at, matched, refuse_real_money
 from mlthon.live.driver import Driver
 from mlthon.live.edge import EdgeSettings, TrioEdge
 from mlthon.live.journal_store import SqliteJournal
-from mlthon.live.secrets import Places, find_credentials
-from mlthon.venue.codec import Codec, Endpoints, GatewayModule, NoGateway, gateway_module
+from mlthon.live.secrets import NoKey, Places, find_credentials
+from mlthon.venue.codec import Codec, Credentials, Endpoints, GatewayModule, NoGateway, gateway_module
 from mlthon.venue.feed_wiring import LiveFeedModule
 from mlthon.venue.live_feed import LiveFeed, Statuses
 
@@ -50,6 +50,8 @@ log = logging.getLogger("mlthon.live")
 
 STATE: Final = Path("~/.local/state/mlthon")
 """Where journals are unless something else is said."""
+LOCAL_KEY: Final = ("test-key", "test-secret")
+"""Of the account that a local exchange has unless it is given a file of accounts; no secret."""
 
 
 @frozen(kw_only=True)
@@ -101,9 +103,17 @@ class Venue:
             raise UserError(f"the feed handler of {self.exchange.name} reads recordings only, no live data")
         return endpoints_at(self.exchange, module.environments(self.exchange), other or wanted)
 
-    def codec(self, account: str, instruments: Iterable[Instrument], places: Places | None) -> Codec:
-        """A codec of the exchange; without `places` one that needs no key. Raises `UserError`."""
-        credentials = None if places is None else find_credentials(self.exchange, account, places)
+    def credentials(self, account: str, places: Places) -> Credentials:
+        """The account's keys. A local exchange's own account needs none set. Raises `UserError`."""
+        try:
+            return find_credentials(self.exchange, account, places)
+        except NoKey:
+            if self.endpoints.environment == LOCAL and not self.endpoints.real_money:
+                return Credentials(*LOCAL_KEY)
+            raise
+
+    def codec(self, account: str, instruments: Iterable[Instrument], credentials: Credentials | None) -> Codec:
+        """A codec of the exchange; without `credentials` one that asks what needs no key. Raises `UserError`."""
         try:
             return self.module.codec(
                 self.exchange, account, instruments, self.endpoints, credentials, self.settings.live.options

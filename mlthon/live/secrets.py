@@ -35,6 +35,10 @@ DOT_ENV: Final = ".env"
 _PEM: Final = "-----BEGIN "
 
 
+class NoKey(UserError):
+    """No place has a key of the account."""
+
+
 @frozen
 class Places:
     """Where keys are looked for. `secrets_file`: None for none. `dot_env`: left out if it is not there."""
@@ -59,7 +63,7 @@ def find_credentials(exchange: Exchange, account: str, places: Places) -> Creden
     others."""
     given, where, folder = _given(exchange, account, places)
     if not given:
-        raise UserError(
+        raise NoKey(
             f"no API key for account {account!r} on {exchange.name}",
             f"Set {variable(exchange, account, 'key')} and {variable(exchange, account, 'secret')} in the environment "
             f"or in a .env file,\nor put them into a secrets file as the table [{exchange.name}.{account}].",
