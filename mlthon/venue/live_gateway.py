@@ -66,8 +66,9 @@ class GatewaySettings:
     """`audit_s`: how often the account is fetched again while all is well. `margin_s`: how much longer than its
     validity a request is believed to be able to arrive. `overlap_s`: how far back before the last complete fetch
     executions are fetched again. `grace_s`: how long executions that an order fact speaks of may lag behind it.
-    `order_wait_s`: an order that the rate limits would hold back for longer is refused. `dead_man_s`: after how long without a sign of life the exchange is to
-    cancel everything; 0: never. `secrets`: texts that are never logged."""
+    `order_wait_s`: an order that the rate limits would hold back for longer is refused. `dead_man_s`: after how
+    long without a sign of life the exchange is to cancel everything; 0: never. `secrets`: texts that are never
+    logged."""
 
     audit_s: float = field(default=300.0, validator=gt(0))
     margin_s: float = field(default=5.0, validator=ge(0))
