@@ -1,8 +1,8 @@
 """The admin endpoint of a local exchange, `/admin/...`: look into it, and disturb it.
 
 GET: `status`, `accounts`, `account?name=`, `book?symbol=&levels=`. POST with a JSON object: `price` {symbol, price},
-`halt` {reason}, `resume`, `disconnect`, `fault` {kind, count, path, status, delay_ms}, `clear-faults`. Where two markets
-share a symbol, catalogue names (`byt:spot:btc-usdt`) tell them apart. No answer holds a secret.
+`halt` {reason}, `resume`, `disconnect`, `fault` {kind, count, path, status, delay_ms}, `clear-faults`. Where two
+markets share a symbol, catalogue names (`byt:spot:btc-usdt`) tell them apart. No answer holds a secret.
 """
 
 from collections.abc import Callable, Mapping

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from mlthon.basics.defs import TIF, CancelCode, GtwRejectCode, OrderStatus, OrderType
 from mlthon.basics.instrument import Instrument
-from mlthon.basics.money import UNIT, parse, ratio, to_str
+from mlthon.basics.money import UNIT, ratio, to_str
 from mlthon.engine.clock import MS
 from mlthon.engine.faces import NO_ASK, NO_BID
 from mlthon.exchange.served.account import ServedAccount
@@ -334,7 +334,7 @@ def position_row(account: ServedAccount, instrument: Instrument, *, stream: bool
     flat = view.lots == 0
     leverage = to_str(account.exchange.embedded.margin.leverage)
     maintenance = ratio(view.value * account.exchange.embedded.margin.maintenance, UNIT)
-    entry = "0" if flat else money(parse(view.entry))
+    entry = "0" if flat else money(view.entry_units)
     now = account.clock.now
     row: Row = {
         "positionIdx": 0,

@@ -103,7 +103,7 @@ class ServedAccount:
         mark = market.mark or 0
         stake = self.ledger.stakes.get(instrument)
         if stake is None or contract.spot:
-            return PositionView(instrument, 0, 0.0, mark * contract.tick_units, None, 0, 0, 0, 0)
+            return PositionView(instrument, 0, 0.0, 0, mark * contract.tick_units, None, 0, 0, 0, 0)
         held = stake.position
         bound = liquidation_price(stake)
         unit = contract.unit_value(mark) if mark > 0 else 0
@@ -111,6 +111,7 @@ class ServedAccount:
             instrument,
             held.lots,
             held.entry_price,
+            _entry_units(held, contract.lot_units * instrument.multiplier_units),
             mark * contract.tick_units,
             None if bound is None else bound * contract.tick_units,
             abs(held.lots) * unit,
@@ -422,6 +423,15 @@ class ServedAccount:
         held = shadow.lots
         closed = min(abs(held), qty) if held and (held > 0) != (order.side > 0) else 0
         return closed, shadow.trade(order.side * qty, unit)
+
+
+def _entry_units(held: Position, lot: int) -> int:
+    """The average price of what is held in 10^-18; `lot`: what a lot counts, in 10^-36."""
+    if not held.lots or not held.cost:
+        return 0
+    if held.contract.direction < 0:
+        return ratio(held.lots * lot, held.cost)
+    return ratio(held.cost * UNIT * UNIT, held.lots * lot)
 
 
 def _agrees(wanted: int | None, said: int | None, has: int) -> bool:

@@ -57,10 +57,15 @@ Respond = Callable[[ServerResponse], None]
 class ServerSocket(Protocol):
     """One client's websocket, as the dialect sees it."""
 
-    path: str
-    query: str
-    headers: Mapping[str, str]
-    """Names in lower case."""
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def query(self) -> str: ...
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Names in lower case."""
 
     def send(self, text: str) -> None:
         """Send a text message; does nothing once the socket is closed."""
@@ -82,9 +87,12 @@ class SocketHandler(Protocol):
 class Dialect(Protocol):
     """One exchange's protocol."""
 
-    name: str
-    """As on the command line: `bybit`."""
-    exchange: Exchange
+    @property
+    def name(self) -> str:
+        """As on the command line: `bybit`."""
+
+    @property
+    def exchange(self) -> Exchange: ...
 
     def http(self, request: ServerRequest, respond: Respond) -> None:
         """Deal with a request and call `respond` once, now or later."""

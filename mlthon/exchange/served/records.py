@@ -125,12 +125,13 @@ class Refusal:
 
 @define(eq=False)
 class PositionView:
-    """A position as it stands: `lots` (short negative), prices in the quote currency's 10^-18 (`liquidation` None where
-    there is none), sums in the settlement coin."""
+    """A position as it stands: `lots` (short negative), `entry` as a float and exactly (`entry_units`), prices
+    in the quote currency's 10^-18 (`liquidation` None where there is none), sums in the settlement coin."""
 
     instrument: "Instrument"
     lots: int
     entry: float
+    entry_units: int
     mark: int
     liquidation: int | None
     value: int
