@@ -48,6 +48,9 @@ STEPS_TRIED: Final = 64
 BAD_MESSAGE: Final = (msgspec.MsgspecError, ValueError)
 PREFIX: Final = b'{"topic":"'
 TAKERS: Final = bybit.SIDES
+decode_trades: Final = bybit_public.decode_trades
+decode_book: Final = bybit_public.decode_book
+trade_id: Final = bybit_public.trade_id
 
 Route = Callable[[bytes, int], None]
 
@@ -194,13 +197,27 @@ def _next_best(levels: dict[int, int], best: int, step: int) -> int:
 class InstrumentFeed:
     """The topics of one instrument."""
 
-    __slots__ = ("_counts", "_events", "_lots", "_report", "_side", "_ticks", "book", "heard", "instrument")
+    __slots__ = (
+        "_counts",
+        "_events",
+        "_lots",
+        "_report",
+        "_side",
+        "_ticks",
+        "book",
+        "books_heard",
+        "instrument",
+        "quotes_heard",
+        "trades_heard",
+    )
 
     def __init__(
         self, instrument: Instrument, events: MarketEvents, counts: Counts, report: Callable[[Exception, bytes], None]
     ) -> None:
         self.instrument = instrument
-        self.heard = [0] * len(Kind)
+        self.trades_heard = 0
+        self.quotes_heard = 0
+        self.books_heard = 0
         self._events = events
         self._counts = counts
         self._report = report
@@ -211,15 +228,16 @@ class InstrumentFeed:
         """The bid and the ask of the ticker so far."""
 
     def trades(self, data: bytes, recv_ts: int) -> None:
-        self.heard[Kind.TRADE] += 1
+        self.trades_heard += 1
         try:
-            for trade in bybit_public.decode_trades(data).data:
-                price = self._ticks[trade.price]
-                qty = self._lots[trade.qty]
+            ticks, lots = self._ticks, self._lots
+            for trade in decode_trades(data).data:
+                price = ticks[trade.price]
+                qty = lots[trade.qty]
                 side = TAKERS.get(trade.side)
                 if not (price and qty and side):
                     raise ValueError(f"a trade of {trade.qty} at {trade.price} by a taker who would {trade.side!r}")
-                number = bybit_public.trade_id(trade.id)
+                number = trade_id(trade.id)
                 if trade.block:
                     self._counts.block_trades += 1
                     continue
@@ -230,9 +248,9 @@ class InstrumentFeed:
 
     def quote(self, data: bytes, recv_ts: int) -> None:
         """`orderbook.1`."""
-        self.heard[Kind.QUOTE] += 1
+        self.quotes_heard += 1
         try:
-            message = bybit_public.decode_book(data)
+            message = decode_book(data)
             if message.type != bybit_public.SNAPSHOT:
                 raise ValueError(f"orderbook.1 with a {message.type}: it should have snapshots only")
             levels = message.data
@@ -245,7 +263,7 @@ class InstrumentFeed:
             self._report(error, data)
 
     def ticker(self, data: bytes, recv_ts: int) -> None:
-        self.heard[Kind.QUOTE] += 1
+        self.quotes_heard += 1
         try:
             message = bybit_public.decode_ticker(data)
             ticker = message.data
@@ -268,9 +286,9 @@ class InstrumentFeed:
             self._report(error, data)
 
     def depth(self, data: bytes, recv_ts: int) -> None:
-        self.heard[Kind.BOOK] += 1
+        self.books_heard += 1
         try:
-            message = bybit_public.decode_book(data)
+            message = decode_book(data)
             if message.type == bybit_public.DELTA:
                 self._counts.updates += 1
                 self.book.update(message, recv_ts)
@@ -345,7 +363,9 @@ class BybitFeedHandler:
 
     def heard(self, instrument: Instrument, kind: Kind) -> int:
         """How many messages of this kind have come for the instrument so far."""
-        return self._by_instrument[instrument].heard[kind]
+        feed = self._by_instrument[instrument]
+        heard = {Kind.TRADE: feed.trades_heard, Kind.QUOTE: feed.quotes_heard, Kind.BOOK: feed.books_heard}
+        return heard.get(kind, 0)
 
     def book(self, instrument: Instrument) -> Book:
         """The book of an instrument: whether it is live, and its top."""
