@@ -315,6 +315,10 @@ class Rig:
                 self.edge.tells(LineReady(line=name), name=name)
         self.wait(1.0)
 
+    def ready(self) -> list[LineReady]:
+        """What an exchange tells once a line has been logged in."""
+        return [LineReady(line=name) for name in self.codec.line_names]
+
     def answer(self, target: str) -> Any:
         if target == "time":
             return self.clock.now + self.edge.trip // 2 + self.offset

@@ -114,18 +114,18 @@ def test_an_order_held_up_by_a_cancel_is_refused_as_soon_as_it_is_too_late():
     assert isinstance(rig.answers["order"], RateLimited)
 
 
-def test_an_order_behind_questions_of_another_weight_is_refused_at_its_bound():
-    rig = Rig(RateRule("r", 1, 0.5), RateRule("s", 1, 0.9))
-    rig.send("a")
+def test_an_order_behind_a_cancel_that_waits_for_another_rule_is_refused_at_its_bound():
+    rig = Rig(RateRule("r", 10, 0.5), RateRule("s", 1, 5.0))
     rig.send("b", rule="s")
     both = Request("cancel", lambda ms: HttpMessage("GET", "cancel"), (("r", 1), ("s", 1)), CANCEL, 5.0)
-    for _ in range(3):
-        rig.throttle.send(both, lambda answer: None)
+    rig.throttle.send(both, lambda answer: None)
     rig.send("order", priority=ORDER)
     rig.wait(0.99)
     assert "order" not in rig.answers
     rig.wait(0.02)
     assert isinstance(rig.answers["order"], RateLimited)
+    rig.wait(5)
+    assert rig.left()[1] == (5, "cancel")
 
 
 def test_what_weighs_more_than_the_limit_never_goes():
