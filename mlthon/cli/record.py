@@ -172,10 +172,12 @@ class _Recording:
                     made.rows,
                     self._options.depth,
                 )
-                driver.deliver(feed.start)
-                driver.deliver(feed.want, "recorder", dict.fromkeys(instruments, self._kinds))
                 try:
+                    feed.want("recorder", dict.fromkeys(instruments, self._kinds))
+                    driver.deliver(feed.start)
                     await self._write(made, wall, feed)
+                    if driver.failures and not made.messages:
+                        self._failed(UserError("nothing was recorded: the feed could not be started (see above)"))
                 finally:
                     driver.deliver(feed.stop)
                     reason = "the recording ended" if self.failure is None else self.failure.message

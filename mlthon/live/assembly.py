@@ -45,6 +45,7 @@ from mlthon.live.secrets import NoKey, Places, find_credentials
 from mlthon.venue.codec import Codec, Credentials, Endpoints, GatewayModule, NoGateway, gateway_module
 from mlthon.venue.feed_wiring import LiveFeedModule
 from mlthon.venue.live_feed import LiveFeed, Statuses
+from mlthon.venue.wire import Edge, Line, LineUser
 
 log = logging.getLogger("mlthon.live")
 
@@ -93,6 +94,7 @@ class Venue:
         self.instruments: list[Instrument] = []
         self.edge: TrioEdge
         self.feed_edge: TrioEdge
+        self.heard: CountingEdge
 
     def _feed_endpoints(self, wanted: str, other: str | None) -> Endpoints:
         try:
@@ -276,19 +278,47 @@ def receivers_of(engine: Engine, venue: Venue, embedded: EmbeddedExchange | None
 
 
 def make_feed(engine: Engine, venue: Venue, embedded: EmbeddedExchange | None) -> LiveFeed:
-    """The exchange's live market data, on their way to the engine."""
+    """The exchange's live market data, on their way to the engine; `venue.heard` counts its messages."""
+    venue.heard = CountingEdge(venue.feed_edge)
     feed = engine.feeds[venue.exchange]
     statuses: Statuses = feed if embedded is None else PaperStatuses(feed)
     return LiveFeed(
         venue.exchange,
         cast(LiveFeedModule, feed_handler_module(venue.exchange)),
         venue.feed_endpoints,
-        venue.feed_edge,
+        venue.heard,
         engine.clock,
         statuses,
         receivers_of(engine, venue, embedded),
         venue.settings.live.depth,
     )
+
+
+class CountingEdge:
+    """An `Edge` that counts the messages of its lines."""
+
+    def __init__(self, edge: Edge) -> None:
+        self.messages = 0
+        self.close_line = edge.close_line
+        self.restart_line = edge.restart_line
+        self.send = edge.send
+        self.http = edge.http
+        self._edge = edge
+
+    def open_line(self, line: Line, user: LineUser) -> None:
+        self._edge.open_line(line, _CountedUser(self, user))
+
+
+class _CountedUser:
+    def __init__(self, edge: CountingEdge, user: LineUser) -> None:
+        self._edge = edge
+        self._message = user.line_message
+        self.line_opened = user.line_opened
+        self.line_closed = user.line_closed
+
+    def line_message(self, name: str, data: bytes, recv_ts: int) -> None:
+        self._edge.messages += 1
+        self._message(name, data, recv_ts)
 
 
 # -- accounts ------------------------------------------------------------------------------------------------------
