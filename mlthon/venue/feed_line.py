@@ -71,7 +71,13 @@ class FeedLine:
         self.topics: dict[str, frozenset[Reading]] = {}
         self.open = False
         self._feed = feed
-        self._handler = cast(LiveFeedHandler, feed.module.feed_handler(feed.exchange, feed.receivers, self._problem))
+        # an exchange may use one symbol on several lines, each for an instrument of its own
+        mine = {
+            each: receiver
+            for each, receiver in feed.receivers.items()
+            if feed.module.line_name(feed.exchange, each) == line_name
+        }
+        self._handler = cast(LiveFeedHandler, feed.module.feed_handler(feed.exchange, mine, self._problem))
         self._message = self._handler.message
         self._ears: dict[Reading, _Ear] = {}
         self._recoveries: dict[Instrument, _Recovery] = {}
