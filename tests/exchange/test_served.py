@@ -1,5 +1,7 @@
 """The core of the local exchange: records of orders, positions, wallet, market data and time windows."""
 
+from typing import Any
+
 import pytest
 
 from mlthon.basics.catalogue import resolve
@@ -33,12 +35,10 @@ class Rig:
             self.book.add(1, 1_000_000 - place, 50)
             self.book.add(-1, 1_000_010 + place, 5)
 
-    def order(self, side: int, qty: int, price: int = 0, **more: object) -> ServedOrder:
+    def order(self, side: int, qty: int, price: int = 0, **more: Any) -> ServedOrder:
         kind = OrderType.Limit if price else OrderType.Market
-        new = NewOrder(
-            **{"instrument": self.instrument, "side": side, "qty": qty, "price": price, "order_type": kind, **more}
-        )  # type: ignore[arg-type]
-        return self.account.place(new)
+        more.setdefault("order_type", kind)
+        return self.account.place(NewOrder(instrument=self.instrument, side=side, qty=qty, price=price, **more))
 
     def run(self, seconds: float = 1.0) -> None:
         self.clock.run_until(self.clock.now + round(seconds * SECOND))

@@ -2,25 +2,30 @@
 
 import json
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 import trio
 from websockets.exceptions import ConnectionClosed
 from websockets.trio.client import connect
 
 from mlthon.basics.catalogue import resolve
-from mlthon.basics.defs import Exchange
+from mlthon.basics.defs import Exchange, OrderStatus
+from mlthon.basics.instrument import Instrument
+from mlthon.basics.money import UNIT
 from mlthon.cli.exchange import read_accounts
+from mlthon.data.rows import Columns, Kind, Stream
 from mlthon.engine.clock import SECOND, Clock
 from mlthon.errors import UserError
 from mlthon.exchange.dialects.bybit import BybitDialect
 from mlthon.exchange.served.exchange import ServedExchange
 from mlthon.exchange.served.faults import FaultyDialect
+from mlthon.exchange.served.records import NewOrder
 from mlthon.live import exchange_server
 from mlthon.live.exchange_admin import Admin
 from mlthon.live.exchange_market import MarketPlayer
@@ -192,6 +197,54 @@ def test_the_market_is_the_same_for_a_seed_and_goes_faster_when_told() -> None:
     assert levels(1, 1.0) == levels(1, 1.0)
     assert levels(1, 1.0) != levels(2, 1.0)
     assert levels(1, 4.0)[1] > 2 * levels(1, 1.0)[1]
+
+
+class Recording:
+    """Ten seconds of quotes and trades of long ago, as a `Source`; a hole of an hour is in the middle."""
+
+    def __init__(self, instrument: Instrument) -> None:
+        self.instruments = [instrument]
+        self._streams = [Stream(instrument, Kind.QUOTE), Stream(instrument, Kind.TRADE)]
+        times = [SECOND * (10**9 + second + (3600 if second >= 5 else 0)) for second in range(10)]
+        self.start, self.end = times[0], times[-1]
+        self._rows = {
+            Kind.QUOTE: [(ts, ts, 500_000 + place, 7, 500_001 + place, 9) for place, ts in enumerate(times)],
+            Kind.TRADE: [(ts, ts, 500_001 + place, 2, 1, place) for place, ts in enumerate(times)],
+        }
+
+    def streams(self) -> list[Stream]:
+        return self._streams
+
+    def chunks(self, stream: Stream) -> Iterator[Columns]:
+        yield Columns.from_table(np.array(self._rows[stream.kind], np.int64))
+
+
+def test_a_recording_is_moved_to_now_and_goes_on_as_the_synthetic_market() -> None:
+    clock = Clock(START)
+    instrument = resolve(Exchange.Bybit, "byt:perp:btc-usdt")
+    served = ServedExchange(Exchange.Bybit, [instrument], clock)
+    account = served.add_account("main")
+    market = served.markets[instrument]
+    player = MarketPlayer(served, [Recording(instrument)])
+    clock.run_until(START + SECOND // 2)
+    assert (market.levels(1), market.levels(-1)) == ([(500_000, 7)], [(500_001, 9)])
+    assert not player.set_price(instrument, 400_000)
+    resting = account.place(NewOrder(instrument=instrument, side=1, qty=3, price=400_000))
+    taker = account.place(NewOrder(instrument=instrument, side=1, qty=2, price=500_001))
+    clock.run_until(START + SECOND // 2 + SECOND // 4)
+    assert (taker.status, resting.status) == (OrderStatus.Filled, OrderStatus.New)
+    # the hole lasts a second
+    clock.run_until(START + 9 * SECOND + SECOND // 2)
+    assert [trade.price for trade in market.trades][:10] == [500_001 + place for place in range(10)]
+    assert instrument in player.flows
+    clock.run_until(START + 20 * SECOND)
+    assert len(market.levels(1)) > 10
+    assert market.bids.qty[400_000] == 3
+    bid, _, ask, _ = market.touch
+    assert bid < ask
+    assert abs(bid - 500_010) < 1000
+    assert len(market.trades) > 10
+    assert sum(served.embedded.total().values()) == 1_000_000 * UNIT
 
 
 def test_accounts_of_a_file(tmp_path: Path) -> None:
