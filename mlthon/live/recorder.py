@@ -1,7 +1,7 @@
 """A recording as it is made: raw messages and rows of market data, side by side, so that neither can be lost alone.
 
     STORE/raw/exchange=Bybit/20260921T101500.000001.jsonl[.zst]   what came over the lines, one JSON object a line
-    STORE/recording/Bybit/20260921T101500.000001/BTCUSDT.book.arrow   rows of the piece that is being recorded
+    STORE/recording/Bybit/20260921T101500.000001/30000000002.book.arrow   rows of the piece that is being recorded
     STORE/exchange=Bybit/instrument=BTCUSDT/day=.../book.<...>.parquet  rows of pieces that are whole: the store
     STORE/gaps.jsonl                                              from when to when nothing was heard, and why
 
@@ -25,7 +25,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
-from urllib.parse import quote as escape
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -227,7 +226,8 @@ class _PieceWriter:
         opened = self._files.get(stream)
         if opened is None:
             meta = {_INSTRUMENT: json.dumps(definition(stream.instrument)).encode()}
-            name = f"{escape(stream.instrument.symbol, safe='')}.{stream.kind.name.lower()}.arrow"
+            # by number: an exchange may have a spot and a perpetual of one symbol
+            name = f"{stream.instrument.number}.{stream.kind.name.lower()}.arrow"
             sink = (self.piece.rows / name).open("wb")
             opened = self._files[stream] = (sink, pa.ipc.new_stream(sink, batch.schema.with_metadata(meta)))
         sink, writer = opened
@@ -259,7 +259,10 @@ def seal(store: Path, exchange: Exchange, piece: Piece, *, torn: bool = False) -
     after a crash at any point. `torn`: it was left by a crash, so its books end stale. Raises `UserError`."""
     try:
         rows = _read_rows(piece.rows, torn=torn)
-        count = store_rows(MemorySource(rows), store, f"recording {exchange.name} {piece.name}") if rows else 0
+        count = 0
+        for instrument in dict.fromkeys(stream.instrument for stream in rows):
+            mine = MemorySource({stream: each for stream, each in rows.items() if stream.instrument == instrument})
+            count += store_rows(mine, store, f"recording {instrument.name} {piece.name}")
         if piece.rows.exists():
             shutil.rmtree(piece.rows)
         if piece.raw.exists():

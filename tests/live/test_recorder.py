@@ -64,6 +64,20 @@ def test_rows_and_messages_are_in_the_store(tmp_path: Path) -> None:
     assert not list((tmp_path / "recording").glob("*/*"))
 
 
+def test_two_instruments_of_one_symbol(tmp_path: Path) -> None:
+    spot = resolve(Exchange.Bybit, "byt:spot:btc-usdt")
+    assert spot.symbol == BTC.symbol
+    made = Recorder(tmp_path, Exchange.Bybit, [BTC, spot], T, lambda _: 1 << 40)
+    made.rows[BTC].quote(100, 5, 102, 7, T, T)
+    made.rows[spot].quote(200, 5, 202, 7, T, T)
+    seal(tmp_path, Exchange.Bybit, made.close(T + 1))
+    bids = {
+        instrument: [bid for columns in Store(tmp_path).chunks(Stream(instrument, Kind.QUOTE)) for bid in columns.a]
+        for instrument in (BTC, spot)
+    }
+    assert bids == {BTC: [100], spot: [200]}
+
+
 def test_a_rotation_cuts_without_losing(tmp_path: Path) -> None:
     made = recorder(tmp_path)
     hear_book(made, T + 1, 100)
