@@ -122,6 +122,8 @@ def _event(kind: str, detail: list[Any], order: dict[str, Any] | None) -> OrderE
         return OrderEvent.AckedUntriggered if waits else OrderEvent.Acked
     if kind == "fill":
         return OrderEvent.Filled if detail[_LEAVES] else OrderEvent.FullyFilled
+    if kind == "resolved":
+        return OrderEvent[f"Resolved{detail[0]}"]
     return _MOVES.get(kind)
 
 

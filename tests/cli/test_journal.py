@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from mlthon.basics.defs import CancelCode, Exchange, GtwRejectCode, Side
+from mlthon.basics.defs import CancelCode, Exchange, GtwRejectCode, OrderStatus, Side
 from mlthon.cli import USER_ERROR, main
 from mlthon.engine.journal import JournalStage
 from mlthon.live.journal_store import SqliteJournal
 from tests.engine.rig import BTC, START, Rig, ScriptedGateway
+from tests.live.test_journal_store import entry, new, standing
 
 AGAIN = (
     "INSERT INTO events SELECT seq + 100, ts, run, exchange, account, kind, wire_id, detail FROM events WHERE kind ="
@@ -70,6 +71,15 @@ def test_show_tells_what_is_open_and_held(journal: Path, capsys: pytest.CaptureF
 def test_verify_is_content_with_what_a_session_wrote(journal: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["journal", "verify", str(journal)]) == 0
     assert "all in order" in capsys.readouterr().out
+
+
+def test_verify_knows_orders_that_were_asked_after(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = SqliteJournal(tmp_path / "journal.db", now=START)
+    store.commit([new(), entry("unknown", detail=("timeout",), standing=standing(OrderStatus.Unknown))])
+    store.commit([entry("resolved", detail=("New", 300), standing=standing(OrderStatus.New))])
+    store.close()
+    assert main(["journal", "verify", str(tmp_path / "journal.db")]) == 0
+    assert "3 events, all in order" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
