@@ -32,7 +32,7 @@ from mlthon.basics.instrument import Instrument
 from mlthon.engine.clock import MS, SECOND, Clock
 from mlthon.engine.faces import Gateway, OrderEvents
 from mlthon.engine.tracker import TrackedOrder
-from mlthon.order.state import TERMINAL, OrderEvent, next_state
+from mlthon.order.state import RESOLVED, TERMINAL, OrderEvent, next_state
 
 if TYPE_CHECKING:
     from mlthon.engine.session import Session
@@ -362,6 +362,10 @@ class JournalStage:
     def order_unknown(self, wire_id: str, reason: str) -> None:
         self._note("unknown", wire_id, (reason,), OrderEvent.TimedOut)
         self._port.order_unknown(wire_id, reason)
+
+    def order_resolved(self, wire_id: str, status: OrderStatus, leaves: int) -> None:
+        self._note("resolved", wire_id, (status.name, leaves), RESOLVED[status], leaves=leaves)
+        self._port.order_resolved(wire_id, status, leaves)
 
     def modify_order_ack(self, wire_id: str, price: int | None, qty: int | None, leaves: int) -> None:
         changes: dict[str, Any] = {"leaves": leaves}

@@ -31,7 +31,7 @@ from mlthon.engine.journal import OpenOrder, restored
 from mlthon.engine.taps import KINDS, OrderFlowTap
 from mlthon.engine.tracker import CancelAll, TrackedOrder, Tracker
 from mlthon.order.order import Order
-from mlthon.order.state import OrderEvent, next_state
+from mlthon.order.state import RESOLVED, OrderEvent, next_state
 
 if TYPE_CHECKING:
     from mlthon.engine.session import Session
@@ -52,11 +52,6 @@ _TIMED_OUT = OrderEvent.TimedOut
 _FULLY_FILLED = OrderEvent.FullyFilled
 _ACKED = (OrderEvent.Acked, OrderEvent.AckedUntriggered)
 """What an acknowledgement means for an order without and with a stop price."""
-_RESOLVED = {
-    OrderStatus.New: OrderEvent.ResolvedNew,
-    OrderStatus.Untriggered: OrderEvent.ResolvedUntriggered,
-    OrderStatus.PartiallyFilled: OrderEvent.ResolvedPartiallyFilled,
-}
 
 
 class Port:
@@ -255,7 +250,7 @@ class Port:
         order = self._order(wire_id)
         if order is None:
             return
-        order.state = next_state(order.state, _RESOLVED[status])
+        order.state = next_state(order.state, RESOLVED[status])
         order.leaves = leaves
         self._tell_status(order, order.state, order.price, leaves)
 

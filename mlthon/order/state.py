@@ -64,6 +64,14 @@ class OrderEvent(MltEnum):
     """Asked, the exchange says: rejected, or never heard of (and it is too late for it to arrive)."""
 
 
+RESOLVED: Final = {
+    OrderStatus.New: OrderEvent.ResolvedNew,
+    OrderStatus.Untriggered: OrderEvent.ResolvedUntriggered,
+    OrderStatus.PartiallyFilled: OrderEvent.ResolvedPartiallyFilled,
+}
+"""What it is when an order that was unknown turns out to be open in this state."""
+
+
 class IllegalTransition(ValueError):
     """An event that cannot happen to an order in its state."""
 

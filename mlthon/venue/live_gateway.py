@@ -139,6 +139,8 @@ class LiveGateway:
         self._kept: list[Fact] = []
         self._covered = 0
         """Every execution before this time (ns of the exchange) has been fetched."""
+        self._before: tuple[dict[Instrument, PositionFact], dict[str, WalletFact]] = {}, {}
+        """Positions and wallets as they were known when the account was last asked for."""
         self._audit_due = False
         self._armed = False
 
@@ -396,6 +398,7 @@ class LiveGateway:
         epoch = self._epoch
         since = max(0, self._covered - round(self.settings.overlap_s * SECOND))
         codec = self._codec
+        self._before = dict(self.positions), dict(self.wallets)
         self._asker.ask_all(
             [
                 lambda: codec.open_orders(None),
@@ -455,10 +458,24 @@ class LiveGateway:
             booked = self.book.order(fact, asked)
             if booked is not None:
                 listed.add(booked.wire_id)
-        for each in (*executions, *positions, *wallets):
-            self._apply(each)
+        for each in executions:
+            self.book.execution(each)
+        self._merge_positions(positions, wallets)
         self._covered = max(self._covered, covers)
         return listed
+
+    def _merge_positions(self, positions: Iterable[PositionFact], wallets: Iterable[WalletFact]) -> None:
+        """What was fetched counts unless a line has told something since it was asked for; an instrument that is not
+        listed has no position."""
+        positions_before, wallets_before = self._before
+        fetched = {instrument: PositionFact(instrument=instrument, position=0) for instrument in positions_before}
+        fetched.update((fact.instrument, fact) for fact in positions)
+        for instrument, fact in fetched.items():
+            if self.positions.get(instrument) is positions_before.get(instrument):
+                self.positions[instrument] = fact
+        for wallet in wallets:
+            if self.wallets.get(wallet.coin) is wallets_before.get(wallet.coin):
+                self.wallets[wallet.coin] = wallet
 
     def _unlisted(self, listed: set[str], asked: int) -> list[BookedOrder]:
         """Orders that should be open, but are not in the list of those that are; and what earlier runs sent that was

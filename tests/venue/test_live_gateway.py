@@ -632,3 +632,16 @@ def test_an_order_that_the_exchange_does_not_know_is_said_so():
     rig.gateway.fetch_order_status(3, tracked())
     rig.wait(1)
     assert rig.events.of("request_reject")[0][:2] == (3, GtwRejectCode.UnknownOrder)
+
+
+def test_positions_are_those_last_told_and_one_that_is_not_listed_is_flat():
+    rig = Rig(start=False)
+    rig.says["positions"] = [[PositionFact(instrument=BTC, position=3), PositionFact(instrument=ETH, position=1)], []]
+    rig.begin()
+    assert {each.position for each in rig.gateway.positions.values()} == {3, 1}
+    while rig.count("positions") == 1:
+        rig.wait(0.01)
+    rig.edge.tells(PositionFact(instrument=ETH, position=2))
+    rig.wait(5)
+    assert rig.gateway.positions[BTC].position == 0
+    assert rig.gateway.positions[ETH].position == 2
