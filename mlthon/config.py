@@ -30,6 +30,7 @@ from attrs.validators import ge, gt, in_, optional
 
 from mlthon.basics.defs import Exchange
 from mlthon.data.timing import FeedTiming
+from mlthon.engine.risk import RiskLimits
 from mlthon.errors import UserError, near
 from mlthon.exchange.config import ExchangeConfig
 from mlthon.structure import Fault, KeyPath, Tree, faults, parse_setting, read_toml, structure
@@ -90,7 +91,7 @@ class ExchangeLive:
     paths, such as a local exchange. `feed_environment`: market data from elsewhere than where orders go (an exchange's
     demo environment has no market data of its own). `options`: of the exchange's gateway. `dead_man_s`: the exchange
     cancels all orders of the account when it has not heard of this program for so long; None: it does not. `depth`:
-    levels a side of a book.
+    levels a side of a book. `risk`: limits of each account on the exchange.
     """
 
     environment: str | None = None
@@ -99,6 +100,7 @@ class ExchangeLive:
     options: dict[str, Any] = field(factory=dict)
     dead_man_s: float | None = field(default=None, validator=optional(ge(10)))
     depth: int = field(default=50, validator=ge(1))
+    risk: RiskLimits = field(factory=RiskLimits)
 
 
 @frozen(kw_only=True)
@@ -120,7 +122,7 @@ class LiveConfig:
     the run's own orders. `secrets_file`: API keys, beside those of the environment. `guard`: whether a guard process
     watches the run; `heartbeat_s`: it cancels the run's orders when nothing was heard of the engine for so long.
     `reconcile_s`: how often orders and fills are compared with the exchange's. `yes_trade_real_money`: real hosts
-    are allowed.
+    are allowed. `risk`: limits of each strategy.
     """
 
     journal: str | None = None
@@ -131,6 +133,7 @@ class LiveConfig:
     heartbeat_s: float = field(default=5.0, validator=gt(0))
     reconcile_s: float = field(default=300.0, validator=gt(0))
     yes_trade_real_money: bool = False
+    risk: RiskLimits = field(factory=RiskLimits)
 
 
 @frozen(kw_only=True)

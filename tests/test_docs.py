@@ -28,6 +28,7 @@ from mlthon.config import (
     StrategyConfig,
 )
 from mlthon.data.timing import FeedTiming
+from mlthon.engine.risk import RiskLimits
 from mlthon.exchange.config import (
     ExchangeConfig,
     FundingConfig,
@@ -178,7 +179,7 @@ def as_written(default: Any) -> str:
             ("command-line.md", kind)
             for kind in (EngineConfig, ErrorBudget, FeedTiming, ReportConfig, StrategyConfig, Command)
         ),
-        *(("live-trading.md", kind) for kind in (LiveConfig, ExchangeLive)),
+        *(("live-trading.md", kind) for kind in (LiveConfig, ExchangeLive, RiskLimits)),
     ],
 )
 def test_configuration_keys_and_defaults(page: str, kind: Any) -> None:

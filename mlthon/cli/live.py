@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import trio
+from attrs import asdict
 
 from mlthon.backtest.loader import default_config, load_strategy
 from mlthon.backtest.run import Turnover
@@ -22,10 +23,11 @@ from mlthon.cli.watch import ParamsWatch
 from mlthon.config import RunConfig, StrategyConfig, load_config, refuse_strays
 from mlthon.engine.clock import SECOND, Clock
 from mlthon.engine.engine import Engine
+from mlthon.engine.risk import NO_LIMITS, RiskBook
 from mlthon.engine.taps import Tally
 from mlthon.errors import UserError
 from mlthon.exchange.exchange import EmbeddedExchange
-from mlthon.live.accounts import describe, open_account, restore, standings
+from mlthon.live.accounts import Watch, describe, open_account, restore, standings
 from mlthon.live.assembly import (
     Venue,
     Wish,
@@ -177,20 +179,33 @@ class _Session:
             raise
 
     async def _with_journal(self, driver: Driver, journal: SqliteJournal) -> tuple[LiveRun, Engine]:
+        live = self._config.live
         tally, turnover, books = Tally(), Turnover(), LiveBooks()
-        engine = make_engine(self._config, driver, self._venues, (tally, turnover, books), journal, None)
+        risk = RiskBook()
+        engine = make_engine(self._config, driver, self._venues, (tally, turnover, books, risk), journal, None)
         accounts = {
             (exchange, name): await open_account(
-                engine, self._venues[exchange], name, self._config, self._wish.places, journal, driver
+                engine,
+                self._venues[exchange],
+                name,
+                self._config,
+                self._wish.places,
+                journal,
+                driver,
+                risk,
+                self._venues[exchange].touch,
             )
             for exchange, name in add_strategies(engine, self._classes, self._venues)
         }
         for account in accounts.values():
             describe(account, self.say, log.warning)
-        adopted = adopt_orders(engine, journal, {key: each.stage for key, each in accounts.items()})
+        adopted = adopt_orders(engine, journal, {key: each.stage for key, each in accounts.items()}, risk)
         restore(engine, journal, accounts.values())
         self.say(f"journal {journal.path}: run {journal.run}, {adopted} open orders of earlier runs")
         feeds = [make_feed(engine, venue, None) for venue in self._venues.values()]
+
+        guard = [Watch(journal, accounts.values(), driver, live.heartbeat_s)] if live.guard else []
+        self.say(_limits(self._config))
 
         def close() -> None:
             journal.end_run(driver.wall.now())
@@ -200,7 +215,7 @@ class _Session:
             name=", ".join(self._classes),
             mode="live",
             engine=engine,
-            parts=[*(each.gateway for each in accounts.values()), *feeds],
+            parts=[*guard, *(each.gateway for each in accounts.values()), *feeds],
             tally=tally,
             turnover=turnover,
             books=books,
@@ -233,6 +248,18 @@ class _Session:
             ack_s=self._config.stop_ack_timeout_s,
         )
         return LiveRun(parts, driver), engine
+
+
+def _limits(config: RunConfig) -> str:
+    """The limits of the run in one line."""
+    tables = {"each strategy": config.live.risk}
+    tables |= {f"each account on {name}": each.live.risk for name, each in config.exchanges.items()}
+    told = [
+        f"{whose}: {', '.join(f'{key} {value}' for key, value in asdict(limits).items() if value is not None)}"
+        for whose, limits in tables.items()
+        if limits != NO_LIMITS
+    ]
+    return f"limits: {'; '.join(told) or 'none'}"
 
 
 def _paper_standings(

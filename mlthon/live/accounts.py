@@ -4,8 +4,10 @@ Each account is a chain: its port, the risk stage, the journal stage, the live g
 Before anything is connected the account is asked about itself with its own key; what cannot be traded is refused then.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 from attrs import frozen
@@ -15,17 +17,25 @@ from mlthon.config import RunConfig
 from mlthon.engine.clock import MS, SECOND
 from mlthon.engine.engine import Engine
 from mlthon.engine.journal import JournalStage
+from mlthon.engine.risk import RiskBook, RiskStage, Touch
+from mlthon.errors import UserError
 from mlthon.live.assembly import Venue
 from mlthon.live.checks import AccountCheck, asked, check_account
 from mlthon.live.driver import Driver
+from mlthon.live.guard import GuardedAccount, GuardProcess, GuardSpec
+from mlthon.live.heartbeat import Heartbeat
 from mlthon.live.journal_store import SqliteJournal
 from mlthon.live.run import Standing
 from mlthon.live.secrets import Places
-from mlthon.venue.codec import Codec
+from mlthon.venue.codec import Credentials
 from mlthon.venue.live_gateway import GatewaySettings, LiveGateway
+
+log = logging.getLogger("mlthon.live")
 
 DAY: Final = 86_400 * SECOND
 """How much earlier (ns) than what is asked for the known fills are read: the exchange's clock may differ."""
+BEAT_S: Final = 0.25
+GOODBYE_S: Final = 0.5
 
 
 @frozen
@@ -33,7 +43,7 @@ class LiveAccount:
     """One account of the run, ready to be started."""
 
     venue: Venue
-    codec: Codec
+    credentials: Credentials
     gateway: LiveGateway
     stage: JournalStage
     check: AccountCheck
@@ -47,6 +57,8 @@ async def open_account(
     places: Places,
     journal: SqliteJournal,
     driver: Driver,
+    risk: RiskBook,
+    touch: Touch,
 ) -> LiveAccount:
     """Ask about the account and put its chain under its port. Raises `UserError` for one that cannot be traded."""
     credentials = venue.credentials(account, places)
@@ -68,9 +80,11 @@ async def open_account(
     )
     gateway = LiveGateway(codec, venue.edge, engine.clock, stage, settings, partial(_set_offset, venue))
     stage.gateway = gateway
-    port.gateway = stage
-    port.holdings = partial(_held, gateway)
-    return LiveAccount(venue, codec, gateway, stage, check)
+    limits = {session.name: config.live.risk for session in port.sessions}
+    held = partial(_held, gateway)
+    port.gateway = RiskStage(stage, port, engine.clock, risk, touch, limits, venue.settings.live.risk, held)
+    port.holdings = held
+    return LiveAccount(venue, credentials, gateway, stage, check)
 
 
 def _set_offset(venue: Venue, offset: int) -> None:
@@ -125,3 +139,64 @@ def describe(account: LiveAccount, say: Callable[[str], None], warn: Callable[[s
         say(f"  {line}")
     for line in account.check.warnings:
         warn(line)
+
+
+class Watch:
+    """The guard process of a run and the heartbeat that it watches, next to the journal."""
+
+    def __init__(self, journal: SqliteJournal, accounts: Iterable[LiveAccount], driver: Driver, beat_s: float) -> None:
+        """Raises `UserError` when the guard cannot be started."""
+        accounts = list(accounts)
+        path = Path(f"{journal.path}.heartbeat")
+        try:
+            self._heart = Heartbeat(path)
+        except OSError as error:
+            raise UserError(f"{path}: {error.strerror}", "The heartbeat's file lies beside the journal.") from None
+        self._clock = driver.clock
+        self._every = round(min(BEAT_S, beat_s / 4) * SECOND)
+        self._over = False
+        self._told = False
+        offsets = [each.venue.offset for each in accounts]
+        self.guard = GuardProcess(
+            GuardSpec(
+                journal=str(journal.path.absolute()),
+                heartbeat=str(path.absolute()),
+                log=f"{journal.path.absolute()}.guard.log",
+                timeout_s=beat_s,
+                accounts=[_guarded(each) for each in accounts],
+                offset_ms=round(sum(offsets) / len(offsets) / MS) if offsets else 0,
+            )
+        )
+
+    def start(self) -> None:
+        """Beat from now on: as long as the engine's clock is moved on, the engine lives."""
+        if self._over:
+            return
+        self._heart.beat()
+        if not self.guard.alive and not self._told:
+            self._told = True
+            log.error("the guard process has died: nobody cancels orders if this program hangs; stop it and start anew")
+        self._clock.call_at(self._clock.now + self._every, self.start)
+
+    def stop(self) -> None:
+        """The run ends in order."""
+        self._over = True
+        self.guard.goodbye(GOODBYE_S)
+        self._heart.close()
+
+
+def _guarded(account: LiveAccount) -> GuardedAccount:
+    venue, keys = account.venue, account.credentials
+    return GuardedAccount(
+        exchange=venue.exchange.name,
+        account=account.gateway.account,
+        environment=venue.endpoints.environment,
+        urls=dict(venue.endpoints.urls),
+        real_money=venue.endpoints.real_money,
+        key=keys.key,
+        secret=keys.secret,
+        kind=keys.kind,
+        passphrase=keys.passphrase,
+        # the guard cancels over HTTP, whatever way the run's orders go
+        options={name: value for name, value in venue.settings.live.options.items() if name != "orders"},
+    )

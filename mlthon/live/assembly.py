@@ -29,9 +29,10 @@ from mlthon.data.feed_handlers import NoFeedHandler, feed_handler_module
 from mlthon.data.rows import Kind
 from mlthon.engine.clock import MS
 from mlthon.engine.engine import Engine, EngineSettings
-from mlthon.engine.faces import MarketEvents
+from mlthon.engine.faces import NO_ASK, NO_BID, MarketEvents
 from mlthon.engine.feed import ExchangeFeed, InstrumentFeed
 from mlthon.engine.journal import ChangedSteps, JournalStage
+from mlthon.engine.risk import RiskBook
 from mlthon.engine.session import ErrorBudget
 from mlthon.engine.taps import OrderFlowTap
 from mlthon.errors import UserError, near
@@ -95,6 +96,7 @@ class Venue:
         self.edge: TrioEdge
         self.feed_edge: TrioEdge
         self.heard: CountingEdge
+        self.tops: dict[Instrument, Top] = {}
 
     def _feed_endpoints(self, wanted: str, other: str | None) -> Endpoints:
         try:
@@ -104,6 +106,11 @@ class Venue:
         if not hasattr(module, "environments"):
             raise UserError(f"the feed handler of {self.exchange.name} reads recordings only, no live data")
         return endpoints_at(self.exchange, module.environments(self.exchange), other or wanted)
+
+    def touch(self, instrument: Instrument) -> tuple[int, int] | None:
+        """The best bid and ask (ticks); None where no market is known."""
+        top = self.tops.get(instrument)
+        return None if top is None else (top.bid, top.ask)
 
     def credentials(self, account: str, places: Places) -> Credentials:
         """The account's keys. A local exchange's own account needs none set. Raises `UserError`."""
@@ -241,6 +248,28 @@ def embed(config: RunConfig, engine: Engine, seed: int) -> Assembly:
     return Assembly(engine.clock, engine, exchanges, list(engine.ports))
 
 
+class Top:
+    """Market data of one instrument on their way to the engine's feed, whose best bid and ask (ticks) are remembered
+    for the risk stage. Implements `MarketEvents`."""
+
+    __slots__ = ("_feed", "ask", "bid", "book")
+
+    def __init__(self, feed: InstrumentFeed) -> None:
+        self._feed = feed
+        self.book = feed.book
+        self.bid = NO_BID
+        self.ask = NO_ASK
+
+    def quote(self, bid: int, bid_qty: int, ask: int, ask_qty: int, exch_ts: int, recv_ts: int) -> None:
+        self.bid = bid
+        self.ask = ask
+        self._feed.quote(bid, bid_qty, ask, ask_qty, exch_ts, recv_ts)
+
+    def trade(self, price: int, qty: int, side: int, trade_id: int, exch_ts: int, recv_ts: int) -> None:
+        # looked up each time: the feed binds it anew when subscriptions change
+        self._feed.trade(price, qty, side, trade_id, exch_ts, recv_ts)
+
+
 class PaperStatuses:
     """Between a live feed and the engine's: the embedded exchange needs quotes and trades of whatever anybody reads."""
 
@@ -273,7 +302,10 @@ def receivers_of(engine: Engine, venue: Venue, embedded: EmbeddedExchange | None
         feed = engine.feed(instrument)
         if books:
             feed.expect_books()
-        receivers[instrument] = feed if embedded is None else PaperFeed(embedded.market(instrument), feed)
+        if embedded is None:
+            receivers[instrument] = venue.tops[instrument] = Top(feed)
+        else:
+            receivers[instrument] = PaperFeed(embedded.market(instrument), feed)
     return receivers
 
 
@@ -337,7 +369,9 @@ def journal_path(config: RunConfig, names: Iterable[str]) -> Path:
     return path
 
 
-def adopt_orders(engine: Engine, journal: SqliteJournal, stages: Mapping[tuple[Exchange, str], JournalStage]) -> int:
+def adopt_orders(
+    engine: Engine, journal: SqliteJournal, stages: Mapping[tuple[Exchange, str], JournalStage], risk: RiskBook
+) -> int:
     """Give the ports what earlier runs left open; gives the number of orders. What cannot be gone on with is told."""
     count = 0
     strays = []
@@ -348,7 +382,7 @@ def adopt_orders(engine: Engine, journal: SqliteJournal, stages: Mapping[tuple[E
             strays.append(order.wire_id)
             continue
         try:
-            port.adopt(order, instrument)
+            risk.adopt(port.adopt(order, instrument))
         except ChangedSteps as error:
             log.error("%s", error)
             continue
