@@ -53,7 +53,7 @@ def main(_: str, base: str) -> None:
     check(
         "cancel",
         lambda: (
-            api.delete_order(symbol=SYMBOL, order_id=replaced.new_order_response.actual_instance.order_id).data().status
+            api.delete_order(symbol=SYMBOL, order_id=replaced.new_order_response.order_id).data().status
             == "CANCELED"
         ),
     )
