@@ -119,7 +119,12 @@ class OrderDesk:
             self.cancel_order(order, heard)
 
     def _known(self, order: "TrackedOrder") -> BookedOrder:
-        return self._book.find(order.wire_id) or self._book.sent(order)
+        """The order as booked. One that is not was refused before it got here, or has been forgotten since its end."""
+        booked = self._book.find(order.wire_id)
+        if booked is None:
+            self._book.restore([order], ())
+            booked = self._book.find(order.wire_id)
+        return booked or self._book.sent(order)
 
     def _send(self, action: Action, name: str, make: Callable[[], Request]) -> None:
         try:

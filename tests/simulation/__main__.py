@@ -1,0 +1,47 @@
+"""`python -m tests.simulation --seeds 1000`: many runs in virtual time; the seeds that fail are printed and replay with
+`--first SEED --seeds 1`."""
+
+import argparse
+import logging
+import sys
+import time
+from collections import Counter
+
+from tests.simulation.sim import VENUES, simulate
+
+SHOWN = 5
+"""Problems of a run that are printed."""
+
+
+def main() -> int:
+    """Run the seeds; the number of runs that failed, 1 at most."""
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=100, help="how many seeds to run on each exchange")
+    parser.add_argument("--first", type=int, default=0, help="the first of them")
+    parser.add_argument("--exchange", choices=sorted(VENUES), action="append", help="only these (may be repeated)")
+    parser.add_argument("--verbose", action="store_true", help="show what the program logs")
+    wished = parser.parse_args()
+    logging.basicConfig(level=logging.INFO if wished.verbose else logging.CRITICAL)
+    began = time.monotonic()
+    faults: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
+    failed = runs = 0
+    for venue in wished.exchange or VENUES:
+        for seed in range(wished.first, wished.first + wished.seeds):
+            outcome = simulate(venue, seed)
+            runs += 1
+            faults += outcome.faults
+            counts += outcome.counts
+            if outcome.problems:
+                failed += 1
+                print(f"{venue} seed {seed}: {len(outcome.problems)} problems")
+                for problem in outcome.problems[:SHOWN]:
+                    print(f"  {problem}")
+                print(f"  again: python -m tests.simulation --exchange {venue} --first {seed} --seeds 1", flush=True)
+    print(f"{runs} runs in {time.monotonic() - began:.0f} s, {failed} failed")
+    print(f"orders {counts['new']}, fills {counts['fill']}, faults {sum(faults.values())}: {dict(faults)}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
