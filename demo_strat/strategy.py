@@ -93,13 +93,24 @@ class DemoStrat(IStrategy):
             log.error("no instrument %s in this run: set the parameter `symbol`", self._symbol)
             return
         self._instrument = found[0]
+        self._quote_enough(self._instrument)
         exchange, number = self._instrument.venue, self._instrument.number
         self._environment().subscribe_to_market_data(exchange, [number], [MDSub.BBO])
         self._environment().request_execution_connection(exchange, [number])
         log.info("trading %s", self._instrument.get_instrument_name())
 
+    def _quote_enough(self, instrument: Instrument) -> None:
+        """Where the exchange takes no order as small as ours (contracts of 100 dollars, say), quote its smallest."""
+        smallest = instrument.get_min_quantity()
+        if smallest is not None and self._quote_qty < smallest:
+            log.info("quoting %s, the smallest order of %s, not %s", smallest, instrument, self._quote_qty)
+            self._quote_qty = smallest
+            self._max_inventory = max(self._max_inventory, smallest * 5)
+
     def on_strat_params_update(self, strat_params: dict[str, Any]) -> None:
         self._take_params(strat_params)
+        if self._instrument is not None:
+            self._quote_enough(self._instrument)
 
     def on_gateway_status(self, exchange: Exchange, status: GtwStatus, detail: str) -> None:
         self._gateway_ready = status is GtwStatus.ReadyToTrade

@@ -110,12 +110,15 @@ class Realtime:
             "authKeyExpires": self._authenticate,
             "authKey": self._authenticate,
             "cancelAllAfter": self._cancel_all_after,
-            "help": lambda _, request: self._send({"info": "See https://www.bitmex.com/app/wsAPI", "request": request}),
+            "help": self._help,
         }.get(request["op"])
         if operation is None:
             self._error(f"Unknown op: {request['op']}", request)
         else:
             operation(listed, request)
+
+    def _help(self, arguments: list[Any], request: dict[str, Any]) -> None:
+        self._send({"info": "See https://www.bitmex.com/app/wsAPI", "request": request})
 
     def _greet(self) -> None:
         """The welcome, then what the URL or the headers ask for."""
@@ -400,7 +403,7 @@ class Realtime:
         return self._subscribed(table, market.instrument.symbol)
 
     def _subscribed(self, table: str, symbol: str) -> bool:
-        symbols = self._topics.get(table)
+        symbols = self._topics.get(table, set())
         return bool(symbols) and ("" in symbols or symbol in symbols or (not symbol and table in PRIVATE))
 
     def _table(self, table: str, action: str, data: list[rows.Row]) -> None:
