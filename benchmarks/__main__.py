@@ -10,10 +10,11 @@ import pstats
 import sys
 from collections.abc import Sequence
 
-from benchmarks.peers.table import PEERS
+from benchmarks import messages
+from benchmarks.peers.table import FEEDS, PEERS, Peer
 from benchmarks.runner import Contender, Failure, Measurement, measure, ours, peers_of, table
 
-VARIANTS = {"W1": ("W1",), "W2": ("W2", "W2-two-callbacks")}
+VARIANTS = {"W1": ("W1",), "W2": ("W2", "W2-two-callbacks"), "W3": ("W3",), "W4": ("W4",), "W5": ("W5",)}
 """What is timed for each workload of ours; peers run the first."""
 
 
@@ -23,7 +24,7 @@ def say(text: str) -> None:
 
 def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure the engine's speed.")
-    parser.add_argument("workloads", nargs="*", default=["W1", "W2"], metavar="WORKLOAD", help="W1, W2, linearity")
+    parser.add_argument("workloads", nargs="*", default=["W1", "W2"], metavar="WORKLOAD", help="W1 to W5, linearity")
     parser.add_argument("--json", action="store_true", help="print JSON lines instead of tables")
     parser.add_argument("--peers", action="store_true", help="run other engines as well, taking turns with this one")
     parser.add_argument("--only", nargs="+", metavar="PEER", help="with --peers: these alone")
@@ -35,7 +36,7 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     asked.workloads = asked.workloads or ["W1", "W2"]
     unknown = set(asked.workloads) - {*VARIANTS, "linearity"}
     if unknown:
-        parser.error(f"no workload {', '.join(sorted(unknown))}; there are W1, W2 and linearity")
+        parser.error(f"no workload {', '.join(sorted(unknown))}; there are W1 to W5 and linearity")
     for name in ("repeat", "events", "peer_events"):
         value = getattr(asked, name)
         if value is not None and value < 1:
@@ -46,13 +47,19 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     return asked
 
 
+def _takes_part(peer: Peer, asked: argparse.Namespace) -> bool:
+    named: bool = not asked.only or peer.name in asked.only
+    return named and not peer.workloads.isdisjoint(asked.workloads)
+
+
 def profile(workload: str, events: int | None) -> None:
     """Where the time of one run goes, by function, and how the whole splits."""
-    from benchmarks.ours import WORKLOADS
+    from benchmarks import feeds, ours
 
+    run = (ours.WORKLOADS | feeds.WORKLOADS)[workload]
     profiler = cProfile.Profile()
     profiler.enable()
-    outcome = WORKLOADS[workload](events)
+    outcome = run(events)
     profiler.disable()
     print(f"{workload}: {outcome.events} events, run {outcome.run_s:.2f} s under the profiler")
     pstats.Stats(profiler, stream=sys.stdout).sort_stats("tottime").print_stats(25)
@@ -76,7 +83,7 @@ def main(given: Sequence[str] | None = None) -> int:
     peers: list[Contender] = []
     unable: dict[str, str] = {}
     if asked.peers:
-        wanted = [peer for peer in PEERS if not asked.only or peer.name in asked.only]
+        wanted = [peer for peer in PEERS if _takes_part(peer, asked)]
         peers, unable = peers_of(wanted, say)
 
     def events(contender: Contender) -> int | None:
@@ -90,14 +97,17 @@ def main(given: Sequence[str] | None = None) -> int:
 
             failed |= not linearity.report(asked.json, asked.events, say)
             continue
+        if workload in FEEDS:
+            for size in {asked.events, asked.peer_events or asked.events if asked.peers else asked.events}:
+                messages.make(workload, size)
         for variant in VARIANTS[workload]:
             if asked.profile:
                 profile(variant, asked.events)
                 continue
-            rivals = peers if variant == workload else []
-            results = measure(variant, [ours(), *rivals], asked.repeat, events, say)
-            if rivals:
-                results |= {name: Failure(variant, reason) for name, reason in unable.items()}
+            taking_part = {peer.name for peer in PEERS if variant in peer.workloads}
+            rivals = [each for each in peers if each.name in taking_part]
+            results = measure(variant, [ours(variant), *rivals], asked.repeat, events, say)
+            results |= {name: Failure(variant, reason) for name, reason in unable.items() if name in taking_part}
             show(results, asked.json, variant)
             failed |= isinstance(results["mlthon"], Failure)
     return int(failed)

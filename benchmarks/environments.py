@@ -21,14 +21,16 @@ def python_of(peer: Peer) -> Path:
     """The interpreter that runs the peer, its environment made if need be. Raises CannotInstall."""
     if not peer.requirements:
         return Path(sys.executable)
-    folder = FOLDER / peer.module
+    folder = FOLDER / (peer.environment or peer.module)
     python = folder / "bin" / "python"
     done = folder / "installed.json"
     wanted = json.dumps(peer.requirements)
     if done.exists() and done.read_text() == wanted:
         return python
     venv.create(folder, with_pip=True, clear=True)
-    install = [str(python), "-m", "pip", "install", "--quiet", "--only-binary", ":all:", *peer.requirements]
+    install = [str(python), "-m", "pip", "install", "--quiet", *peer.requirements]
+    if not peer.from_source:
+        install += ["--only-binary", ":all:"]
     try:
         result = subprocess.run(install, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S, check=False)
     except subprocess.TimeoutExpired:

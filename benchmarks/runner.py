@@ -15,7 +15,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.environments import FOLDER, ROOT, CannotInstall, last_line, python_of
-from benchmarks.peers.table import Peer
+from benchmarks.peers.table import FEEDS, Peer
 
 RUN_TIMEOUT_S = 1_200
 COUNTS = ("events", "orders", "cancels", "fills", "position")
@@ -63,8 +63,9 @@ class Failed(RuntimeError):
     """A run that ended without its line; the text says why."""
 
 
-def ours() -> Contender:
-    return Contender("mlthon", (sys.executable, "-m", "benchmarks.ours"))
+def ours(workload: str) -> Contender:
+    module = "feeds" if workload in FEEDS else "ours"
+    return Contender("mlthon", (sys.executable, "-m", f"benchmarks.{module}"))
 
 
 def contender_of(peer: Peer) -> Contender:

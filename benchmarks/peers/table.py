@@ -7,26 +7,37 @@ under `bench-envs/`, made when it is first asked for; `numpy` is there for the i
 from dataclasses import dataclass
 from typing import Final
 
+BACKTESTS: Final = frozenset({"W1", "W2"})
+FEEDS: Final = frozenset({"W3", "W4", "W5"})
+
 
 @dataclass(frozen=True, slots=True)
 class Peer:
     """One engine to compare with. `module` is its script in this folder, `requirements` are pip's (none: it runs in
-    this very interpreter), `suffix` follows a workload's name where its script has a variant of it."""
+    this very interpreter), `suffix` follows a workload's name where its script has a variant of it, `workloads` are those
+    that it takes part in. `environment` is the folder under `bench-envs/` where it shares another's; `from_source`: it
+    is published as source alone."""
 
     name: str
     module: str
     requirements: tuple[str, ...] = ()
     suffix: str = ""
+    workloads: frozenset[str] = BACKTESTS
+    environment: str = ""
+    from_source: bool = False
 
 
+NAUTILUS: Final = ("nautilus_trader==1.221.0", "numpy==2.4.6", "pandas==2.3.3")
 HFTBACKTEST: Final = ("hftbacktest==2.4.4", "numba==0.68.1", "numpy==2.2.6")
 
 PEERS: Final = (
     Peer("bare loop", "bare_loop"),
-    Peer("nautilus_trader", "nautilus_trader", ("nautilus_trader==1.221.0", "numpy==2.4.6", "pandas==2.3.3")),
+    Peer("nautilus_trader", "nautilus_trader", NAUTILUS),
     Peer("vnpy", "vnpy", ("vnpy==4.5.0", "vnpy_ctastrategy==1.4.1", "vnpy_sqlite==1.1.3", "numpy==2.4.6")),
     Peer("hftbacktest", "hftbacktest", HFTBACKTEST),
     Peer("hftbacktest, compiled", "hftbacktest", HFTBACKTEST, suffix="-numba"),
     Peer("basana", "basana", ("basana==1.11", "numpy==2.4.6")),
     Peer("backtrader", "backtrader", ("backtrader==1.9.78.123", "numpy==2.4.6")),
+    Peer("bare loop, feeds", "bare_feeds", workloads=FEEDS - {"W5"}),
+    Peer("cryptofeed", "cryptofeed", ("cryptofeed==2.4.1",), workloads=FEEDS, from_source=True),
 )

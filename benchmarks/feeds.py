@@ -1,0 +1,209 @@
+"""The feed workloads on this engine: raw messages through Bybit's feed handler into a callback.
+
+W3 keeps the handler's own book and calls once a message with its top. W4 goes on through the engine's feed to a
+strategy's `on_public_trade`. W5 is W4 with the messages coming over a loopback websocket from another process, through
+the edge of live trading. Only what comes between bytes and callback is timed. A run whose callbacks do not add up to
+what the messages say raises RuntimeError: it measures nothing.
+"""
+
+import time
+from collections.abc import Callable
+from random import Random
+from typing import cast
+
+import trio
+
+from benchmarks import messages
+from benchmarks.ours import build
+from benchmarks.outcome import Outcome, main
+from benchmarks.sender import sending
+from feedhandlers.bybit import BybitFeedHandler, feed_handler
+from mlthon.api.istrat_env import IStratEnv, MDSub
+from mlthon.api.istrategy import IStrategy
+from mlthon.basics.catalogue import resolve
+from mlthon.basics.defs import Exchange, GtwStatus, Side
+from mlthon.basics.price import Price
+from mlthon.basics.qty import Qty
+from mlthon.engine.clock import MS, Clock
+from mlthon.engine.engine import Engine, EngineSettings
+from mlthon.engine.faces import Gateway
+from mlthon.live.driver import Driver, WallTime
+from mlthon.live.edge import EdgeSettings, TrioEdge
+from mlthon.venue.codec import Endpoints
+from mlthon.venue.wire import Line
+
+EXCHANGE = Exchange.Bybit
+ACCOUNT = "main"
+SYMBOL = "byt:perp:btc-usdt"
+INSTRUMENT = resolve(EXCHANGE, SYMBOL)
+RECEIVED = messages.START_MS * MS
+
+
+class Levels:
+    """Takes the changes of the book and does nothing: W3's callback wants the top alone."""
+
+    def quote(self, bid: int, bid_qty: int, ask: int, ask_qty: int, exch_ts: int, recv_ts: int) -> None: ...
+
+    def trade(self, price: int, qty: int, side: int, trade_id: int, exch_ts: int, recv_ts: int) -> None: ...
+
+    def book(self, op: int, price: int, qty: int, level_id: int, exch_ts: int, recv_ts: int) -> None: ...
+
+
+class Tops:
+    """W3's callback."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.last: tuple[int, ...] = ()
+
+    def on_top(self, bid: int, bid_qty: int, ask: int, ask_qty: int) -> None:
+        self.count += 1
+        self.last = (bid, bid_qty, ask, ask_qty)
+
+
+class Listener(IStrategy):
+    """A strategy that counts trades and remembers the last; `done` is called with the last of `expected`."""
+
+    def __init__(self, expected: int, done: Callable[[], None]) -> None:
+        self.left = expected
+        self.done = done
+        self.last: tuple[Side, Price, Qty, int, int] | None = None
+
+    def on_framework_connected(self, env: IStratEnv) -> None:
+        self.env = env
+        env.login("listener")
+
+    def on_start(self, params: str) -> None:
+        self.env.subscribe_to_market_data(EXCHANGE, [SYMBOL], [MDSub.PublicTrades])
+
+    def on_public_trade(
+        self, exchange: Exchange, instrument_id: int, side: Side, price: Price, qty: Qty, exec_ts: int, recv_ts: int
+    ) -> None:
+        self.last = (side, price, qty, exec_ts, recv_ts)
+        self.left -= 1
+        if not self.left:
+            self.done()
+
+
+class Silent:
+    """The gateway of an account that nobody trades."""
+
+    def status(self) -> tuple[GtwStatus, str]:
+        return GtwStatus.ReadyToTrade, ""
+
+
+def problem(reason: str, data: bytes) -> None:
+    raise RuntimeError(f"{reason}: {data[:200]!r}")
+
+
+def done_at_once() -> None:
+    """W4's loop ends by itself."""
+
+
+def heard(count: int, run_s: float) -> Outcome:
+    """A feed workload has no orders."""
+    return Outcome(count, run_s, 0, 0, 0, 0)
+
+
+def w3(events: int | None) -> Outcome:
+    lines, expected = messages.book(events)
+    handler = feed_handler(EXCHANGE, {INSTRUMENT: Levels()}, problem)
+    message, top = handler.message, handler.book(INSTRUMENT).top
+    tops = Tops()
+    start = time.perf_counter()
+    for line in lines:
+        message(line, RECEIVED)
+        tops.on_top(*top())
+    run_s = time.perf_counter() - start
+    if (tops.count, tops.last) != (len(lines), expected):
+        raise RuntimeError(f"the book ends with {tops.last} after {tops.count} callbacks, not with {expected}")
+    return heard(len(lines), run_s)
+
+
+def listening(strategy: Listener, clock: Clock) -> BybitFeedHandler:
+    """A feed handler that feeds an engine in which the strategy listens."""
+    engine = Engine(clock, [INSTRUMENT], EngineSettings())
+    engine.port(EXCHANGE, ACCOUNT).gateway = cast(Gateway, Silent())
+    engine.add_strategy("listener", strategy, [EXCHANGE], ACCOUNT, {})
+    engine.start()
+    clock.run_until(clock.now)
+    return feed_handler(EXCHANGE, {INSTRUMENT: engine.feed(INSTRUMENT)}, problem)
+
+
+def check(strategy: Listener, last: bytes) -> None:
+    """Every message came, and the last one as it was sent."""
+    if strategy.left or strategy.last is None:
+        raise RuntimeError(f"{strategy.left} trades did not reach the strategy")
+    side, price, qty, exec_ts, _ = strategy.last
+    said = f'"T":{exec_ts},"s":"BTCUSDT","S":"{side.name}","v":"{qty}","p":"{price}"'
+    if said.encode() not in last:
+        raise RuntimeError(f"the last trade came as {said}")
+
+
+def w4(events: int | None) -> Outcome:
+    lines = messages.trades(events)
+    strategy = Listener(len(lines), done_at_once)
+    message = listening(strategy, Clock(RECEIVED)).message
+    start = time.perf_counter()
+    for line in lines:
+        message(line, RECEIVED)
+    run_s = time.perf_counter() - start
+    check(strategy, lines[-1])
+    return heard(len(lines), run_s)
+
+
+class LineUser:
+    """Hands a line's messages to the feed handler and notes when the first came."""
+
+    def __init__(self, message: Callable[[bytes, int], None]) -> None:
+        self.began = 0.0
+        self._message = message
+
+    def line_opened(self, name: str) -> None:
+        self.began = time.perf_counter()
+
+    def line_message(self, name: str, data: bytes, recv_ts: int) -> None:
+        self._message(data, recv_ts)
+
+    def line_closed(self, name: str, reason: str) -> None:
+        """The end of the run closes it; an earlier one shows in the count."""
+
+
+async def over_the_line(url: str, expected: int) -> tuple[float, Listener]:
+    """How long the messages took from the opening of the line to the last callback."""
+    over = trio.Event()
+    ended = 0.0
+
+    def done() -> None:
+        nonlocal ended
+        ended = time.perf_counter()
+        over.set()
+
+    strategy = Listener(expected, done)
+    wall = WallTime()
+    driver = Driver(Clock(wall.now()), wall)
+    user = LineUser(listening(strategy, driver.clock).message)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(driver.run)
+        edge = TrioEdge(driver, nursery, Endpoints("local", {}, False), EdgeSettings(proxy=""), Random(1))
+        edge.open_line(Line("loopback", lambda _now_ms: url), user)
+        await over.wait()
+        await edge.aclose()
+        nursery.cancel_scope.cancel()
+    if driver.failures:
+        raise RuntimeError(f"{driver.failures} messages raised")
+    return ended - user.began, strategy
+
+
+def w5(events: int | None) -> Outcome:
+    lines = messages.trades(events)
+    with sending(messages.trades_path(events)) as url:
+        run_s, strategy = trio.run(over_the_line, url, len(lines))
+    check(strategy, lines[-1])
+    return heard(len(lines), run_s)
+
+
+WORKLOADS = {"W3": w3, "W4": w4, "W5": w5}
+
+if __name__ == "__main__":
+    main(build(), WORKLOADS)
