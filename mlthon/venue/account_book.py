@@ -18,6 +18,8 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
+from msgspec.structs import replace
+
 from mlthon.basics.defs import CancelCode, GtwRejectCode, OrderStatus, OrderType
 from mlthon.engine.clock import SECOND, Clock, Handle
 from mlthon.order.state import TERMINAL
@@ -405,6 +407,10 @@ class AccountBook:
     def _terminal(self, booked: BookedOrder, fact: OrderFact, late: bool) -> None:
         if booked.over:
             return
+        if fact.status is OrderStatus.Filled and fact.filled:
+            fact = replace(
+                fact, qty=fact.filled
+            )  # a row put together from changes may have missed that of its quantity
         if booked.acked:
             self._values(booked, fact, late, 0)
         else:

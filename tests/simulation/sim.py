@@ -23,7 +23,6 @@ from mlthon.exchange.config import ExchangeConfig
 from mlthon.exchange.dialects import find
 from mlthon.exchange.served.exchange import ServedExchange
 from mlthon.exchange.served.records import ServedOrder
-from mlthon.order.state import TERMINAL
 from mlthon.venue.codec import Credentials, gateway_module
 from mlthon.venue.live_gateway import GatewaySettings, LiveGateway
 from mlthon.venue.wire import HttpMessage
@@ -82,6 +81,7 @@ class Watch:
         self.counts: Counter[str] = Counter()
         self.fills: dict[str, tuple[TrackedOrder, int]] = {}
         self.orders: dict[str, TrackedOrder] = {}
+        self.asked: dict[str, int] = {}
         self._once: set[tuple[str, str]] = set()
         self._new: set[str] = set()
 
@@ -91,6 +91,7 @@ class Watch:
             return
         if kind == "new":
             self.orders[order.wire_id] = order
+            self.asked[order.wire_id] = order.qty
         elif kind == "fill":
             exec_id, _, qty = detail[:3]
             if exec_id in self.fills:
@@ -302,11 +303,21 @@ class Simulation:
         found = []
         if (mine.filled, told) != (theirs.filled, theirs.filled):
             found.append(f"{mine!r} has filled {mine.filled}, was told {told}; the exchange says {theirs.filled}")
-        if mine.is_open != theirs.is_open or (mine.state in TERMINAL and _end(mine.state) is not _end(theirs.status)):
+        if mine.is_open != theirs.is_open or not (mine.is_open or self._same_end(mine, theirs)):
             found.append(f"{mine!r} is {theirs.status.name} at the exchange ({theirs.reason})")
         if mine.is_open and (mine.price, mine.qty, mine.leaves) != (theirs.price, theirs.qty, theirs.leaves):
             found.append(f"{mine!r} is {theirs.leaves}/{theirs.qty} @ {theirs.price} at the exchange")
         return found
+
+    def _same_end(self, mine: TrackedOrder, theirs: ServedOrder) -> bool:
+        """Whether two words for an order's end mean the same: a post-only order that would take is cancelled in one
+        exchange's words, refused in another's. An order that was cut down to what it had traded already is filled over
+        there, and here cancelled: there was no fill left with which to tell it."""
+        if mine.state is theirs.status:
+            return True
+        if OrderStatus.Filled in (mine.state, theirs.status):
+            return theirs.status is OrderStatus.Filled and theirs.qty != self.watch.asked[mine.wire_id]
+        return True
 
     def _compare_fills(self) -> list[str]:
         theirs = {each.exec_id: each.qty for each in self.account.executions}
@@ -322,11 +333,6 @@ class Simulation:
         if told != held:
             found.append(f"the gateway knows a position of {told} lots; the account holds {held}")
         return found
-
-
-def _end(status: OrderStatus) -> OrderStatus:
-    """How it ended: a post-only order that would take is cancelled in one exchange's words, refused in another's."""
-    return status if status is OrderStatus.Filled else OrderStatus.Cancelled
 
 
 def simulate(venue: str, seed: int, plan: Plan | None = None) -> Outcome:

@@ -336,3 +336,12 @@ def test_restored_orders_go_on_where_they_were(desk):
     desk.take(fill("1", 4), fill("2", 6), fill("3", 1, "b"), order_fact("b", CANCELLED))
     assert [(*each[:2], each[4]) for each in desk.events.of("order_execution")] == [("a", "2", 0), ("b", "3", 9)]
     assert desk.story() == ["order_execution", "order_execution"]
+
+
+def test_an_order_that_is_filled_has_the_quantity_that_traded(desk: Desk) -> None:
+    booked = desk.sent()
+    desk.take(order_fact(status=NEW), order_fact(qty=4))
+    desk.take(order_fact(status=FILLED, filled=4, qty=QTY, ts=START + 1), fill("1", 4))
+    desk.wait(30)
+    assert desk.story() == ["new_order_ack", "modify_order_ack", "order_execution"]
+    assert (booked.status, booked.qty) == (FILLED, 4)

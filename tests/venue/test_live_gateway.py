@@ -645,3 +645,14 @@ def test_positions_are_those_last_told_and_one_that_is_not_listed_is_flat():
     rig.wait(5)
     assert rig.gateway.positions[BTC].position == 0
     assert rig.gateway.positions[ETH].position == 2
+
+
+def test_the_cancel_of_an_order_that_was_refused_before_it_got_here_is_refused_alone():
+    rig = Rig()
+    order = tracked("never")
+    order.state = OrderStatus.Rejected
+    rig.says["cancel never"] = Reply(missing=True, reason="order not found")
+    rig.says["order_status"] = [None] * 20
+    rig.gateway.cancel_order(order)
+    rig.wait(60)
+    assert [call[0] for call in rig.events.calls if "order" in call[0]] == ["cancel_order_reject"]
