@@ -47,6 +47,7 @@ STEPS_TRIED: Final = 64
 
 BAD_MESSAGE: Final = (msgspec.MsgspecError, ValueError)
 PREFIX: Final = b'{"topic":"'
+TOPIC_AT: Final = len(PREFIX)
 TAKERS: Final = bybit.SIDES
 decode_trades: Final = bybit_public.decode_trades
 decode_book: Final = bybit_public.decode_book
@@ -338,15 +339,15 @@ class BybitFeedHandler:
             feed = InstrumentFeed(instrument, events, self.counts, self._report)
             self._feeds[instrument.symbol] = self._by_instrument[instrument] = feed
         self._routes: dict[bytes, Route] = {}
+        """By how a message begins, up to the end of its topic."""
 
     def message(self, data: bytes, recv_ts: int) -> None:
         """A message of the line, received at `recv_ts` (ns)."""
         # The topic is cut out of the bytes, so that the message is decoded once, and at once as what it is.
-        if data.startswith(PREFIX):
-            route = self._routes.get(data[10 : data.find(b'"', 10)])
-            if route is not None:
-                route(data, recv_ts)
-                return
+        route = self._routes.get(data[: data.find(b'"', TOPIC_AT)])
+        if route is not None:
+            route(data, recv_ts)
+            return
         self._first_of_topic(data, recv_ts)
 
     def snapshot(self, instrument: Instrument, data: bytes, recv_ts: int) -> None:
@@ -387,7 +388,7 @@ class BybitFeedHandler:
             self._report(error, data)
             return
         if envelope.topic.isascii():
-            self._routes[envelope.topic.encode()] = route
+            self._routes[PREFIX + envelope.topic.encode()] = route
         route(data, recv_ts)
 
     def _route(self, topic: str) -> Route:

@@ -1,7 +1,7 @@
 """cryptofeed: its Bybit feed's `message_handler` with its callbacks; W5 over its own websocket connection.
 
-Its list of symbols, which it fetches from the exchange, is given to it. Its connection accepts wss:// alone, so W5 opens
-one and then points it at the local server. The checks are the count of callbacks and the last top.
+Its list of symbols, which it fetches from the exchange, is given to it. Its connection accepts wss:// alone, so W5
+makes one and then points it at the local server. The checks are the count of callbacks and the last top.
 """
 
 # mypy: disable-error-code="import-not-found,import-untyped"

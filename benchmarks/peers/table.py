@@ -14,8 +14,8 @@ FEEDS: Final = frozenset({"W3", "W4", "W5"})
 @dataclass(frozen=True, slots=True)
 class Peer:
     """One engine to compare with. `module` is its script in this folder, `requirements` are pip's (none: it runs in
-    this very interpreter), `suffix` follows a workload's name where its script has a variant of it, `workloads` are those
-    that it takes part in. `environment` is the folder under `bench-envs/` where it shares another's; `from_source`: it
+    this very interpreter), `suffix` follows a workload's name where its script has a variant of it, `workloads` are
+    those that it takes part in. `environment` is the folder under `bench-envs/` where it shares another's; `from_source`: it
     is published as source alone."""
 
     name: str
@@ -40,4 +40,6 @@ PEERS: Final = (
     Peer("backtrader", "backtrader", ("backtrader==1.9.78.123", "numpy==2.4.6")),
     Peer("bare loop, feeds", "bare_feeds", workloads=FEEDS - {"W5"}),
     Peer("cryptofeed", "cryptofeed", ("cryptofeed==2.4.1",), workloads=FEEDS, from_source=True),
+    Peer("nautilus_trader, feeds", "nautilus_feeds", NAUTILUS, workloads=FEEDS - {"W5"}, environment="nautilus_trader"),
+    Peer("ccxt pro", "ccxt_pro", ("ccxt==4.5.90",), workloads=FEEDS),
 )
