@@ -1,0 +1,167 @@
+"""Live runs that are killed: sessions of a busy strategy against a local exchange, each ended by SIGKILL at a random
+moment, and one that is allowed to end. Then journal and exchange must agree.
+
+`python -m tests.simulation.kill --kills 50` does it for long.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from random import Random
+from typing import Any
+
+COMMAND = [sys.executable, "-m", "mlthon"]
+INSTRUMENTS = {"bitmex": "bmx:perp:btc-usd", "bybit": "byt:perp:btc-usdt"}
+STRATEGY = Path(__file__).with_name("busy.py")
+BEGINS = "limits:"
+"""What a live run says when all has been settled and it begins."""
+WAIT_S = 60.0
+OVER = ("Filled", "Cancelled", "Rejected", "Expired")
+"""Words for orders that are over."""
+
+
+@contextlib.contextmanager
+def served(exchange: str) -> Iterator[str]:
+    """A local exchange; its address."""
+    command = [*COMMAND, "exchange", exchange, "--port", "0", "--instruments", INSTRUMENTS[exchange]]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment) as server:
+        try:
+            if server.stdout is None or (found := re.search(r"http://\S+", server.stdout.readline().decode())) is None:
+                raise RuntimeError("the local exchange did not start")
+            yield found[0]
+        finally:
+            server.terminate()
+
+
+class Session:
+    """One live run in a folder. The journal stays from run to run."""
+
+    def __init__(self, folder: Path, exchange: str, url: str, *more: str) -> None:
+        settings = (f"live.journal={folder / 'run.journal'}", "live.guard=false")
+        chosen = [word for setting in settings for word in ("--set", setting)]
+        chosen += ["--set", f'exchanges.{_name(exchange)}.instruments=["{INSTRUMENTS[exchange]}"]']
+        arguments = [str(STRATEGY), "--mode", "live", "--exchange", exchange, "--url", url, *chosen, "--json", *more]
+        self.log = folder / "log"
+        with self.log.open("ab") as told:
+            self._begins = told.tell()
+            self.process = subprocess.Popen([*COMMAND, *arguments], cwd=folder, stdout=subprocess.PIPE, stderr=told)
+
+    def begun(self) -> None:
+        """Wait until it trades. Raises RuntimeError where it does not."""
+        until = time.monotonic() + WAIT_S
+        while BEGINS not in self.told():
+            if self.process.poll() is not None or time.monotonic() > until:
+                raise RuntimeError(f"the run did not begin: {self.told()}")
+            time.sleep(0.02)
+
+    def told(self) -> str:
+        """What it has said so far."""
+        return self.log.read_bytes()[self._begins :].decode(errors="replace")
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.process.kill()
+        self.process.communicate()
+
+    def end(self) -> dict[str, Any]:
+        """Wait for its end; its result."""
+        out, _ = self.process.communicate(timeout=WAIT_S)
+        if self.process.returncode:
+            raise RuntimeError(f"the last run ended with {self.process.returncode}: {self.told()}")
+        result: dict[str, Any] = json.loads(out)
+        return result
+
+
+def _name(exchange: str) -> str:
+    return {"bitmex": "BitMEX", "bybit": "Bybit"}[exchange]
+
+
+def exported(folder: Path, what: str) -> list[dict[str, Any]]:
+    """Rows of the journal."""
+    command = [*COMMAND, "journal", "export", str(folder / "run.journal"), what]
+    out = subprocess.run(command, check=True, capture_output=True).stdout
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def account_at(url: str) -> dict[str, Any]:
+    """The exchange's own books."""
+    with urllib.request.urlopen(f"{url}/admin/account?name=main", timeout=10) as answer:
+        found: dict[str, Any] = json.load(answer)
+    return found
+
+
+def killed_and_compared(folder: Path, exchange: str, kills: int, seed: int) -> tuple[list[str], Counter[str]]:
+    """Kill that many runs, let one end, compare: what does not agree, and counts of what there was."""
+    rng = Random(seed)
+    with served(exchange) as url:
+        for _ in range(kills):
+            run = Session(folder, exchange, url)
+            try:
+                run.begun()
+                time.sleep(rng.uniform(0.2, 2.5))
+            finally:
+                run.kill()
+        result = Session(folder, exchange, url, "--duration", "8s").end()
+        theirs = account_at(url)
+    problems = [f"open after the end: {each}" for each in result["open_orders"]]
+    verified = subprocess.run([*COMMAND, "journal", "verify", str(folder / "run.journal")], check=False)
+    if verified.returncode:
+        problems.append("the journal does not agree with itself")
+    return problems + compare(folder, theirs), Counter(orders=len(theirs["orders"]), fills=len(theirs["executions"]))
+
+
+def compare(folder: Path, theirs: dict[str, Any]) -> list[str]:
+    """Where the journal and the exchange's books differ, in words."""
+    orders = {row["wire_id"]: row for row in exported(folder, "orders")}
+    fills = {row["exec_id"]: row for row in exported(folder, "fills")}
+    found = []
+    for each in theirs["orders"]:
+        mine = orders.pop(each["client_id"], None)
+        if mine is None:
+            found.append(f"the journal does not know order {each['client_id']}")
+        elif Decimal(str(mine["filled"])) != Decimal(each["filled"]):
+            found.append(f"order {each['client_id']}: {mine['filled']} filled, at the exchange {each['filled']}")
+        elif (mine["state"] in OVER) != (each["status"] in OVER):
+            found.append(f"order {each['client_id']}: {mine['state']}, at the exchange {each['status']}")
+    for wire_id, mine in orders.items():
+        if mine["state"] not in OVER or Decimal(str(mine["filled"])):
+            found.append(f"order {wire_id}: {mine['state']}, but it was never at the exchange")
+    executed = {each["exec_id"]: each for each in theirs["executions"]}
+    found += [f"fill {exec_id} was lost" for exec_id in executed.keys() - fills.keys()]
+    found += [f"fill {exec_id} never happened" for exec_id in fills.keys() - executed.keys()]
+    held = sum(map(Decimal, theirs["positions"].values()))
+    mine_held = sum(row["side"] * Decimal(str(row["qty"])) for row in fills.values())
+    if held != mine_held:
+        found.append(f"the journal's fills make up {mine_held}; the account holds {held}")
+    return found
+
+
+def main() -> int:
+    """See the module."""
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation.kill", description=__doc__)
+    parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=0, help="of the moments at which runs are killed")
+    parser.add_argument("--exchange", choices=sorted(INSTRUMENTS), default="bitmex")
+    wished = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        problems, counts = killed_and_compared(Path(folder), wished.exchange, wished.kills, wished.seed)
+    print(f"{wished.kills} kills: {counts['orders']} orders, {counts['fills']} fills, {len(problems)} differences")
+    for problem in problems:
+        print(f"  {problem}")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
