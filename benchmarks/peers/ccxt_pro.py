@@ -1,5 +1,5 @@
-"""ccxt pro: `bybit.handle_message` on decoded JSON, as its client calls it, and the value that a waiting `watch_...`
-would get. W5 is `watch_trades` in a loop, its documented way, against the local server; it hands over all trades that have
+"""ccxt pro: `bybit.handle_message` on decoded JSON, as its client calls it, and the value that a waiting call would get.
+W5 is `watch_trades` in a loop, its documented way, against the local server; it hands over all trades that have
 come since the last call.
 
 The market, which it loads from the exchange, is given to it.
@@ -27,10 +27,10 @@ class Client:
     """What a handler asks of its client; `resolve` is where a waiting caller gets the value."""
 
     url = LINEAR
-    subscriptions: dict[str, Any] = {}
-    futures: dict[str, Any] = {}
 
     def __init__(self) -> None:
+        self.subscriptions: dict[str, Any] = {}
+        self.futures: dict[str, Any] = {}
         self.count = 0
         self.value: Any = None
 
@@ -46,8 +46,17 @@ def exchange() -> Any:
     bybit = ccxt.pro.bybit({"newUpdates": True})
     market = bybit.safe_market_structure(
         {
-            **{"id": "BTCUSDT", "symbol": SYMBOL, "base": "BTC", "quote": "USDT", "settle": "USDT"},
-            **{"type": "swap", "swap": True, "spot": False, "linear": True, "contract": True, "contractSize": 1.0},
+            "id": "BTCUSDT",
+            "symbol": SYMBOL,
+            "base": "BTC",
+            "quote": "USDT",
+            "settle": "USDT",
+            "type": "swap",
+            "swap": True,
+            "spot": False,
+            "linear": True,
+            "contract": True,
+            "contractSize": 1.0,
             "precision": {"price": 0.1, "amount": 0.001},
         }
     )

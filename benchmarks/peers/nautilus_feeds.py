@@ -1,6 +1,6 @@
 """nautilus_trader on W3 and W4: the decoders and parsers of its own Bybit adapter. W3 applies the deltas to its
-`OrderBook` and reads the top; W4 makes `TradeTick`s and calls back with them, without its data engine and message bus. There is no
-W5: its websocket client is part of its live node.
+`OrderBook` and reads the top; W4 makes `TradeTick`s and calls back with them, without its data engine and message
+bus. There is no W5: its websocket client is part of its live node.
 """
 
 # mypy: disable-error-code="import-not-found,import-untyped"

@@ -15,8 +15,8 @@ FEEDS: Final = frozenset({"W3", "W4", "W5"})
 class Peer:
     """One engine to compare with. `module` is its script in this folder, `requirements` are pip's (none: it runs in
     this very interpreter), `suffix` follows a workload's name where its script has a variant of it, `workloads` are
-    those that it takes part in. `environment` is the folder under `bench-envs/` where it shares another's; `from_source`: it
-    is published as source alone."""
+    those that it takes part in. `environment` is the folder under `bench-envs/` where it shares another's;
+    `from_source`: it is published as source alone."""
 
     name: str
     module: str
