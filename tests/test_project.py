@@ -54,4 +54,4 @@ def test_the_lock_lists_every_dependency_of_the_project(name: str) -> None:
         wanted += [entry for entry in project["dependency-groups"]["dev"] if isinstance(entry, str)]
     wanted += project["dependency-groups"]["build"]
     locked = set(re.findall(r"^([a-z0-9._-]+)==", (ROOT / name).read_text(), flags=re.MULTILINE))
-    assert {re.split(r"[[<>=!~ ;]", entry, maxsplit=1)[0] for entry in wanted} <= locked
+    assert {re.split(r"[\[<>=!~ ;]", entry, maxsplit=1)[0] for entry in wanted} <= locked

@@ -119,15 +119,22 @@ def assemble(
 def lanes_of(replay: Replay, assembly: Assembly) -> list[Lane]:
     """The function that takes each kind of row of `replay`."""
     engine = assembly.engine
-    lanes = []
+    lanes: list[Lane] = []
     for stream, phase in replay.lanes:
-        feed = engine.feed(stream.instrument)
         exchange = assembly.exchanges[stream.instrument.venue]
+        if stream.instrument not in exchange.markets:
+            lanes.append(_to_nobody)
+            continue
         market = exchange.market(stream.instrument)
+        feed = engine.feed(stream.instrument)
         if stream.kind is Kind.BOOK:
             feed.expect_books()
         lanes.append(_LANES[phase](exchange, market, feed, stream.kind))
     return lanes
+
+
+def _to_nobody(a: int, b: int, c: int, d: int, exch_ts: int, ts: int) -> None:
+    """A row of an instrument that the configuration leaves out."""
 
 
 def _to_market(_: EmbeddedExchange, market: Market, __: InstrumentFeed, kind: Kind) -> Lane:
