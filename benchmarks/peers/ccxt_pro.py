@@ -1,4 +1,4 @@
-"""ccxt pro: `bybit.handle_message` on decoded JSON, as its client calls it, and the value that a waiting call would get.
+"""ccxt pro: `bybit.handle_message` on decoded JSON, as its client calls it, and the value a waiting call would get.
 W5 is `watch_trades` in a loop, its documented way, against the local server; it hands over all trades that have
 come since the last call.
 
