@@ -34,7 +34,7 @@ class Ticks(dict[str, int]):
     """Text to whole steps of 10^-`places`, remembered."""
 
     def __init__(self, places: int) -> None:
-        self.unit = 10**places
+        self.unit: int = 10**places
 
     def __missing__(self, text: str) -> int:
         value = self[text] = round(float(text) * self.unit)
