@@ -81,6 +81,8 @@ async def exchange_messages(
 ) -> Answer:
     """Send the message to the base URL and wait for the answer, `timeout_s` at most in all."""
     sending = _Sending(now)
+    if client.is_closed:
+        return sending.failure("the run is over and its connections are closed")
     with trio.move_on_after(timeout_s):
         try:
             return await _exchange(client, base, message, sending, most_bytes)

@@ -53,8 +53,7 @@ def main(_: str, base: str) -> None:
     check(
         "cancel",
         lambda: (
-            api.delete_order(symbol=SYMBOL, order_id=replaced.new_order_response.order_id).data().status
-            == "CANCELED"
+            api.delete_order(symbol=SYMBOL, order_id=replaced.new_order_response.order_id).data().status == "CANCELED"
         ),
     )
     check(
