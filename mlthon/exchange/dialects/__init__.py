@@ -19,8 +19,8 @@ from mlthon.exchange.served.exchange import IdStyle, ServedExchange
 
 DIALECTS: Final = {
     "bybit": "mlthon.exchange.dialects.bybit:BybitDialect",
-    "binance": "mlthon.exchange.dialects.binance:BinanceSpotDialect",
-    "binance-usdm": "mlthon.exchange.dialects.binance:BinanceUsdmDialect",
+    "binance": "mlthon.exchange.dialects.binance_spot:BinanceSpotDialect",
+    "binance-usdm": "mlthon.exchange.dialects.binance_usdm:BinanceUsdmDialect",
     "bitmex": "mlthon.exchange.dialects.bitmex:BitmexDialect",
 }
 """Name on the command line -> module:class."""

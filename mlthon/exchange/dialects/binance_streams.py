@@ -15,19 +15,19 @@ import msgspec
 from mlthon.basics.instrument import Instrument
 from mlthon.engine.clock import MS, SECOND
 from mlthon.exchange.dialects import binance_rows as rows
+from mlthon.exchange.dialects import binance_spot_rows as spot
+from mlthon.exchange.dialects import binance_usdm_rows as usdm
 from mlthon.exchange.served.account import ServedAccount
 from mlthon.exchange.served.contract import ServerSocket
 from mlthon.exchange.served.limits import Throttle
 from mlthon.exchange.served.market import PublicTrade, ServedMarket
 from mlthon.exchange.served.records import ServedExecution, ServedOrder
-from mlthon.protocols import binance_account as wire
 
 if TYPE_CHECKING:
     from mlthon.exchange.dialects.binance import BinanceDialect
 
 Push = Callable[[rows.Row], None]
 
-INTERVALS_S: Final = {name: seconds for seconds, name in wire.INTERVALS.items() if seconds >= 60}
 SPEEDS: Final = {"": None, "100ms": 100 * MS, "250ms": 250 * MS, "500ms": 500 * MS, "1000ms": SECOND}
 KLINE_EVERY: Final = 250 * MS
 """How often an unfinished candle is pushed."""
@@ -229,7 +229,7 @@ def _mark(market: ServedMarket) -> rows.Row:
 
 
 def _candle(name: str) -> Callable[[ServedMarket], rows.Row]:
-    interval = INTERVALS_S[name] * SECOND
+    interval = rows.INTERVALS_S[name] * SECOND
 
     def row(market: ServedMarket) -> rows.Row:
         candles = market.candles(interval, 1)
@@ -261,7 +261,7 @@ def open_stream(market: ServedMarket, name: str, push: Push, usdm: bool) -> Stre
     if kind in ("ticker", "miniTicker"):
         return SampledStream(market, push, SECOND, _day("24hrTicker" if kind == "ticker" else "24hrMiniTicker"), True)
     family, _, interval = kind.partition("_")
-    if family == "kline" and interval in INTERVALS_S:
+    if family == "kline" and interval in rows.INTERVALS_S:
         return SampledStream(market, push, KLINE_EVERY, _candle(interval), idle=False)
     return None
 
@@ -281,20 +281,20 @@ class UserStream:
     def order_changed(self, order: ServedOrder) -> None:
         now = self._account.clock.now
         if order.stop_price is not None:
-            self._push(rows.algo_update(order, now))
+            self._push(usdm.algo_update(order, now))
             if not order.triggered:
                 return
         if _is_new_fill(order, self):
             return
-        self._push(rows.order_trade_update(order, None, now))
+        self._push(usdm.order_trade_update(order, None, now))
 
     def executed(self, execution: ServedExecution) -> None:
-        self._push(rows.order_trade_update(execution.order, execution, self._account.clock.now))
+        self._push(usdm.order_trade_update(execution.order, execution, self._account.clock.now))
 
     def position_changed(self, instrument: Instrument) -> None:
         account = self._account
         market = account.exchange.markets[instrument]
-        self._push(rows.account_update(account, [market], [market.contract.coin], account.clock.now))
+        self._push(usdm.account_update(account, [market], [market.contract.coin], account.clock.now))
 
     def wallet_changed(self, coins: tuple[str, ...]) -> None:
         """A fill's change of cash was told with the position."""
@@ -314,16 +314,16 @@ class SpotUserStream:
 
     def order_changed(self, order: ServedOrder) -> None:
         if not _is_new_fill(order, self):
-            self._push(rows.execution_report(order, None, self._account.clock.now))
+            self._push(spot.execution_report(order, None, self._account.clock.now))
 
     def executed(self, execution: ServedExecution) -> None:
-        self._push(rows.execution_report(execution.order, execution, self._account.clock.now))
+        self._push(spot.execution_report(execution.order, execution, self._account.clock.now))
 
     def position_changed(self, instrument: Instrument) -> None:
         """Spot has no positions."""
 
     def wallet_changed(self, coins: tuple[str, ...]) -> None:
-        self._push(rows.account_position(self._account, list(coins), self._account.clock.now))
+        self._push(spot.account_position(self._account, list(coins), self._account.clock.now))
 
 
 def _is_new_fill(order: ServedOrder, stream: object) -> bool:

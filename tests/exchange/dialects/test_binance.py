@@ -13,7 +13,8 @@ from mlthon.basics.catalogue import resolve
 from mlthon.basics.defs import Exchange
 from mlthon.engine.clock import MS, SECOND, Clock
 from mlthon.exchange.config import ExchangeConfig
-from mlthon.exchange.dialects.binance import BinanceSpotDialect, BinanceUsdmDialect
+from mlthon.exchange.dialects.binance_spot import BinanceSpotDialect
+from mlthon.exchange.dialects.binance_usdm import BinanceUsdmDialect
 from mlthon.exchange.served.contract import ServerRequest, ServerResponse
 from mlthon.exchange.served.exchange import IdStyle, ServedExchange
 
