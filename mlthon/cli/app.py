@@ -321,6 +321,7 @@ def exchange(
     latency: float = 1.0,
     seed: Annotated[int, Parameter(converter=_whole)] = 1,
     tls: Path | None = None,
+    faults: str | None = None,
     verbose: Annotated[bool, Parameter(name=["--verbose", "-v"])] = False,
 ) -> int:
     """Run a local exchange that clients of the real one can trade on.
@@ -349,6 +350,9 @@ def exchange(
         Of the synthetic market.
     tls
         Serve with TLS, and write the certificate of the authority that clients must trust into this file.
+    faults
+        What fails on purpose, and when: disconnect=18s,delay=5%:200ms-2s,error=1%:503@/v5/order, or a TOML file with a
+        table [faults]; docs/local-exchange.md has all kinds.
     verbose
         Also show information messages.
     """
@@ -368,6 +372,7 @@ def exchange(
             latency=latency,
             seed=seed,
             tls=tls,
+            faults=faults,
             verbosity=int(verbose),
         )
     )

@@ -4,6 +4,7 @@ import math
 import time
 import tomllib
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,17 @@ from attrs import frozen
 
 from mlthon.basics.catalogue import UnknownInstrument, resolve
 from mlthon.basics.instrument import Instrument
+from mlthon.cli.exchange_faults import FaultPlan, read_faults
 from mlthon.cli.logs import set_up
 from mlthon.data.rows import Source
 from mlthon.data.sources import NoData, open_sources
-from mlthon.engine.clock import MS, Clock
+from mlthon.engine.clock import MS, SECOND, Clock
 from mlthon.errors import UserError
 from mlthon.exchange.config import ConfigError, ExchangeConfig, LatencyConfig
 from mlthon.exchange.dialects import DialectClass, find
 from mlthon.exchange.served.exchange import ServedExchange
-from mlthon.exchange.served.faults import FaultyDialect
+from mlthon.exchange.served.fault_schedule import FaultSchedule
+from mlthon.exchange.served.faults import FaultyDialect, Strike
 
 HISTORY_MINUTES = 1500
 DEFAULT_KEY = ("test-key", "test-secret")
@@ -40,6 +43,7 @@ class ExchangeOptions:
     latency: float
     seed: int
     tls: Path | None
+    faults: str | None
     verbosity: int
 
 
@@ -65,11 +69,11 @@ def run_exchange(options: ExchangeOptions) -> int:
         raise UserError(f"--port {options.port}: not between 0 and 65535", "0 takes any free port.")
     if options.seed < 0:
         raise UserError(f"--seed {options.seed}: below 0", "Any whole number from 0 on will do.")
-    trio.run(_serve, options, find(options.name))
+    trio.run(_serve, options, find(options.name), read_faults(options.faults))
     return 0
 
 
-async def _serve(options: ExchangeOptions, dialect_class: DialectClass) -> None:
+async def _serve(options: ExchangeOptions, dialect_class: DialectClass, plan: FaultPlan) -> None:
     from mlthon.live.exchange_admin import Admin
     from mlthon.live.exchange_market import MarketPlayer
     from mlthon.live.exchange_server import ExchangeServer, certificates, run_until_signal
@@ -95,9 +99,12 @@ async def _serve(options: ExchangeOptions, dialect_class: DialectClass) -> None:
     faulty = FaultyDialect(dialect_class(served), clock)
     server = ExchangeServer(faulty, clock, round(options.latency * MS))
     server.admin = Admin(served, faulty, player, server.disconnect, server.counts)
+    faulty.on_strike = _say_strike
+    if plan.rules:
+        FaultSchedule(plan.rules, faulty, served, server.disconnect, options.seed if plan.seed is None else plan.seed)
 
     def started(url: str) -> None:
-        print(_banner(url, options, dialect_class, served), flush=True)
+        print(_banner(url, options, dialect_class, served, plan), flush=True)
 
     async with AsyncExitStack() as stack:
         files = None
@@ -117,7 +124,14 @@ async def _serve(options: ExchangeOptions, dialect_class: DialectClass) -> None:
             ) from None
 
 
-def _banner(url: str, options: ExchangeOptions, dialect_class: DialectClass, served: ServedExchange) -> str:
+def _say_strike(strike: Strike) -> None:
+    at = datetime.fromtimestamp(strike.ts / SECOND, UTC)
+    print(f"{at:%H:%M:%S}.{at.microsecond // 1000:03} fault: {strike.text}", flush=True)
+
+
+def _banner(
+    url: str, options: ExchangeOptions, dialect_class: DialectClass, served: ServedExchange, plan: FaultPlan
+) -> str:
     base = url.replace("http://", "ws://").replace("https://", "wss://")
     lines = [f"local {options.name} at {url}"]
     lines += [f"  {name} websocket  {base}{path}" for name, path in dialect_class.sockets.items()]
@@ -128,6 +142,7 @@ def _banner(url: str, options: ExchangeOptions, dialect_class: DialectClass, ser
         lines.append(f"  account {key.account.name}  key {key.key}  secret {secret}")
     if options.tls is not None:
         lines.append(f"  certificate authority  {options.tls}")
+    lines += [f"  fault  {rule.text}" for rule in plan.rules]
     lines.append(f"  admin  {url}/admin/status")
     return "\n".join(lines)
 
