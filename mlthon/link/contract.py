@@ -5,8 +5,8 @@ a bot may ask (`HostFace`). Market data are positional scalars, because they are
 Nothing here knows how it is carried: over a Unix socket to a child process, or by a plain call within one process.
 
 Units on this face are the platform's: prices and sizes are floats, times are integer milliseconds since 1970 UTC, a
-`src` is an exchange as the platform spells it (`bitmex`), a `sym` the exchange's own symbol, a venue the user's name for
-an account (`BitMEX`). Values are what JSON can say.
+`src` is an exchange as the platform spells it (`bitmex`), a `sym` the exchange's own symbol, a venue the user's name
+for an account (`BitMEX`). Values are what JSON can say.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,14 +20,14 @@ BARS: Final = 360
 LEVELS: Final = ("1m", "3m", "5m", "15m", "30m", "1h", "2h", "3h", "4h", "6h", "12h", "1d", "1w")
 """The documented candle levels."""
 
-# -- up to the bot -------------------------------------------------------------------------------------------------------
+# -- up to the bot -----------------------------------------------------------------------------------------------------
 
 
 class Hello(Struct, frozen=True, tag=True):
-    """The first message: what the bot is to run and what it has. `file` is the bot's; `markets` are the (src, sym) that it
-    is subscribed to, and market data name them by their place here; `venues` and `instruments` are what `Link.venues`
-    and `Link.instruments` show; `signed_positions`: `fetch_positions` gives `pos_size` its sign (the platform gives
-    the size and `side`)."""
+    """The first message: what the bot is to run and what it has. `file` is the bot's; `markets` are the (src, sym) that
+    it is subscribed to, and market data name them by their place here; `venues` and `instruments` are what
+    `Link.venues` and `Link.instruments` show; `signed_positions`: `fetch_positions` gives `pos_size` its sign (the
+    platform gives the size and `side`)."""
 
     name: str
     file: str
@@ -39,7 +39,7 @@ class Hello(Struct, frozen=True, tag=True):
 
 
 class Private(Struct, frozen=True, tag=True):
-    """A private event: `callback` is `order_update`, `fill_update` or `position_update`, `data` its documented payload."""
+    """A private event: `callback` is `order_update`, `fill_update` or `position_update`, `data` its payload."""
 
     callback: str
     src: str
@@ -105,13 +105,14 @@ class BotFace(Protocol):
     def tell(self, message: ToBot) -> None: ...
 
 
-# -- down from the bot ---------------------------------------------------------------------------------------------------
+# -- down from the bot -------------------------------------------------------------------------------------------------
 
 
 class Call(Struct, frozen=True, tag=True):
-    """An exchange call, `name` as in `Link` (`create_limit_order`), `arguments` by their documented names; those left out
-    are absent. Answered by `Answer`. One more name exists: `history` with `src`, `sym`, `level` and `count` is answered
-    with the candles before and including the present one as `data` (rows as of `fetch_candles`), at no latency."""
+    """An exchange call, `name` as in `Link` (`create_limit_order`), `arguments` by their documented names; those left
+    out are absent. Answered by `Answer`. One more name exists: `history` with `src`, `sym`, `level` and `count` is
+    answered with the candles before and including the present one as `data` (rows as of `fetch_candles`), at no
+    latency."""
 
     call: int
     name: str
@@ -165,8 +166,8 @@ class WebAnswer(Struct, frozen=True, tag=True):
 
 
 class Raised(Struct, frozen=True, tag=True):
-    """The bot's own code raised in `where` (a callback's name) and the runtime survived it; `text` is the traceback. The
-    runtime has logged it; the host counts."""
+    """The bot's own code raised in `where` (a callback's name) and the runtime survived it; `text` is the traceback.
+    The runtime has logged it; the host counts."""
 
     where: str
     error: str
