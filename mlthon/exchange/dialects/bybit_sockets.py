@@ -5,6 +5,7 @@ unknown topics are answered with `success: false`, and the socket stays open.
 https://bybit-exchange.github.io/docs/v5/ws/connect, .../v5/websocket/trade/guideline
 """
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -12,6 +13,7 @@ import msgspec
 from mlthon.basics.instrument import Instrument
 from mlthon.engine.clock import MS
 from mlthon.exchange.dialects.bybit_orders import BybitError, Reply
+from mlthon.exchange.dialects.bybit_params import limit_headers
 from mlthon.exchange.dialects.bybit_rows import Row, execution_row, hidden, order_row, position_row, wallet_row
 from mlthon.exchange.dialects.bybit_streams import Channel, open_channel
 from mlthon.exchange.served.contract import ServerSocket, SocketHandler, Unserved
@@ -42,7 +44,7 @@ def connect(dialect: "BybitDialect", socket: ServerSocket) -> SocketHandler:
     return Unserved()
 
 
-class _Socket:
+class _Socket(ABC):
     """What the three have in common. `id`: the connection's, in every answer."""
 
     def __init__(self, dialect: "BybitDialect", socket: ServerSocket) -> None:
@@ -61,11 +63,9 @@ class _Socket:
             return
         self.take(request["op"], request)
 
-    def closed(self) -> None:
-        """Nothing to stop."""
-
+    @abstractmethod
     def take(self, op: str, request: Row) -> None:
-        raise NotImplementedError
+        """Carry out a request, or answer why not."""
 
     def send(self, message: Row) -> None:
         self.socket.send(encode(message).decode())
@@ -232,6 +232,9 @@ class PrivateSocket(_Socket):
 class TradeSocket(_Socket):
     """Orders over a websocket. An operation is answered as its REST path would be."""
 
+    def closed(self) -> None:
+        """Nothing to stop."""
+
     def take(self, op: str, request: Row) -> None:
         if op == "ping":
             now = str(self.dialect.now_ms)
@@ -275,12 +278,7 @@ class TradeSocket(_Socket):
         now = self.dialect.now_ms
         header = {"Traceid": "", "Timenow": str(now)}
         if use is not None:
-            header = {
-                "X-Bapi-Limit": str(use.limit),
-                "X-Bapi-Limit-Status": str(use.remaining),
-                "X-Bapi-Limit-Reset-Timestamp": str(now if use.remaining else use.reset_ts // MS),
-                **header,
-            }
+            header = limit_headers(use, now) | header
         self.send(
             {
                 **self._id(request),
