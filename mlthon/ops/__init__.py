@@ -1,0 +1,14 @@
+"""Operating a run from outside: Telegram, webhooks, the command line, metrics.
+
+None of it may ever slow or stop trading, so next to nothing of it lives in the engine's process: the control service,
+a Unix socket that answers questions and carries actions out (`contract` says which), and the outbox, in which a
+strategy's messages wait. Telegram and the web server live in a process of their own (`python -m mlthon.ops.process`),
+started and watched by the run, and reach the engine through that socket as the command line does:
+
+    engine process      control (what can be asked and done) ─ control service (the socket) ─ audit, outbox (files)
+                                              │
+    operations process  telegram, web (webhooks, streams, metrics)        python -m mlthon ctl …
+
+An operations process that hangs or dies costs the engine nothing and is started again; an engine that hangs is reported
+by the operations process, and `/kill` reaches the guard process all the same.
+"""
