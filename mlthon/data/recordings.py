@@ -11,11 +11,13 @@ from types import ModuleType
 from typing import Final, cast
 
 from mlthon.basics.instrument import Instrument
-from mlthon.data.importers import binance, bitmex, oanda
+from mlthon.data.importers import binance, bitmex, cryptofeed, oanda
 from mlthon.data.importers.base import Block, Format, ReadOptions, RecordedFile
 from mlthon.data.rows import Columns, Kind, Problem, Stream
 
-FORMATS: Final = tuple(cast(Format, module) for module in cast(tuple[ModuleType, ...], (binance, bitmex, oanda)))
+FORMATS: Final = tuple(
+    cast(Format, module) for module in cast(tuple[ModuleType, ...], (binance, bitmex, cryptofeed, oanda))
+)
 KEEP_BYTES: Final = 64 << 20
 """Recordings up to this size (as they are on disk) are kept in memory once read: some 400 MB of rows."""
 

@@ -57,14 +57,14 @@ def open_recordings(
 
 
 def _recordings(path: Path, options: ReadOptions, problems: list[Problem]) -> list[tuple[Format, RecordedFile]]:
-    found = []
+    found: list[tuple[Format, RecordedFile]] = []
     for file in _files(path):
         try:
             first = head(file)
             reader = next((reader for reader in FORMATS if reader.recognises(file, first)), None)
             if reader is None:
                 raise WrongFile("not of a known format")
-            found.append((reader, reader.describe(file, first, options)))
+            found += [(reader, each) for each in reader.describe(file, first, options)]
         except (OSError, WrongFile) as error:
             problems.append(Problem(str(file), str(error)))
     return found

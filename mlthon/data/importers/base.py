@@ -33,7 +33,7 @@ class ReadOptions:
 
 @attrs.frozen
 class RecordedFile:
-    """A file of a known format."""
+    """A file of a known format, as far as one instrument goes."""
 
     path: Path
     instrument: Instrument
@@ -52,8 +52,8 @@ class Format(Protocol):
     def recognises(self, path: Path, head: Sequence[bytes]) -> bool:
         """Whether the file, whose first lines are `head`, is of this format."""
 
-    def describe(self, path: Path, head: Sequence[bytes], options: ReadOptions) -> RecordedFile:
-        """What the file holds. Raises WrongFile."""
+    def describe(self, path: Path, head: Sequence[bytes], options: ReadOptions) -> list[RecordedFile]:
+        """What the file holds: one for each instrument. Raises WrongFile."""
 
     def read(
         self, files: Sequence[RecordedFile], options: ReadOptions, report: Report

@@ -22,7 +22,7 @@ from mlthon.basics.catalogue import UnknownInstrument, resolve
 from mlthon.basics.defs import Exchange
 from mlthon.data.feed_handlers import feed_handler_module
 from mlthon.data.importers.base import Block, ReadOptions, RecordedFile, Report, WrongFile
-from mlthon.data.importers.lines import Problems, read_lines
+from mlthon.data.importers.lines import Place, Problems, read_lines
 from mlthon.data.rows import CHUNK_ROWS, Kind, RowLists
 from mlthon.engine.clock import MS, NS, US
 
@@ -54,7 +54,7 @@ def recognises(path: Path, head: Sequence[bytes]) -> bool:
     return any(_split(line) is not None for line in head[:10])
 
 
-def describe(path: Path, head: Sequence[bytes], options: ReadOptions) -> RecordedFile:
+def describe(path: Path, head: Sequence[bytes], options: ReadOptions) -> list[RecordedFile]:
     times = [parts for line in head if (parts := _split(line)) is not None]
     if not times:
         raise WrongFile(f"{path}: none of the first {len(head)} lines is `<local time> <json>`")
@@ -67,7 +67,7 @@ def describe(path: Path, head: Sequence[bytes], options: ReadOptions) -> Recorde
         except UnknownInstrument as error:
             raise WrongFile(f"{path}: {error}; say which instrument the file is of") from error
     # The streams that a file holds can be told only by reading it: every kind may come.
-    return RecordedFile(path, instrument, _KINDS, times[0][0] * _unit(times[0][0]))
+    return [RecordedFile(path, instrument, _KINDS, times[0][0] * _unit(times[0][0]))]
 
 
 def read(files: Sequence[RecordedFile], options: ReadOptions, report: Report) -> Iterator[tuple[RecordedFile, Block]]:
@@ -76,7 +76,7 @@ def read(files: Sequence[RecordedFile], options: ReadOptions, report: Report) ->
     if exchange is None:
         raise WrongFile(f"{files[0].path}: {instrument} has no exchange")
     rows = RowLists()
-    place = _Place()
+    place = Place()
     handler = feed_handler_module(exchange).feed_handler(exchange, {instrument: rows}, place.problem)
     for file in files:
         place.problems = problems = Problems(file.path, report)
@@ -105,23 +105,6 @@ def read(files: Sequence[RecordedFile], options: ReadOptions, report: Report) ->
         problems.close()
         if len(rows):
             yield file, rows.take()
-
-
-class _Place:
-    """Where reading is, for problems that the feed handler finds."""
-
-    __slots__ = ("byte", "line", "problems", "recv_ts")
-
-    def __init__(self) -> None:
-        self.line = 0
-        self.byte = 0
-        self.recv_ts = 0
-        self.problems: Problems | None = None
-
-    def problem(self, what: str, data: bytes) -> None:
-        if self.problems is not None:
-            start = data[:60].decode("utf-8", "replace")
-            self.problems.add(f"{what} (in {start!r}...)", self.line, self.byte)
 
 
 def _split(line: bytes) -> tuple[int, bytes] | None:

@@ -70,13 +70,13 @@ def recognises(path: Path, head: Sequence[bytes]) -> bool:
     return bool(head) and head[0].startswith(b"{") and all(name in head[0] for name in (b'"vwap"', b'"lastSize"'))
 
 
-def describe(path: Path, head: Sequence[bytes], options: ReadOptions) -> RecordedFile:
+def describe(path: Path, head: Sequence[bytes], options: ReadOptions) -> list[RecordedFile]:
     try:
         bar = _decode(head[0])
         instrument = options.instrument or _instrument(bar.symbol)
     except (msgspec.MsgspecError, UnknownInstrument) as error:
         raise WrongFile(f"{path}: {error}") from error
-    return RecordedFile(path, instrument, (Kind.QUOTE, Kind.TRADE), bar.end - MINUTE)
+    return [RecordedFile(path, instrument, (Kind.QUOTE, Kind.TRADE), bar.end - MINUTE)]
 
 
 def read(files: Sequence[RecordedFile], options: ReadOptions, report: Report) -> Iterator[tuple[RecordedFile, Block]]:

@@ -53,6 +53,23 @@ class Problems:
             self._report(Problem(self._file, f"{self.count - _PROBLEMS_A_FILE} more problems of this file"))
 
 
+class Place:
+    """Where reading is, for problems that the feed handler finds."""
+
+    __slots__ = ("byte", "line", "problems", "recv_ts")
+
+    def __init__(self) -> None:
+        self.line = 0
+        self.byte = 0
+        self.recv_ts = 0
+        self.problems: Problems | None = None
+
+    def problem(self, what: str, data: bytes) -> None:
+        if self.problems is not None:
+            start = data[:60].decode("utf-8", "replace")
+            self.problems.add(f"{what} (in {start!r}...)", self.line, self.byte)
+
+
 def read_lines(path: Path, problems: Problems) -> Iterator[Line]:
     """The lines of a file as far as it can be read. A last line that a broken file cut off is left out."""
     number, offset = 0, 0

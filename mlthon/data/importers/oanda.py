@@ -44,12 +44,12 @@ def recognises(path: Path, head: Sequence[bytes]) -> bool:
     return bool(rows) and all(_ROW.fullmatch(line) for line in rows) and _DAY.search(path.name) is not None
 
 
-def describe(path: Path, head: Sequence[bytes], options: ReadOptions) -> RecordedFile:
+def describe(path: Path, head: Sequence[bytes], options: ReadOptions) -> list[RecordedFile]:
     instrument = options.instrument or _instrument(path)
     first = _ROW.fullmatch(head[0]) if head else None
     if first is None:
         raise WrongFile(f"{path}: the first line is not `<ms since midnight>,<bid>,<ask>`")
-    return RecordedFile(path, instrument, (Kind.QUOTE,), _midnight(path) + _since_midnight(first[1]))
+    return [RecordedFile(path, instrument, (Kind.QUOTE,), _midnight(path) + _since_midnight(first[1]))]
 
 
 def read(files: Sequence[RecordedFile], options: ReadOptions, report: Report) -> Iterator[tuple[RecordedFile, Block]]:
