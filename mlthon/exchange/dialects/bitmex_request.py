@@ -25,7 +25,6 @@ Params = dict[str, Any]
 Send = Callable[[Any], None]
 
 MOST_ROWS: Final = 1000
-
 USUAL_ROWS: Final = 100
 
 
