@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mlthon.basics.catalogue import exchanges, instruments
+from mlthon.basics.catalogue import exchanges, instruments, resolve
+from mlthon.basics.defs import Exchange
 from mlthon.data.recordings import Recording
 from mlthon.data.rows import CHUNK_ROWS, Columns, Kind, MemorySource, Stream
 from mlthon.data.sources import NoData, open_recordings, open_sources
@@ -24,11 +25,15 @@ from mlthon.data.store import (
     store_rows,
 )
 from mlthon.engine.faces import STALE
+from mlthon.errors import UserError
 from tests.data.made import ETH, NOW, USDM, depth_line, snapshot_line, trade_line, write
 
 SECOND = 10**9
 TRADES = Stream(USDM, Kind.TRADE)
 BOOK = Stream(USDM, Kind.BOOK)
+NAMED = "instrument=bnu%3Aperp%3Abtc-usdt"
+SYMBOL = "instrument=BTCUSDT"
+"""The folder of an instrument, and how older stores named it."""
 
 
 def rows(source: Recording | Store, stream: Stream) -> Columns:
@@ -119,7 +124,7 @@ def test_partitions_schemas_and_what_files_say_of_themselves(tmp_path: Path) -> 
     path = write(tmp_path / "binance-usdm" / "a", [trade_line(1), trade_line(2, midnight - 1), trade_line(3, midnight)])
     store = tmp_path / "store"
     assert imported([path], store) == (2, 0)
-    folder = store / "exchange=BinanceUsdm" / "instrument=BTCUSDT"
+    folder = store / "exchange=BinanceUsdm" / NAMED
     assert [file.parent for file in files(store)] == [folder / "day=2024-07-18", folder / "day=2024-07-19"]
     found = pq.ParquetFile(files(store)[0])
     assert found.schema_arrow.names == ["exch_ts", "recv_ts", "price", "qty", "side", "trade_id"]
@@ -254,3 +259,62 @@ def test_rows_of_a_source_that_is_no_file(tmp_path: Path) -> None:
     assert files(tmp_path) == before
     for stream in source.streams():
         assert rows(Store(tmp_path), stream) == Columns.concat(list(source.chunks(stream)))
+
+
+def test_a_spot_and_a_perpetual_instrument_of_one_symbol_stand_side_by_side(tmp_path: Path) -> None:
+    kinds = [Stream(resolve(Exchange.Bybit, name), Kind.TRADE) for name in ("byt:spot:btc-usdt", "byt:perp:btc-usdt")]
+    assert kinds[0].instrument.symbol == kinds[1].instrument.symbol
+    source = MemorySource.from_arrays(
+        {stream: {"exch_ts": [NOW], "a": [place], "b": [1]} for place, stream in enumerate(kinds)}
+    )
+    assert store_rows(source, tmp_path, "made") == 2
+    assert [rows(Store(tmp_path), stream).a.tolist() for stream in kinds] == [[0], [1]]
+
+
+def test_an_older_store_is_read_and_goes_on_as_it_is(tmp_path: Path) -> None:
+    folder, store = tmp_path / "binance-usdm", tmp_path / "store"
+    first = write(folder / "a.gz", [snapshot_line(10), depth_line(11, 12, 10, NOW + 1)])
+    second = write(folder / "b.gz", [depth_line(13, 14, 12, NOW + 5), trade_line(1, NOW + 6)])
+    imported([second], store)
+    named = store / "exchange=BinanceUsdm" / NAMED
+    named.rename(named.with_name(SYMBOL))
+    assert rows(Store(store), TRADES).d.tolist() == [1]
+    assert imported([second], store) == (0, 1)
+    assert {path.parents[1].name for path in files(store)} == {SYMBOL}
+    # what is added stands under the name, and with more rows takes the older file's place
+    assert imported([first, second], store) == (2, 1)
+    whole = Store(store)
+    assert (len(rows(whole, BOOK)), rows(whole, TRADES).d.tolist()) == (6, [1])
+    assert not whole.problems
+
+
+def test_an_older_file_with_fewer_rows_gives_way(tmp_path: Path) -> None:
+    stream = {"exch_ts": [NOW, NOW + 1], "a": [1, 2], "b": [3, 4]}
+    store_rows(MemorySource.from_arrays({TRADES: {name: value[:1] for name, value in stream.items()}}), tmp_path, "x")
+    named = tmp_path / "exchange=BinanceUsdm" / NAMED
+    named.rename(named.with_name(SYMBOL))
+    store_rows(MemorySource.from_arrays({TRADES: stream}), tmp_path, "x")
+    assert [path.parents[1].name for path in files(tmp_path)] == [NAMED]
+    assert rows(Store(tmp_path), TRADES).a.tolist() == [1, 2]
+
+
+def test_a_file_in_another_instruments_folder_is_named_with_its_place(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    imported([write(tmp_path / "binance-usdm" / "a.gz", [trade_line(1)])], store)
+    named = store / "exchange=BinanceUsdm" / NAMED
+    named.rename(named.with_name("instrument=ETHUSDT"))
+    opened = Store(store)
+    assert opened.streams() == []
+    (problem,) = opened.problems
+    assert problem.what == f"holds rows of {USDM}, whose files stand in exchange=BinanceUsdm/{NAMED}: put it there"
+
+
+def test_a_place_taken_by_an_instrument_of_the_same_name_is_refused(tmp_path: Path) -> None:
+    row = {"exch_ts": [NOW], "a": [1], "b": [2]}
+    other = instrument_of({**definition(USDM), "index": 5 * 10**9})
+    store_rows(MemorySource.from_arrays({TRADES: row}), tmp_path, "x")
+    before = files(tmp_path)
+    with pytest.raises(UserError, match="another instrument that is called bnu:perp:btc-usdt too"):
+        store_rows(MemorySource.from_arrays({Stream(other, Kind.TRADE): row}), tmp_path, "x")
+    assert files(tmp_path) == before
+    assert Store(tmp_path).instruments == [USDM]

@@ -1,16 +1,11 @@
 """What a store holds: rows, times, sizes and holes of each stream."""
 
-from typing import TYPE_CHECKING
-
 import attrs
 import numpy as np
 
 from mlthon.data.rows import Problem, Stream
 from mlthon.data.store.reading import Store
 from mlthon.data.timing import HOLE
-
-if TYPE_CHECKING:
-    pass
 
 
 @attrs.frozen

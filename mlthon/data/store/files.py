@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import quote
 
 import attrs
@@ -12,9 +12,6 @@ from mlthon.basics.catalogue import IDS_PER_EXCHANGE, define
 from mlthon.basics.defs import Exchange, InstrumentType, Quantification
 from mlthon.basics.instrument import Instrument
 from mlthon.data.rows import Kind
-
-if TYPE_CHECKING:
-    pass
 
 SCHEMAS: Final[Mapping[Kind, tuple[str, str, str, str]]] = {
     Kind.QUOTE: ("bid", "bid_qty", "ask", "ask_qty"),
@@ -28,13 +25,23 @@ META_KEY: Final = b"mlthon"
 
 
 def column_names(kind: Kind) -> tuple[str, ...]:
+    """The columns of a file of this kind."""
     return ("exch_ts", "recv_ts", *SCHEMAS[kind])
 
 
 def folder_of(store: Path, instrument: Instrument) -> Path:
-    """Where a store keeps an instrument's days."""
+    """Where a store keeps an instrument's days: by its name, of which an exchange has no two."""
+    return _folder(store, instrument, instrument.name)
+
+
+def old_folder_of(store: Path, instrument: Instrument) -> Path:
+    """Where they were kept before: by its symbol, which a spot and a perpetual instrument may share. Read still."""
+    return _folder(store, instrument, instrument.symbol)
+
+
+def _folder(store: Path, instrument: Instrument, key: str) -> Path:
     exchange = instrument.exchange.name if instrument.exchange is not None else ""
-    return store / f"exchange={exchange}" / f"instrument={quote(instrument.symbol, safe='')}"
+    return store / f"exchange={exchange}" / f"instrument={quote(key, safe='')}"
 
 
 @attrs.frozen
@@ -119,3 +126,29 @@ def instrument_of(definition: Mapping[str, Any]) -> Instrument:
     fields["quantification"] = Quantification[fields["quantification"] or "Linear"]
     fields["multiplier"] = fields["multiplier"] or "1"
     return define(exchange, symbol, instrument_type, mlt_symbol, **fields)
+
+
+@attrs.frozen
+class StoredFile:
+    """One Parquet file of a store."""
+
+    path: Path
+    meta: Meta
+    rows: int
+    size: int
+    """Bytes on disk."""
+
+
+def stored_file(path: Path) -> StoredFile:
+    """What a file says of itself. Raises ValueError for one that cannot be read or is none of a store."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        found = pq.read_metadata(path)
+        described = (found.metadata or {}).get(META_KEY)
+        if described is None:
+            raise ValueError("a Parquet file, but not one of a store")
+        return StoredFile(path, Meta.from_bytes(described), found.num_rows, path.stat().st_size)
+    except (OSError, pa.ArrowException) as error:
+        raise ValueError(str(error)) from error

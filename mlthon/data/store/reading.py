@@ -4,12 +4,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import attrs
 import numpy as np
 
 from mlthon.basics.instrument import Instrument
 from mlthon.data.rows import Columns, Ints, Kind, Problem, Stream
-from mlthon.data.store.files import META_KEY, Meta, column_names
+from mlthon.data.store.files import StoredFile, column_names, folder_of, old_folder_of, stored_file
 from mlthon.engine.faces import STALE
 
 if TYPE_CHECKING:
@@ -23,17 +22,6 @@ class NotAStore(ValueError):
 def is_store(path: Path) -> bool:
     """Whether the folder looks like a store."""
     return path.is_dir() and any(path.glob("exchange=*"))
-
-
-@attrs.frozen
-class StoredFile:
-    """One Parquet file of a store."""
-
-    path: Path
-    meta: Meta
-    rows: int
-    size: int
-    """Bytes on disk."""
 
 
 class Store:
@@ -133,18 +121,17 @@ class Store:
                     yield None
 
     def _look(self, path: Path) -> StoredFile | None:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
         try:
-            found = pq.read_metadata(path)
-            described = (found.metadata or {}).get(META_KEY)
-            if described is None:
-                raise ValueError("a Parquet file, but not one of a store")
-            return StoredFile(path, Meta.from_bytes(described), found.num_rows, path.stat().st_size)
-        except (OSError, pa.ArrowException, ValueError) as error:
+            stored = stored_file(path)
+        except ValueError as error:
             self._problem(path, str(error))
             return None
+        instrument = stored.meta.instrument
+        if path.parents[1] not in (folder_of(self.path, instrument), old_folder_of(self.path, instrument)):
+            where = folder_of(Path(), instrument)
+            self._problem(path, f"holds rows of {instrument}, whose files stand in {where}: put it there")
+            return None
+        return stored
 
     def _problem(self, path: Path, what: str, byte: int | None = None) -> None:
         problem = Problem(str(path), what, None, byte)

@@ -15,8 +15,9 @@ from mlthon.basics.instrument import Instrument
 from mlthon.data.importers.base import RecordedFile
 from mlthon.data.recordings import Recording
 from mlthon.data.rows import CHUNK_ROWS, Columns, Kind, Problem, Source
-from mlthon.data.store.files import META_KEY, Meta, column_names, folder_of
+from mlthon.data.store.files import META_KEY, Meta, StoredFile, column_names, folder_of, old_folder_of, stored_file
 from mlthon.engine.clock import SECOND
+from mlthon.errors import UserError
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
@@ -102,7 +103,7 @@ class _SourceWriter:
     """Writes the rows of one imported file: one Parquet file for each kind and day."""
 
     def __init__(self, store: Path, instrument: Instrument, source: str) -> None:
-        self._folder = folder_of(store, instrument)
+        self._store = store
         self._instrument = instrument
         self._source = source
         self._open: dict[Kind, _FileWriter] = {}
@@ -125,7 +126,7 @@ class _SourceWriter:
         if writer is None or writer.day != day:
             if writer is not None:
                 self._finish(writer)
-            writer = self._open[kind] = _FileWriter(self._folder, self._instrument, kind, day, self._source)
+            writer = self._open[kind] = _FileWriter(self._store, self._instrument, kind, day, self._source)
         return writer
 
     def _finish(self, writer: "_FileWriter") -> None:
@@ -138,11 +139,12 @@ class _SourceWriter:
 class _FileWriter:
     """One Parquet file, whole only when closed."""
 
-    def __init__(self, folder: Path, instrument: Instrument, kind: Kind, day: int, source: str) -> None:
+    def __init__(self, store: Path, instrument: Instrument, kind: Kind, day: int, source: str) -> None:
         self.day = day
         name = f"{kind.name.lower()}.{source[:_SHORT]}.parquet"
         text = datetime.fromtimestamp(day * 86_400, UTC).strftime("%Y-%m-%d")
-        self._path = folder / f"day={text}" / name
+        self._path = folder_of(store, instrument) / f"day={text}" / name
+        self._old_path = old_folder_of(store, instrument) / f"day={text}" / name
         self._temporary = self._path.with_name(f".{name}.{os.getpid()}.part")
         self._instrument = instrument
         self._kind = kind
@@ -163,7 +165,8 @@ class _FileWriter:
             self._flush()
 
     def close(self) -> bool:
-        """Put the file in its place; False when one with no fewer rows is there already."""
+        """Put the file in its place; False when one with no fewer rows is there already. Raises UserError when that
+        place is another instrument's."""
         self._flush()
         if self._writer is None:
             return False
@@ -178,10 +181,20 @@ class _FileWriter:
         )
         self._writer.add_key_value_metadata({META_KEY.decode(): meta.to_bytes().decode()})
         self._writer.close()
-        if _rows_in(self._path) >= self._rows:
+        there, before = _stored(self._path), _stored(self._old_path)
+        if there is not None and there.meta.instrument != self._instrument:
+            self._temporary.unlink()
+            raise UserError(
+                f"{self._path} holds rows of another instrument that is called {self._instrument} too",
+                "Write this one into a store of its own.",
+            )
+        mine = [each for each in (there, before) if each is not None and each.meta.instrument == self._instrument]
+        if any(each.rows >= self._rows for each in mine):
             self._temporary.unlink()
             return False
         self._temporary.replace(self._path)
+        if before in mine:
+            self._old_path.unlink()
         return True
 
     def _flush(self) -> None:
@@ -214,12 +227,9 @@ def _hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _rows_in(path: Path) -> int:
-    """How many rows a file holds; -1 when it is not there or cannot be read (then it is written anew)."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
+def _stored(path: Path) -> StoredFile | None:
+    """The file of this name; None when it is not there or cannot be read (then it is written anew)."""
     try:
-        return int(pq.read_metadata(path).num_rows)
-    except (OSError, pa.ArrowException):
-        return -1
+        return stored_file(path)
+    except ValueError:
+        return None
