@@ -14,7 +14,6 @@ from typing import cast
 import trio
 
 from benchmarks import messages
-from benchmarks.ours import build
 from benchmarks.outcome import Outcome, main
 from benchmarks.sender import sending
 from feedhandlers.bybit import BybitFeedHandler, feed_handler
@@ -206,4 +205,7 @@ def w5(events: int | None) -> Outcome:
 WORKLOADS = {"W3": w3, "W4": w4, "W5": w5}
 
 if __name__ == "__main__":
+    # here, for it brings the whole of backtests along
+    from benchmarks.ours import build
+
     main(build(), WORKLOADS)

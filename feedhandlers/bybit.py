@@ -12,10 +12,11 @@ Nothing can be asked for: the next snapshot comes with the next subscription, or
 
 `orderbook.1` gives quotes. `tickers` gives them too, for recordings that hold nothing better; live, nobody subscribes.
 
-For speed a delta is applied while it is read, level by level, and passed on as it is applied.
+For speed a delta becomes ticks and lots while it is applied, and ids of trades are read only where somebody wants them
+(`mlthon.engine.faces.TradeIds`).
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -25,10 +26,13 @@ from mlthon.basics.instrument import Instrument
 from mlthon.data.feed_handlers import OnProblem
 from mlthon.data.rows import Kind
 from mlthon.engine.clock import MS
-from mlthon.engine.faces import LIVE, NO_ASK, NO_BID, RESET, SET_ASK, SET_BID, STALE, MarketEvents
+from mlthon.engine.faces import MarketEvents, TradeIds
 from mlthon.protocols import bybit, bybit_public
-from mlthon.protocols.decimals import Steps, WholeSteps
+from mlthon.protocols.decimals import Steps
+from mlthon.venue import feed_streams
 from mlthon.venue.codec import Endpoints
+from mlthon.venue.feed_book import FeedBook
+from mlthon.venue.feed_streams import BAD_MESSAGE, InstrumentStreams, Report, Route, StreamHandler
 from mlthon.venue.rate_rules import RateRule
 from mlthon.venue.wire import Line, Request
 
@@ -42,210 +46,94 @@ RULES: Final[tuple[RateRule, ...]] = ()
 MOST_TOPICS: Final = 500
 """Their names together must stay under 21,000 characters."""
 
-STEPS_TRIED: Final = 64
-"""When the best level is deleted the next is looked for tick by tick, so many times; then among all levels."""
-
-BAD_MESSAGE: Final = (msgspec.MsgspecError, ValueError)
 PREFIX: Final = b'{"topic":"'
-TOPIC_AT: Final = len(PREFIX)
 TAKERS: Final = bybit.SIDES
 decode_trades: Final = bybit_public.decode_trades
+decode_unnamed: Final = bybit_public.decode_unnamed_trades
 decode_book: Final = bybit_public.decode_book
 trade_id: Final = bybit_public.trade_id
+EMPTY: Final = ("0", "0")
+"""The best level of an empty side."""
 
-Route = Callable[[bytes, int], None]
 
-
-class Counts:
+class Counts(feed_streams.Counts):
     """What became of the messages."""
 
-    __slots__ = ("block_trades", "crossed", "gaps", "other", "problems", "quotes", "snapshots", "trades", "updates")
+    __slots__ = ("block_trades",)
 
     def __init__(self) -> None:
-        self.quotes = 0
-        self.trades = 0
-        self.updates = 0
-        """Deltas, those included that came while the book waited."""
-        self.snapshots = 0
-        self.other = 0
-        """Messages of topics that are not read, answers to subscriptions and pings."""
+        super().__init__()
         self.block_trades = 0
-        self.gaps = 0
-        self.crossed = 0
-        self.problems = 0
 
 
-class Book:
-    """One instrument's book: the sequence rule, and the levels as far as needed to see that it is crossed."""
+class Book(FeedBook):
+    """One instrument's book: the sequence rule."""
 
-    __slots__ = (
-        "_asks",
-        "_best_ask",
-        "_best_bid",
-        "_bids",
-        "_counts",
-        "_events",
-        "_last_id",
-        "_lots",
-        "_ticks",
-        "live",
-    )
+    __slots__ = ("_last_id",)
 
     def __init__(self, events: MarketEvents, counts: Counts, ticks: Steps, lots: Steps) -> None:
-        self.live = False
-        self._events = events
-        self._counts = counts
-        self._ticks = ticks
-        self._lots = lots
-        self._bids: dict[int, int] = {}
-        self._asks: dict[int, int] = {}
-        self._best_bid = NO_BID
-        self._best_ask = NO_ASK
+        super().__init__(events, counts, ticks, lots)
         self._last_id = 0
 
     def update(self, message: bybit_public.BookMessage, recv_ts: int) -> None:
         """A delta, in the order of receipt. Raises ValueError for a level that is no price and quantity of the
-        instrument; the book is lost then."""
+        instrument; the book must be lost then."""
         if not self.live:
             return
         data = message.data
         exch_ts = (message.engine_ts or message.ts) * MS
-        if data.update_id != self._last_id + 1:
-            self._counts.gaps += 1
-            self.lose(exch_ts, recv_ts)
+        number = data.update_id
+        if number != self._last_id + 1:
+            self.miss(exch_ts, recv_ts)
             return
-        self._last_id = data.update_id
-        ticks, lots = self._ticks, self._lots
-        book = self._events.book
-        levels = self._bids
-        best = self._best_bid
-        for price_text, qty_text in data.bids:
-            price = ticks[price_text]
-            qty = lots[qty_text]
-            if qty:
-                levels[price] = qty
-                if price > best:
-                    best = price
-            else:
-                levels.pop(price, None)
-            book(SET_BID, price, qty, 0, exch_ts, recv_ts)
-        self._best_bid = bid = best if best in levels else _next_best(levels, best, -1)
-        levels = self._asks
-        best = self._best_ask
-        for price_text, qty_text in data.asks:
-            price = ticks[price_text]
-            qty = lots[qty_text]
-            if qty:
-                levels[price] = qty
-                if price < best:
-                    best = price
-            else:
-                levels.pop(price, None)
-            book(SET_ASK, price, qty, 0, exch_ts, recv_ts)
-        self._best_ask = ask = best if best in levels else _next_best(levels, best, 1)
-        if bid >= ask:
-            self._counts.crossed += 1
-            self.lose(exch_ts, recv_ts)
+        self._last_id = number
+        self.change(data.bids, data.asks, exch_ts, recv_ts)
 
     def snapshot(self, message: bybit_public.BookMessage, recv_ts: int) -> None:
         """A snapshot replaces the book, whatever its number."""
-        ticks, lots = self._ticks, self._lots
         data = message.data
-        exch_ts = (message.engine_ts or message.ts) * MS
-        bids = {ticks[price]: lots[qty] for price, qty in data.bids}
-        asks = {ticks[price]: lots[qty] for price, qty in data.asks}
-        self._bids = {price: qty for price, qty in bids.items() if qty}
-        self._asks = {price: qty for price, qty in asks.items() if qty}
-        self._best_bid = max(self._bids, default=NO_BID)
-        self._best_ask = min(self._asks, default=NO_ASK)
+        self.start(data.bids, data.asks, (message.engine_ts or message.ts) * MS, recv_ts)
         self._last_id = data.update_id
-        if self._best_bid >= self._best_ask:
-            self._counts.crossed += 1
-            self.lose(exch_ts, recv_ts)
-            return
-        self.live = True
-        book = self._events.book
-        book(RESET, 0, 0, 0, exch_ts, recv_ts)
-        for price, qty in self._bids.items():
-            book(SET_BID, price, qty, 0, exch_ts, recv_ts)
-        for price, qty in self._asks.items():
-            book(SET_ASK, price, qty, 0, exch_ts, recv_ts)
-        book(LIVE, 0, 0, 0, exch_ts, recv_ts)
-
-    def lose(self, exch_ts: int, recv_ts: int) -> None:
-        """The book cannot be trusted until the next snapshot."""
-        if self.live:
-            self.live = False
-            self._events.book(STALE, 0, 0, 0, exch_ts, recv_ts)
-
-    def top(self) -> tuple[int, int, int, int]:
-        """Best bid and its quantity, best ask and its quantity, as `MarketEvents.quote` has them."""
-        bid, ask = self._best_bid, self._best_ask
-        return bid, self._bids.get(bid, 0), ask, self._asks.get(ask, 0)
 
 
-def _next_best(levels: dict[int, int], best: int, step: int) -> int:
-    """The best price of `levels` when `best`, better than or equal to all of them, is gone; `step` leads away from
-    it."""
-    if not levels:
-        return NO_BID if step < 0 else NO_ASK
-    for price in range(best + step, best + step * STEPS_TRIED, step):
-        if price in levels:
-            return price
-    return max(levels) if step < 0 else min(levels)
-
-
-class InstrumentFeed:
+class InstrumentFeed(InstrumentStreams):
     """The topics of one instrument."""
 
-    __slots__ = (
-        "_counts",
-        "_events",
-        "_lots",
-        "_report",
-        "_side",
-        "_ticks",
-        "book",
-        "books_heard",
-        "instrument",
-        "quotes_heard",
-        "trades_heard",
-    )
+    __slots__ = ("_side", "trades")
 
-    def __init__(
-        self, instrument: Instrument, events: MarketEvents, counts: Counts, report: Callable[[Exception, bytes], None]
-    ) -> None:
-        self.instrument = instrument
-        self.trades_heard = 0
-        self.quotes_heard = 0
-        self.books_heard = 0
-        self._events = events
-        self._counts = counts
-        self._report = report
-        self._ticks = Steps(instrument.price_scale.step_units)
-        self._lots = WholeSteps(instrument.qty_scale.step_units)
+    book: Book
+
+    def __init__(self, instrument: Instrument, events: MarketEvents, counts: Counts, report: Report) -> None:
+        super().__init__(instrument, events, counts, report)
         self.book = Book(events, counts, self._ticks, self._lots)
+        self.trades = self._trade_route(counts)
         self._side: dict[str, tuple[str, str]] = {}
         """The bid and the ask of the ticker so far."""
 
-    def trades(self, data: bytes, recv_ts: int) -> None:
-        self.trades_heard += 1
-        try:
-            ticks, lots = self._ticks, self._lots
-            for trade in decode_trades(data).data:
-                price = ticks[trade.price]
-                qty = lots[trade.qty]
-                side = TAKERS.get(trade.side)
-                if not (price and qty and side):
-                    raise ValueError(f"a trade of {trade.qty} at {trade.price} by a taker who would {trade.side!r}")
-                number = trade_id(trade.id)
-                if trade.block:
-                    self._counts.block_trades += 1
-                    continue
-                self._counts.trades += 1
-                self._events.trade(price, qty, side, number, trade.time * MS, recv_ts)
-        except BAD_MESSAGE as error:
-            self._report(error, data)
+    def _trade_route(self, counts: Counts) -> Route:
+        """The way of `publicTrade`: a function with all it needs at hand, for it is what comes most often."""
+        events, ticks, lots, report = self._events, self._ticks, self._lots, self._report
+        gate = events if isinstance(events, TradeIds) else None
+
+        def trades(data: bytes, recv_ts: int) -> None:
+            self.trades_heard += 1
+            try:
+                named = gate is None or gate.reads_trade_ids
+                for trade in (decode_trades if named else decode_unnamed)(data).data:
+                    price = ticks[trade.price]
+                    qty = lots[trade.qty]
+                    if not (price and qty):
+                        raise ValueError(f"a trade of {trade.qty} at {trade.price}")
+                    number = trade_id(trade.id) if named else 0
+                    if trade.block:
+                        counts.block_trades += 1
+                        continue
+                    counts.trades += 1
+                    events.trade(price, qty, TAKERS[trade.side], number, trade.time * MS, recv_ts)
+            except BAD_MESSAGE as error:
+                report(error, data)
+
+        return trades
 
     def quote(self, data: bytes, recv_ts: int) -> None:
         """`orderbook.1`."""
@@ -257,9 +145,9 @@ class InstrumentFeed:
             levels = message.data
             if len(levels.bids) > 1 or len(levels.asks) > 1:
                 raise ValueError("orderbook.1 with more than one level a side")
-            bid, bid_qty = self._level(levels.bids[0], NO_BID) if levels.bids else (NO_BID, 0)
-            ask, ask_qty = self._level(levels.asks[0], NO_ASK) if levels.asks else (NO_ASK, 0)
-            self._quote(bid, bid_qty, ask, ask_qty, message.engine_ts or message.ts, recv_ts)
+            bid = levels.bids[0] if levels.bids else EMPTY
+            ask = levels.asks[0] if levels.asks else EMPTY
+            self._quote(bid, ask, message.engine_ts or message.ts, recv_ts)
         except BAD_MESSAGE as error:
             self._report(error, data)
 
@@ -280,9 +168,7 @@ class InstrumentFeed:
             if not changed or len(self._side) < 2:
                 self._counts.other += 1
                 return
-            bid, bid_qty = self._level(self._side["bid"], NO_BID)
-            ask, ask_qty = self._level(self._side["ask"], NO_ASK)
-            self._quote(bid, bid_qty, ask, ask_qty, message.ts, recv_ts)
+            self._quote(self._side["bid"], self._side["ask"], message.ts, recv_ts)
         except BAD_MESSAGE as error:
             self._report(error, data)
 
@@ -302,116 +188,62 @@ class InstrumentFeed:
             self._report(error, data)
             self.book.lose(0, recv_ts)
 
-    def _level(self, level: tuple[str, str], empty: int) -> tuple[int, int]:
-        qty = self._lots[level[1]]
-        return (self._ticks[level[0]], qty) if qty else (empty, 0)
 
-    def _quote(self, bid: int, bid_qty: int, ask: int, ask_qty: int, ts_ms: int, recv_ts: int) -> None:
-        if bid >= ask:
-            raise ValueError(f"a crossed quote: bid {bid} and ask {ask} ticks")
-        self._counts.quotes += 1
-        self._events.quote(bid, bid_qty, ask, ask_qty, ts_ms * MS, recv_ts)
+class BybitFeedHandler(StreamHandler[InstrumentFeed]):
+    """The market data of one line."""
 
+    PREFIX = PREFIX
+    EXCHANGES = EXCHANGES
 
-class BybitFeedHandler:
-    """The market data of one line; see `mlthon.venue.feed_wiring.LiveFeedHandler`."""
+    __slots__ = ("_by_symbol",)
 
-    __slots__ = ("_by_instrument", "_feeds", "_on_problem", "_routes", "counts", "exchange")
+    counts: Counts
 
     def __init__(self, exchange: Exchange, receivers: Mapping[Instrument, MarketEvents], on_problem: OnProblem) -> None:
         """Raises ValueError for another exchange's instrument, and for two that share a symbol."""
-        if exchange not in EXCHANGES:
-            raise ValueError(f"{exchange.name} is not {EXCHANGES[0].name}")
-        self.exchange = exchange
-        self.counts = Counts()
-        self._on_problem = on_problem
-        self._feeds: dict[str, InstrumentFeed] = {}
-        self._by_instrument: dict[Instrument, InstrumentFeed] = {}
-        for instrument, events in receivers.items():
-            if instrument.exchange is not exchange:
-                raise ValueError(f"{instrument.name} is not an instrument of {exchange.name}")
-            other = self._feeds.get(instrument.symbol)
-            if other is not None:
+        counts = Counts()
+        super().__init__(
+            exchange,
+            receivers,
+            on_problem,
+            counts,
+            lambda instrument, events, report: InstrumentFeed(instrument, events, counts, report),
+        )
+        self._by_symbol: dict[str, InstrumentFeed] = {}
+        for instrument, feed in self._streams.items():
+            other = self._by_symbol.setdefault(instrument.symbol, feed)
+            if other is not feed:
                 raise ValueError(
                     f"{other.instrument.name} and {instrument.name} are both {instrument.symbol}: "
                     "they come over different lines, so each needs a handler of its own"
                 )
-            feed = InstrumentFeed(instrument, events, self.counts, self._report)
-            self._feeds[instrument.symbol] = self._by_instrument[instrument] = feed
-        self._routes: dict[bytes, Route] = {}
-        """By how a message begins, up to the end of its topic."""
-
-    def message(self, data: bytes, recv_ts: int) -> None:
-        """A message of the line, received at `recv_ts` (ns)."""
-        # The topic is cut out of the bytes, so that the message is decoded once, and at once as what it is.
-        route = self._routes.get(data[: data.find(b'"', TOPIC_AT)])
-        if route is not None:
-            route(data, recv_ts)
-            return
-        self._first_of_topic(data, recv_ts)
 
     def snapshot(self, instrument: Instrument, data: bytes, recv_ts: int) -> None:
         """Bybit's snapshots come over the line; one that was asked for has other numbers than the deltas."""
         self._report(ValueError(f"a snapshot of {instrument.name} that no line brought cannot be continued"), data)
 
-    def disconnected(self, recv_ts: int) -> None:
-        for feed in self._feeds.values():
-            feed.book.lose(0, recv_ts)
+    def _stream(self, data: bytes) -> str:
+        envelope = bybit_public.decode_envelope(data)
+        if envelope.success is False:
+            raise ValueError(f"the exchange refused {envelope.op or 'a request'}: {envelope.ret_msg}")
+        if not (envelope.topic or envelope.op):
+            raise ValueError("neither market data nor an answer")
+        return envelope.topic
 
-    def waiting(self) -> list[Instrument]:
-        """The instruments whose book waits for a snapshot."""
-        return [feed.instrument for feed in self._feeds.values() if not feed.book.live]
-
-    def heard(self, instrument: Instrument, kind: Kind) -> int:
-        """How many messages of this kind have come for the instrument so far."""
-        feed = self._by_instrument[instrument]
-        heard = {Kind.TRADE: feed.trades_heard, Kind.QUOTE: feed.quotes_heard, Kind.BOOK: feed.books_heard}
-        return heard.get(kind, 0)
-
-    def book(self, instrument: Instrument) -> Book:
-        """The book of an instrument: whether it is live, and its top."""
-        return self._by_instrument[instrument].book
-
-    def _first_of_topic(self, data: bytes, recv_ts: int) -> None:
-        """A topic not seen before, spelled in another way, or no market data."""
-        try:
-            envelope = bybit_public.decode_envelope(data)
-            if envelope.success is False:
-                raise ValueError(f"the exchange refused {envelope.op or 'a request'}: {envelope.ret_msg}")
-            if not envelope.topic:
-                if not envelope.op:
-                    raise ValueError("neither market data nor an answer")
-                self.counts.other += 1
-                return
-            route = self._route(envelope.topic)
-        except BAD_MESSAGE as error:
-            self._report(error, data)
-            return
-        if envelope.topic.isascii():
-            self._routes[PREFIX + envelope.topic.encode()] = route
-        route(data, recv_ts)
-
-    def _route(self, topic: str) -> Route:
-        kind, _, rest = topic.partition(".")
+    def _route(self, stream: str) -> Route:
+        kind, _, rest = stream.partition(".")
         depth, _, symbol = rest.rpartition(".")
         if kind not in (bybit.TRADE_TOPIC, bybit.BOOK_TOPIC, bybit.TICKER_TOPIC):
             return self._not_read
-        feed = self._feeds.get(symbol)
+        feed = self._by_symbol.get(symbol)
         if feed is None:
-            known = ", ".join(self._feeds)
-            raise ValueError(f"topic {topic} is of none of the instruments read here: {known}")
+            known = ", ".join(self._by_symbol)
+            raise ValueError(f"topic {stream} is of none of the instruments read here: {known}")
         if kind == bybit.TRADE_TOPIC:
             return feed.trades
         if kind == bybit.TICKER_TOPIC:
             return feed.ticker
         return feed.quote if depth == str(bybit.QUOTE_DEPTH) else feed.depth
-
-    def _not_read(self, _data: bytes, _recv_ts: int) -> None:
-        self.counts.other += 1
-
-    def _report(self, error: Exception, data: bytes) -> None:
-        self.counts.problems += 1
-        self._on_problem(str(error), data)
 
 
 def feed_handler(

@@ -9,7 +9,7 @@ times are nanoseconds since 1970 UTC, money is an integer in 10^-18 of its coin 
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from mlthon.basics.defs import NO_ASK as NO_ASK
 from mlthon.basics.defs import NO_BID as NO_BID
@@ -44,6 +44,24 @@ class MarketEvents(Protocol):
 
     def book(self, op: int, price: int, qty: int, level_id: int, exch_ts: int, recv_ts: int) -> None:
         """A change of the book: `op` is one of the constants above."""
+
+
+class BookChanges(MarketEvents, Protocol):
+    """A `MarketEvents` that takes all levels that a message sets in one call, where others get a `book` a level."""
+
+    def changes(
+        self, bids: Sequence[tuple[int, int]], asks: Sequence[tuple[int, int]], exch_ts: int, recv_ts: int
+    ) -> None:
+        """Levels as (price, quantity), in place of as many SET_BID and then SET_ASK; quantity 0 deletes."""
+
+
+@runtime_checkable
+class TradeIds(Protocol):
+    """A `MarketEvents` that says whether anybody reads the ids of its trades; while nobody does they may be 0, for
+    reading them takes a fifth of the time of a trade. Of any other `MarketEvents` they are read."""
+
+    @property
+    def reads_trade_ids(self) -> bool: ...
 
 
 class OrderEvents(Protocol):

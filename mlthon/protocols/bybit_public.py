@@ -14,7 +14,7 @@ Source: https://bybit-exchange.github.io/docs/v5/websocket/public/orderbook (...
 checked against recordings.
 """
 
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 from msgspec import Struct, field
@@ -33,7 +33,7 @@ class Trade(Struct, gc=False):
     """One public trade; `side` is the taker's."""
 
     time: int = field(name="T")
-    side: str = field(name="S")
+    side: Literal["Buy", "Sell"] = field(name="S")
     qty: str = field(name="v")
     price: str = field(name="p")
     id: str = field(name="i")
@@ -43,6 +43,16 @@ class Trade(Struct, gc=False):
 
 class TradeMessage(Struct, gc=False):
     data: list[Trade]
+
+
+class UnnamedTrade(Trade, gc=False):
+    """A trade whose id is not read: no message has a field of this name."""
+
+    id: str = field(name="-", default="")
+
+
+class UnnamedTradeMessage(Struct, gc=False):
+    data: list[UnnamedTrade]
 
 
 class Levels(Struct, gc=False):
@@ -86,6 +96,7 @@ class Envelope(Struct):
 
 
 decode_trades: Final = msgspec.json.Decoder(TradeMessage).decode
+decode_unnamed_trades: Final = msgspec.json.Decoder(UnnamedTradeMessage).decode
 decode_book: Final = msgspec.json.Decoder(BookMessage).decode
 decode_ticker: Final = msgspec.json.Decoder(TickerMessage).decode
 decode_envelope: Final = msgspec.json.Decoder(Envelope).decode
@@ -93,6 +104,4 @@ decode_envelope: Final = msgspec.json.Decoder(Envelope).decode
 
 def trade_id(text: str) -> int:
     """A trade's id as a number: itself on spot, elsewhere the last 48 bits of the UUID. Raises ValueError."""
-    if text.isdigit():
-        return int(text)
-    return int(text[-ID_DIGITS:], 16)
+    return int(text) if text.isdigit() else int(text[-ID_DIGITS:], 16)
