@@ -1,10 +1,10 @@
 """What runs beside the engine of a paper or live run, and is started and stopped with it.
 
-A service is one async function with a name: `serve(host, task_status)`. It prepares whatever it needs (a socket, a child
-process), says `task_status.started()`, and then goes on until it is cancelled; its clean-up stands in `finally`. The
-run begins when all services have started, and they are cancelled after it has ended, so a service may still carry what
-strategies say while they stop. Everything a service does to the engine goes through `Host.deliver`, which first makes
-the queued calls whose time has come: the engine knows no other task.
+A service is one async function with a name: `serve(host, task_status)`. It prepares whatever it needs (a socket, a
+child process), says `task_status.started()`, and then goes on until it is cancelled; its clean-up stands in `finally`.
+The run begins when all services have started, and they are cancelled after it has ended, so a service may still carry
+what strategies say while they stop. Everything a service does to the engine goes through `Host.deliver`, which first
+makes the queued calls whose time has come: the engine knows no other task.
 
 A service that cannot be started ends the run with what it raises; one that fails later is logged, and the run goes on.
 """

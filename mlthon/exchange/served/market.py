@@ -9,14 +9,16 @@ Prices are ticks, quantities lots, money 10^-18 of the settlement coin (quote of
 
 from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING, Final, Protocol
 
 from attrs import define, frozen
 
 from mlthon.basics.money import UNIT
-from mlthon.engine.clock import SECOND, Clock
+from mlthon.engine.candles import DAY_MINUTES, MINUTE, MinuteCandles, made_up
+from mlthon.engine.candles import Candle as Candle
+from mlthon.engine.clock import Clock
 from mlthon.engine.faces import LIVE, NO_ASK, NO_BID, ORDER_ASK, ORDER_BID, RESET, SET_ASK, SET_BID, STALE
 from mlthon.exchange.contracts import Contract
 from mlthon.exchange.market import Market
@@ -24,12 +26,7 @@ from mlthon.exchange.market import Market
 if TYPE_CHECKING:
     from mlthon.basics.instrument import Instrument
 
-MINUTE: Final = 60 * SECOND
-DAY_MINUTES: Final = 1440
 TRADES_KEPT: Final = 1000
-CANDLES_KEPT: Final = 20_000
-WALK: Final = 0.0004
-"""Standard deviation of a minute's relative move in made-up history."""
 
 
 @frozen
@@ -41,23 +38,6 @@ class PublicTrade:
     qty: int
     side: int
     ts: int
-
-
-@define
-class Candle:
-    """Trades from `start` (ns) on: prices in ticks, `qty` lots, `value` in 10^-18 of the settlement coin."""
-
-    start: int
-    open: int
-    high: int
-    low: int
-    close: int
-    qty: int = 0
-    value: int = 0
-    trades: int = 0
-    buy_qty: int = 0
-    buy_value: int = 0
-    """Of takers who bought."""
 
 
 @define
@@ -145,7 +125,7 @@ class ServedMarket:
         self._count = 0
         self._by_level = False
         self._singles: dict[int, tuple[int, int, int]] = {}
-        self._minutes: deque[Candle] = deque(maxlen=CANDLES_KEPT)
+        self._minutes = MinuteCandles()
         self._history = history
         self._rng = rng
 
@@ -186,30 +166,16 @@ class ServedMarket:
         """The newest `limit` candles of `interval` (ns, whole minutes) whose beginning lies from `start` to `end` (ns,
         both included), oldest first. They begin at multiples of the interval since 1970 plus `offset` (weeks that
         begin on Mondays: 4 days). The last one may be unfinished; minutes without trades are flat."""
-        self._roll(self.clock.now)
-        found: list[Candle] = []
-        for minute in reversed(self._minutes):
-            begin = minute.start - (minute.start - offset) % interval
-            if end is not None and begin > end:
-                continue
-            if start is not None and begin < start:
-                break
-            if found and found[-1].start == begin:
-                _prepend(found[-1], minute)
-            elif len(found) == limit:
-                break
-            else:
-                found.append(_copy(minute, begin))
-        found.reverse()
-        return found
+        return self._minutes.candles(self.clock.now, interval, limit, start, end, offset)
 
     def day(self) -> DayStats | None:
         """The last 24 hours; None before the first price."""
-        self._roll(self.clock.now)
-        if not self._minutes:
+        self._minutes.roll(self.clock.now)
+        minutes = self._minutes.minutes
+        if not minutes:
             return None
-        first = max(0, len(self._minutes) - DAY_MINUTES)
-        day = list(self._minutes)[first:]
+        first = max(0, len(minutes) - DAY_MINUTES)
+        day = list(minutes)[first:]
         return DayStats(
             day[0].open,
             max(each.high for each in day),
@@ -236,20 +202,7 @@ class ServedMarket:
         now = self.clock.now
         trade = PublicTrade(self._count, price, qty, side, now)
         self._priced(price)
-        self._roll(now)
-        value = qty * self.contract.unit_value(price)
-        minute = self._minutes[-1]
-        if not minute.trades:
-            minute.open = minute.high = minute.low = price
-        minute.high = max(minute.high, price)
-        minute.low = min(minute.low, price)
-        minute.close = price
-        minute.qty += qty
-        minute.value += value
-        minute.trades += 1
-        if side > 0:
-            minute.buy_qty += qty
-            minute.buy_value += value
+        self._minutes.trade(price, qty, qty * self.contract.unit_value(price), side, now)
         self.trades.append(trade)
         for listener in tuple(self.listeners):
             listener.traded(self, trade)
@@ -331,36 +284,13 @@ class ServedMarket:
 
     def _priced(self, price: int) -> None:
         """A price is known: before the first there is no candle."""
-        if self._minutes:
+        if self._minutes.minutes:
             return
-        start = self.clock.now - self.clock.now % MINUTE
-        self._minutes.extend(self._made_up(price, start))
-        self._minutes.append(Candle(start, price, price, price, price))
-
-    def _made_up(self, price: int, until: int) -> Iterator[Candle]:
-        closes = [float(price)]
-        draw = self._rng
-        for _ in range(self._history):
-            closes.append(max(1.0, closes[-1] * (1.0 + draw.gauss(0.0, WALK))))
-        closes.reverse()
-        for number in range(self._history):
-            opened, close = round(closes[number]), round(closes[number + 1])
-            spread = round(abs(draw.gauss(0.0, WALK / 2)) * close)
-            high, low = max(opened, close) + spread, max(1, min(opened, close) - spread)
-            qty = self.instrument.min_lots * draw.randrange(200, 4000)
-            value = qty * self.contract.unit_value(close)
-            start = until - (self._history - number) * MINUTE
-            yield Candle(start, opened, high, low, close, qty, value, draw.randrange(20, 400), qty // 2, value // 2)
-
-    def _roll(self, now: int) -> None:
-        """Candles up to the present minute, flat where nothing traded."""
-        if not self._minutes:
-            return
-        start = self._minutes[-1].start + MINUTE
-        close = self._minutes[-1].close
-        while start <= now:
-            self._minutes.append(Candle(start, close, close, close, close))
-            start += MINUTE
+        now = self.clock.now
+        until = now - now % MINUTE
+        lots, unit_value = self.instrument.min_lots, self.contract.unit_value
+        self._minutes = MinuteCandles(made_up(price, until, self._history, self._rng, lots, unit_value))
+        self._minutes.minutes.append(Candle(until, price, price, price, price))
 
     # -- texts -------------------------------------------------------------------------------------------------------
 
@@ -379,30 +309,3 @@ class ServedMarket:
 
 def _nothing() -> None:
     """Nobody is to be told."""
-
-
-def _copy(minute: Candle, start: int) -> Candle:
-    return Candle(
-        start,
-        minute.open,
-        minute.high,
-        minute.low,
-        minute.close,
-        minute.qty,
-        minute.value,
-        minute.trades,
-        minute.buy_qty,
-        minute.buy_value,
-    )
-
-
-def _prepend(candle: Candle, earlier: Candle) -> None:
-    """Widen `candle` by the minute just before it."""
-    candle.open = earlier.open
-    candle.high = max(candle.high, earlier.high)
-    candle.low = min(candle.low, earlier.low)
-    candle.qty += earlier.qty
-    candle.value += earlier.value
-    candle.trades += earlier.trades
-    candle.buy_qty += earlier.buy_qty
-    candle.buy_value += earlier.buy_value
