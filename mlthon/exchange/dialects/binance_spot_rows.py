@@ -107,11 +107,14 @@ def execution_report(order: ServedOrder, fill: ServedExecution | None, now: int)
     """Spot: `executionReport`."""
     instrument = order.instrument
     filled = order.filled
+    kind = execution_kind(order, fill)
+    # a cancel's id is told when it is done: until then reports (of a fill that came first, say) bear the order's own
+    cancel_id = order.extra.get("cancel_id") if kind == "CANCELED" else None
     return {
         "e": "executionReport",
         "E": now // MS,
         "s": instrument.symbol,
-        "c": order.extra.get("cancel_id", order.client_id),
+        "c": order.client_id if cancel_id is None else cancel_id,
         "S": wire.SIDES[order.side],
         "o": order.extra["type"],
         "f": tif(order),
@@ -120,8 +123,8 @@ def execution_report(order: ServedOrder, fill: ServedExecution | None, now: int)
         "P": price(instrument, order.stop_price),
         "F": "0",
         "g": -1,
-        "C": order.client_id if "cancel_id" in order.extra else "",
-        "x": execution_kind(order, fill),
+        "C": "" if cancel_id is None else order.client_id,
+        "x": kind,
         "X": status(order),
         "r": "NONE",
         "i": order.number,
