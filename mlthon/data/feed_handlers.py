@@ -6,11 +6,10 @@ receipt come in, calls go out, on a live socket as in a replay. A package offers
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import cache
-from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Final, Protocol, cast
+from typing import TYPE_CHECKING, Final, Protocol
 
 from mlthon.basics.defs import Exchange
+from mlthon.basics.plugins import Plugins
 from mlthon.data.rows import Kind
 from mlthon.engine.faces import MarketEvents
 
@@ -60,22 +59,13 @@ class NoFeedHandler(LookupError):
     """No installed feed handler reads this exchange."""
 
 
-@cache
-def _modules() -> dict[Exchange, FeedHandlerModule]:
-    """Exchange -> module. The entry points are read in order of name, so that the choice does not depend on the order
-    in which packages were installed."""
-    found: dict[Exchange, FeedHandlerModule] = {}
-    for point in sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value)):
-        module = cast(FeedHandlerModule, point.load())
-        for exchange in module.EXCHANGES:
-            found.setdefault(exchange, module)
-    return found
+_PLUGINS: Final = Plugins[FeedHandlerModule](GROUP)
 
 
 def feed_handler_module(exchange: Exchange) -> FeedHandlerModule:
     """The installed module that reads `exchange`. Raises NoFeedHandler."""
-    module = _modules().get(exchange)
+    module = _PLUGINS.find(exchange)
     if module is None:
-        known = ", ".join(sorted(known.name for known in _modules())) or "none"
+        known = _PLUGINS.exchanges()
         raise NoFeedHandler(f"no feed handler for {exchange.name} is installed; those installed read: {known}")
     return module

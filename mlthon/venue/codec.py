@@ -8,14 +8,13 @@ attributes of `GatewayModule`.
 """
 
 from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
-from functools import cache
-from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 from attrs import field, frozen
 
 from mlthon.basics.defs import Exchange
+from mlthon.basics.plugins import Plugins
 from mlthon.venue.facts import (
     AccountFact,
     Candle,
@@ -204,22 +203,13 @@ class NoGateway(LookupError):
     """No installed gateway trades on this exchange."""
 
 
-@cache
-def _modules() -> dict[Exchange, GatewayModule]:
-    """Exchange -> module. The entry points are read in order of name, so that the choice does not depend on the order
-    in which packages were installed."""
-    found: dict[Exchange, GatewayModule] = {}
-    for point in sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value)):
-        module = cast(GatewayModule, point.load())
-        for exchange in module.EXCHANGES:
-            found.setdefault(exchange, module)
-    return found
+_PLUGINS: Final = Plugins[GatewayModule](GROUP)
 
 
 def gateway_module(exchange: Exchange) -> GatewayModule:
     """The installed module that trades on `exchange`. Raises NoGateway."""
-    module = _modules().get(exchange)
+    module = _PLUGINS.find(exchange)
     if module is None:
-        known = ", ".join(sorted(known.name for known in _modules())) or "none"
+        known = _PLUGINS.exchanges()
         raise NoGateway(f"no gateway for {exchange.name} is installed; those installed trade on: {known}")
     return module
