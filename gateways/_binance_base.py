@@ -32,7 +32,7 @@ from mlthon.protocols.binance_signing import (
 )
 from mlthon.venue.codec import BadMessage, Credentials, Endpoints, Question, Refused, Unsupported
 from mlthon.venue.facts import Candle, ExecutionFact, OrderFact, Reply
-from mlthon.venue.rate_rules import RateRule, Usage
+from mlthon.venue.rate_rules import RESERVE, RateRule, Usage
 from mlthon.venue.wire import ORDER_TIMEOUT_S, QUESTION_TIMEOUT_S, HttpAnswer, HttpMessage, Priority, Request
 
 T = TypeVar("T")
@@ -84,7 +84,8 @@ class BinanceCodec:
         self.account = account
         self.endpoints = endpoints
         self.rules: Sequence[RateRule] = tuple(
-            RateRule(name, limit, seconds, rolling=False) for name, limit, seconds in LIMITS[exchange]
+            RateRule(name, limit, seconds, rolling=False, reserve=RESERVE if name == WEIGHT else 0.0)
+            for name, limit, seconds in LIMITS[exchange]
         )
         self._by_symbol = {each.symbol: each for each in instruments}
         self._signer = (

@@ -160,10 +160,10 @@ class SpotCodec(BinanceCodec):
         params = [("symbol", order.instrument.symbol), facts.identity(order)]
         return self._request(CANCEL, Spot.CANCEL, params, Priority.CANCEL)
 
-    def cancel_all(self, instrument: Instrument) -> Request:
-        return self._request(CANCEL_ALL, Spot.CANCEL_ALL, self._symbol_params(instrument), Priority.CANCEL)
+    def cancel_all(self, instrument: Instrument) -> Sequence[Request]:
+        return [self._request(CANCEL_ALL, Spot.CANCEL_ALL, self._symbol_params(instrument), Priority.CANCEL)]
 
-    def arm_dead_man(self, timeout_s: float) -> Request:
+    def arm_dead_man(self, timeout_s: float, instruments: Sequence[Instrument]) -> Sequence[Request]:
         raise Unsupported("Binance spot has no dead man's switch")
 
     def _accepted(self, name: str, answer: HttpAnswer) -> Reply:

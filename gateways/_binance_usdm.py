@@ -67,10 +67,10 @@ follows."""
 
 
 class UsdmCodec(BinanceCodec):
-    """One USD-M account. The dead man's switch is one symbol's, so there is one only for an account that trades one
-    instrument."""
+    """One USD-M account."""
 
     CALLS = Usdm
+    has_dead_man = True
     trade_window_ms = 7 * DAY_MS
 
     def __init__(
@@ -83,7 +83,6 @@ class UsdmCodec(BinanceCodec):
         options: Mapping[str, Any],
     ) -> None:
         super().__init__(exchange, account, instruments, endpoints, credentials, options)
-        self.has_dead_man = len(self._by_symbol) == 1
         self._listen_key = ""
 
     # -- lines -------------------------------------------------------------------------------------------------------
@@ -234,20 +233,21 @@ class UsdmCodec(BinanceCodec):
         params = [("symbol", order.instrument.symbol), facts.identity(order)]
         return self._request(CANCEL, Usdm.CANCEL, params, Priority.CANCEL)
 
-    def cancel_all(self, instrument: Instrument) -> Request:
-        """Ordinary orders; stops that were not triggered stay: see `cancel_all_stops`."""
-        return self._request(CANCEL_ALL, Usdm.CANCEL_ALL, self._symbol_params(instrument), Priority.CANCEL)
+    def cancel_all(self, instrument: Instrument) -> Sequence[Request]:
+        """The exchange has one call for ordinary orders and another for stops that were not triggered."""
+        params = self._symbol_params(instrument)
+        return [
+            self._request(CANCEL_ALL, Usdm.CANCEL_ALL, params, Priority.CANCEL),
+            self._request(CANCEL_ALL_STOPS, Usdm.CANCEL_ALL_ALGO, params, Priority.CANCEL),
+        ]
 
-    def cancel_all_stops(self, instrument: Instrument) -> Request:
-        """The rest of `cancel_all`: the exchange has another call for stops that were not triggered."""
-        return self._request(CANCEL_ALL_STOPS, Usdm.CANCEL_ALL_ALGO, self._symbol_params(instrument), Priority.CANCEL)
-
-    def arm_dead_man(self, timeout_s: float) -> Request:
-        if not self.has_dead_man:
-            raise Unsupported("Binance USD-M's dead man's switch is one symbol's; the account trades several")
-        symbol = next(iter(self._by_symbol))
-        params = [("symbol", symbol), ("countdownTime", str(int(timeout_s * 1000)))]
-        return self._request(DEAD_MAN, Usdm.COUNTDOWN, params, Priority.ORDER)
+    def arm_dead_man(self, timeout_s: float, instruments: Sequence[Instrument]) -> Sequence[Request]:
+        """POST /fapi/v1/countdownCancelAll, in milliseconds: each symbol has a countdown of its own."""
+        countdown = ("countdownTime", str(round(timeout_s * 1000)))
+        return [
+            self._request(DEAD_MAN, Usdm.COUNTDOWN, [*self._symbol_params(each), countdown], Priority.CANCEL)
+            for each in instruments
+        ]
 
     def _accepted(self, name: str, answer: HttpAnswer) -> Reply:
         if name == NEW_STOP:

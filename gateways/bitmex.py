@@ -37,7 +37,7 @@ from mlthon.venue.facts import (
     OrderFact,
     Reply,
 )
-from mlthon.venue.rate_rules import RateRule, Usage
+from mlthon.venue.rate_rules import RESERVE, RateRule, Usage
 from mlthon.venue.wire import ORDER_TIMEOUT_S, HttpAnswer, Line, Priority, Request
 
 EXCHANGES: Final = (Exchange.BitMEX,)
@@ -70,7 +70,7 @@ class BitmexCodec(Questions):
         """Raises ValueError for options it has not, and for instruments whose quantities it cannot write."""
         self.account = account
         limits = spelling.UNKEYED_LIMITS if credentials is None else spelling.KEYED_LIMITS
-        self.rules: Sequence[RateRule] = tuple(RateRule(*limit) for limit in limits)
+        self.rules: Sequence[RateRule] = tuple(RateRule(*limit, reserve=RESERVE) for limit in limits)
         validity, self._trigger = _options(options)
         super().__init__(instruments, credentials, validity)
         self.validity_s = float(validity)
@@ -238,12 +238,13 @@ class BitmexCodec(Questions):
         body = {"clOrdID": order.wire_id} if order.wire_id else {"orderID": order.exchange_id}
         return self._send(CANCEL, "DELETE", "/order", body, Priority.CANCEL)
 
-    def cancel_all(self, instrument: Instrument) -> Request:
-        return self._send(CANCEL_ALL, "DELETE", "/order/all", {"symbol": instrument.symbol}, Priority.CANCEL)
+    def cancel_all(self, instrument: Instrument) -> Sequence[Request]:
+        return [self._send(CANCEL_ALL, "DELETE", "/order/all", {"symbol": instrument.symbol}, Priority.CANCEL)]
 
-    def arm_dead_man(self, timeout_s: float) -> Request:
-        """POST /order/cancelAllAfter, in milliseconds."""
-        return self._send(DEAD_MAN, "POST", "/order/cancelAllAfter", {"timeout": round(timeout_s * 1000)})
+    def arm_dead_man(self, timeout_s: float, instruments: Sequence[Instrument]) -> Sequence[Request]:
+        """POST /order/cancelAllAfter, in milliseconds; one switch for the account."""
+        body = {"timeout": round(timeout_s * 1000)}
+        return [self._send(DEAD_MAN, "POST", "/order/cancelAllAfter", body, Priority.CANCEL)]
 
     def reply(self, request: Request, answer: HttpAnswer) -> Reply:
         try:

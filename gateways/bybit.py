@@ -41,7 +41,7 @@ from mlthon.venue.facts import (
     Reply,
     WalletFact,
 )
-from mlthon.venue.rate_rules import RateRule, Usage
+from mlthon.venue.rate_rules import RESERVE, RateRule, Usage
 from mlthon.venue.wire import ORDER_TIMEOUT_S, Frame, HttpAnswer, HttpMessage, Line, Priority, Request
 
 T = TypeVar("T")
@@ -52,6 +52,7 @@ PRIVATE: Final = "private"
 TRADE: Final = "trade"
 IP_RULE: Final = "ip"
 RESTARTING: Final = 10019
+SWITCH: Final = "dead man's switch"
 CLASSIC_ACCOUNT: Final = 1
 PAGE: Final = {tables.OPEN_ORDERS: 50, tables.ORDER_HISTORY: 50, tables.EXECUTIONS: 100, tables.POSITIONS: 200}
 KLINE_PAGE: Final = 1000
@@ -64,7 +65,7 @@ BAD: Final = (msgspec.MsgspecError, ValueError)
 
 def _rules() -> tuple[RateRule, ...]:
     limit, interval_s = tables.IP_LIMIT
-    found = [RateRule(IP_RULE, limit, interval_s)]
+    found = [RateRule(IP_RULE, limit, interval_s, reserve=RESERVE)]
     for path in (tables.CREATE, tables.AMEND, tables.CANCEL, tables.CANCEL_ALL):
         found += [RateRule(_rule(path, category), most, 1.0) for category, most in tables.ORDER_LIMITS.items()]
     found += [RateRule(path, most, 1.0) for path, most in tables.READ_LIMITS.items()]
@@ -124,7 +125,9 @@ class BybitCodec:
         self.account = account
         self.rules: Sequence[RateRule] = RULES
         self.validity_s = window / 1000
-        self.has_dead_man = False
+        self.has_dead_man = True
+        self._switches: set[str] = set()
+        """The products whose switch has been set on the private line as it is now."""
         self._window = window
         self._over_websocket = orders == "websocket"
         self._urls = endpoints.urls
@@ -146,7 +149,9 @@ class BybitCodec:
         url = self._urls[name]
         return Line(name, lambda _now_ms: url, ping=lambda: tables.PING, ping_every_s=tables.PING_EVERY_S)
 
-    def line_opened(self, _name: str, now_ms: int) -> Iterable[str]:
+    def line_opened(self, name: str, now_ms: int) -> Iterable[str]:
+        if name == PRIVATE:
+            self._switches.clear()
         expires = now_ms + tables.AUTH_VALID_MS
         signature = self._signer()(tables.websocket_prehash(expires))
         return [wire.encode({"op": "auth", "args": [self._key, expires, signature]})]
@@ -187,8 +192,12 @@ class BybitCodec:
 
     def _login(self, name: str, answer: wire.Envelope) -> list[Fact | str]:
         good = answer.success if answer.success is not None else answer.ret_code == errors.OK
+        reason = answer.ret_msg or answer.trade_msg or "refused without a reason"
+        if answer.subscription_id == SWITCH:
+            if not good:
+                raise BadMessage(f"the dead man's switch is not set: {reason}")
+            return []
         if not good:
-            reason = answer.ret_msg or answer.trade_msg or "refused without a reason"
             # A login that came too late may succeed the next time; a wrong key will not.
             late = "expire" in reason.lower() or "timestamp" in reason.lower()
             final = not late if answer.ret_code is None else answer.ret_code in errors.FINAL
@@ -219,12 +228,11 @@ class BybitCodec:
     def cancel_order(self, order: TrackedOrder) -> Request:
         return self._order_request("cancel order", tables.CANCEL, spelling.cancel(order), Priority.CANCEL)
 
-    def cancel_all(self, instrument: Instrument) -> Request:
+    def cancel_all(self, instrument: Instrument) -> Sequence[Request]:
         body = spelling.named(instrument)
-        return self._order_request("cancel all orders", tables.CANCEL_ALL, body, Priority.CANCEL)
+        return [self._order_request("cancel all orders", tables.CANCEL_ALL, body, Priority.CANCEL)]
 
     def _order_request(self, name: str, path: str, body: spelling.Body, priority: Priority) -> Request:
-        sign = self._signer()
         rule = (_rule(path, body["category"]), 1)
         op = tables.TRADE_OPS.get(path) if self._over_websocket else None
         if op is not None:
@@ -232,14 +240,17 @@ class BybitCodec:
             # Unique on the line, and over a restart: the exchange refuses an id that it has seen.
             key = f"{op[6:]}-{body['orderLinkId']}-{self._frames}"
             return Request(name, self._frame(key, op, body), (rule,), priority, ORDER_TIMEOUT_S)
-        text = wire.encode(body)
+        return Request(name, self._post(path, body), ((IP_RULE, 1), rule), priority, ORDER_TIMEOUT_S)
+
+    def _post(self, path: str, body: Mapping[str, Any]) -> Callable[[int], HttpMessage]:
+        sign, text = self._signer(), wire.encode(body)
 
         def build(now_ms: int) -> HttpMessage:
             headers = tables.signed_headers(sign, self._key, now_ms, self._window, text)
             headers["Content-Type"] = "application/json"
             return HttpMessage("POST", path, headers, text.encode())
 
-        return Request(name, build, ((IP_RULE, 1), rule), priority, ORDER_TIMEOUT_S)
+        return build
 
     def _frame(self, key: str, op: str, body: spelling.Body) -> Callable[[int], Frame]:
         def build(now_ms: int) -> Frame:
@@ -259,8 +270,24 @@ class BybitCodec:
             raise BadMessage(str(error)) from error
         return _reply(said.ret_code, said.ret_msg, identity)
 
-    def arm_dead_man(self, _timeout_s: float) -> Request:
-        raise Unsupported("Bybit has no dead man's switch that a client can set")
+    def arm_dead_man(self, timeout_s: float, instruments: Sequence[Instrument]) -> Sequence[Request]:
+        """Disconnection protection: the exchange cancels a product's orders when every private line that subscribes to
+        the product's topic has been gone for the time window. So it is set once for each line, not again and again,
+        and it cannot be disarmed; the account's manager at Bybit has to have switched it on.
+        https://bybit-exchange.github.io/docs/v5/order/dcp and .../v5/websocket/private/dcp"""
+        new = [each for each in tables.SWITCHES if each in {tables.switch_of(i) for i in instruments} - self._switches]
+        if not timeout_s or not new:
+            return []
+        self._switches.update(new)
+        window = min(max(round(timeout_s), tables.SHORTEST_SWITCH_S), tables.LONGEST_SWITCH_S)
+        found = [self._switch({"product": each, "timeWindow": window}) for each in new]
+        topics = [tables.SWITCHES[each] for each in new]
+        text = wire.encode({"req_id": SWITCH, "op": "subscribe", "args": topics})
+        found.append(Request(SWITCH, lambda _now_ms: Frame(PRIVATE, text), (), Priority.CANCEL, ORDER_TIMEOUT_S))
+        return found
+
+    def _switch(self, body: Mapping[str, Any]) -> Request:
+        return Request(SWITCH, self._post(tables.SWITCH, body), ((IP_RULE, 1),), Priority.CANCEL, ORDER_TIMEOUT_S)
 
     # -- questions ---------------------------------------------------------------------------------------------------
 

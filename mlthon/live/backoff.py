@@ -9,12 +9,14 @@ from attrs.validators import ge, gt
 @frozen
 class BackoffSettings:
     """The first pause is up to `first_s`, each next one up to `factor` times as long, none over `most_s`. A connection
-    that held for `stable_s` was a good one: the pause after it is the first again."""
+    that held for `stable_s` was a good one: the pause after it is the first again. One that its own user had cut off
+    was open but not well (its login went unanswered, its book did not come): it has to have held for `cut_off_s`."""
 
     first_s: float = field(default=0.25, validator=gt(0))
     factor: float = field(default=2.0, validator=ge(1))
     most_s: float = field(default=30.0, validator=gt(0))
-    stable_s: float = field(default=30.0, validator=ge(0))
+    stable_s: float = field(default=5.0, validator=ge(0))
+    cut_off_s: float = field(default=60.0, validator=ge(0))
 
 
 class Backoff:
@@ -34,7 +36,7 @@ class Backoff:
         self._next = length * self._settings.factor
         return length * self._rng.uniform(0.5, 1.0)
 
-    def held(self, seconds: float) -> None:
-        """A connection was open for so long."""
-        if seconds >= self._settings.stable_s:
+    def held(self, seconds: float, *, cut_off: bool = False) -> None:
+        """A connection was open for so long; `cut_off`: until its own user ended it."""
+        if seconds >= (self._settings.cut_off_s if cut_off else self._settings.stable_s):
             self._next = self._settings.first_s

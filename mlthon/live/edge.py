@@ -56,7 +56,7 @@ class EdgeSettings:
 class _Kept:
     """A line that is kept open."""
 
-    __slots__ = ("backoff", "closed", "ending", "heard", "line", "polite", "scope", "socket", "user")
+    __slots__ = ("backoff", "closed", "cut_off", "ending", "heard", "line", "polite", "scope", "socket", "user")
 
     def __init__(self, line: Line, user: LineUser, backoff: Backoff) -> None:
         self.line = line
@@ -72,6 +72,8 @@ class _Kept:
         self.ending = ""
         """Why the present connection is to end; empty while it is not."""
         self.polite = False
+        self.cut_off = False
+        """Whether its user ended it."""
         self.heard = 0.0
         """When something came (trio's clock); 0 while it is not open."""
         self.scope = trio.CancelScope()
@@ -137,6 +139,7 @@ class TrioEdge:
     def restart_line(self, name: str, reason: str) -> None:
         kept = self._kept.get(name)
         if kept is not None and kept.socket is not None:
+            kept.cut_off = True
             kept.end(reason)
 
     def send(self, name: str, text: str) -> bool:
@@ -152,7 +155,8 @@ class TrioEdge:
             reason = await self._connect_once(kept)
             if kept.closed:
                 return
-            kept.backoff.held(trio.current_time() - began if kept.polite or kept.heard else 0.0)
+            held = trio.current_time() - began if kept.polite or kept.heard else 0.0
+            kept.backoff.held(held, cut_off=kept.cut_off)
             pause = 0.0 if kept.polite else kept.backoff.pause()
             log.warning("%s: %s; connecting anew in %.2f s", name, reason, pause)
             self._driver.deliver(kept.user.line_closed, name, reason)

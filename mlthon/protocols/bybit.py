@@ -99,6 +99,11 @@ QUOTE_DEPTH: Final = 1
 BOOK_DEPTHS: Final = (50, 200, 1000)
 """The depths that come as a snapshot and deltas. https://bybit-exchange.github.io/docs/v5/websocket/public/orderbook"""
 PRIVATE_TOPICS: Final = ("order", "execution", "position", "wallet")
+SWITCH: Final = "/v5/order/disconnected-cancel-all"
+SWITCHES: Final = {"DERIVATIVES": "dcp.future", "SPOT": "dcp.spot"}
+"""Product of the disconnection protection -> its topic. https://bybit-exchange.github.io/docs/v5/order/dcp"""
+SHORTEST_SWITCH_S: Final = 3
+LONGEST_SWITCH_S: Final = 300
 MOST_TOPICS_SPOT: Final = 10
 """How many topics one subscribe message may hold on spot; 2,000 elsewhere (and 21,000 characters).
 https://bybit-exchange.github.io/docs/v5/ws/connect"""
@@ -290,3 +295,8 @@ def category(instrument: Instrument) -> str:
     if instrument.instrument_type is InstrumentType.Spot:
         return SPOT
     return INVERSE if instrument.quantification is Quantification.Inverse else LINEAR
+
+
+def switch_of(instrument: Instrument) -> str:
+    """The product of the disconnection protection that the instrument's orders belong to."""
+    return "SPOT" if category(instrument) == SPOT else "DERIVATIVES"

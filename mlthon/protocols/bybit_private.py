@@ -104,6 +104,7 @@ class Envelope(Struct):
     ret_code: int | None = field(name="retCode", default=None)
     trade_msg: str = field(name="retMsg", default="")
     req_id: str = field(name="reqId", default="")
+    subscription_id: str = field(name="req_id", default="")
     data: Raw = Raw(b"null")
 
 

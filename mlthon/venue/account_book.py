@@ -185,6 +185,9 @@ class AccountBook:
         self.auditing = ""
         """While this says something, whatever is told is logged as an error: it should have been known."""
         self.differences = 0
+        self._closed = False
+        self.on_execution: Callable[[ExecutionFact], None] | None = None
+        """Who hears of each execution that counts, once."""
 
     # -- what is known -----------------------------------------------------------------------------------------------
 
@@ -483,6 +486,8 @@ class AccountBook:
             return
         if not booked.over:
             self._acknowledge(booked, fact.ts)
+        if self.on_execution is not None:
+            self.on_execution(fact)
         self._make_room(booked, booked.filled + fact.qty)
         booked.filled += fact.qty
         booked.claimed = max(booked.claimed, booked.filled, fact.cumulative or 0)
@@ -539,8 +544,14 @@ class AccountBook:
             booked.fetches = 0
         self._tell_end(booked)
 
+    def close(self) -> None:
+        """Nothing is asked for and nothing told any more of what is missing."""
+        self._closed = True
+
     def _ask_for_missing(self, booked: BookedOrder) -> None:
         booked.overdue = None
+        if self._closed:
+            return
         if booked.fetches >= FETCHES:
             log.error(
                 "order %s: the exchange says %s lots have traded, but lists executions of only %s; its position is to "

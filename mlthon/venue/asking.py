@@ -4,16 +4,21 @@ Every question is answered through one of two callbacks, once, and never inside 
 what the contract of `Codec` names: `NoAnswer`, `Refused`, `BadMessage`, `Unsupported`; any other exception out of a
 codec is a mistake in it, logged with its traceback and told as a `BadMessage`, because one broken answer must disturb
 nothing else.
+
+What becomes of orders may depend on a question: such an urgent one goes before new orders, and may use what the rate
+rules keep back.
 """
 
 import logging
 from collections.abc import Callable, Generator
 from typing import Any, Generic, TypeVar
 
+from attrs import evolve
+
 from mlthon.engine.clock import Clock
 from mlthon.venue.codec import BadMessage, NoAnswer, Question, Refused, Unsupported
 from mlthon.venue.throttle import Throttle
-from mlthon.venue.wire import Answer, Failure, HttpAnswer, Request
+from mlthon.venue.wire import Answer, Failure, HttpAnswer, Priority, Request
 
 log = logging.getLogger("mlthon.venue")
 
@@ -29,7 +34,17 @@ def told(trouble: Trouble) -> str:
 class Asking(Generic[T]):
     """A question under way. `sent_ts`, `recv_ts`: of its last request and answer (ns)."""
 
-    __slots__ = ("_done", "_failed", "_generator", "_make", "_throttle", "dropped", "recv_ts", "sent_ts")
+    __slots__ = (
+        "_done",
+        "_failed",
+        "_generator",
+        "_make",
+        "_throttle",
+        "_urgent",
+        "dropped",
+        "recv_ts",
+        "sent_ts",
+    )
 
     def __init__(
         self,
@@ -37,7 +52,10 @@ class Asking(Generic[T]):
         make: Callable[[], Question[T]],
         done: Callable[[T], None],
         failed: Callable[[Trouble], None],
+        *,
+        urgent: bool,
     ) -> None:
+        self._urgent = urgent
         self._throttle = throttle
         self._make = make
         self._done = done
@@ -73,6 +91,8 @@ class Asking(Generic[T]):
             self._ask(request)
 
     def _ask(self, request: Request) -> None:
+        if self._urgent:
+            request = evolve(request, priority=Priority.RESOLVE)
         ticket = self._throttle.send(request, lambda answer: self._answered(answer, ticket.sent_ts))
 
     def _answered(self, answer: Answer, sent_ts: int) -> None:
@@ -96,10 +116,15 @@ class Asker:
         self._throttle = throttle
 
     def ask(
-        self, make: Callable[[], Question[T]], done: Callable[[T], None], failed: Callable[[Trouble], None]
+        self,
+        make: Callable[[], Question[T]],
+        done: Callable[[T], None],
+        failed: Callable[[Trouble], None],
+        *,
+        urgent: bool = False,
     ) -> Asking[T]:
         """Ask what `make` makes (`codec.wallet`)."""
-        asking = Asking(self._throttle, make, done, failed)
+        asking = Asking(self._throttle, make, done, failed, urgent=urgent)
         self._clock.call_soon(asking.begin)
         return asking
 
@@ -109,6 +134,8 @@ class Asker:
         done: Callable[[list[Any]], None],
         failed: Callable[[Trouble], None],
         wanted: Callable[[], bool],
+        *,
+        urgent: bool = False,
     ) -> None:
         """Ask several, one after the other; `done` is given all answers. Nothing is told once `wanted` says no."""
         answers: list[Any] = []
@@ -120,10 +147,10 @@ class Asker:
             if len(answers) == len(makes):
                 done(answers)
             else:
-                self.ask(makes[len(answers)], answered, troubled)
+                self.ask(makes[len(answers)], answered, troubled, urgent=urgent)
 
         def troubled(trouble: Trouble) -> None:
             if wanted():
                 failed(trouble)
 
-        self.ask(makes[0], answered, troubled)
+        self.ask(makes[0], answered, troubled, urgent=urgent)

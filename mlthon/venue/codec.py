@@ -102,7 +102,8 @@ class Codec(Protocol):
 
     `rules`: its rate limits. `validity_s`: how long after it was sent a request could still be accepted (Bybit's
     recv_window, BitMEX's api-expires); an order that is not found later than that never existed.
-    `has_dead_man`: whether `arm_dead_man` does something. Every method that makes a request may raise `Unsupported`.
+    `has_dead_man`: whether `arm_dead_man` does something for an account that trades something. Every method that makes
+    a request may raise `Unsupported`.
     """
 
     exchange: Exchange
@@ -134,13 +135,16 @@ class Codec(Protocol):
 
     def cancel_order(self, order: "TrackedOrder") -> Request: ...
 
-    def cancel_all(self, instrument: "Instrument") -> Request: ...
+    def cancel_all(self, instrument: "Instrument") -> Sequence[Request]:
+        """Cancel every order of the account in the instrument, untriggered stops included, whoever sent it."""
 
     def reply(self, request: Request, answer: HttpAnswer) -> Reply:
-        """What an answer over HTTP to one of the requests above says. Raises `BadMessage`."""
+        """What an answer over HTTP to a request about orders, or of the dead man's switch, says. Raises
+        `BadMessage`."""
 
-    def arm_dead_man(self, timeout_s: float) -> Request:
-        """Have the exchange cancel everything unless this is repeated within `timeout_s`; 0 disarms it."""
+    def arm_dead_man(self, timeout_s: float, instruments: "Sequence[Instrument]") -> Sequence[Request]:
+        """What to send so that the exchange cancels everything in the instruments (or of the account, where it has no
+        finer switch) unless this is repeated within `timeout_s`; 0 disarms it. Empty where nothing has to be said."""
 
     # -- questions ---------------------------------------------------------------------------------------------------
 

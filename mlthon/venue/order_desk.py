@@ -252,6 +252,7 @@ class OrderDesk:
             lambda: self._codec.order_status(order),
             lambda fact: self._told(booked, fact, asked),
             lambda trouble: self._not_told(booked, trouble),
+            urgent=True,
         )
 
     def _told(self, booked: BookedOrder, fact: OrderFact | None, asked: int) -> None:

@@ -6,11 +6,16 @@ leaves, because what is signed carries that time. The count is this side's own, 
 answers (`Usage`), never lowered: too slow is safe. After a 429 the rules of the request are shut for as long as the
 answer says, after a 418 all are.
 
+Part of a rule (`RateRule.reserve`) is kept for cancels and for questions that resolve orders: what new orders and other
+questions may use ends there, so that a run can be stopped however busy it was.
+
 An order that would have to wait longer than its bound is refused (`RateLimited`): its price is of the past. A cancel
-waits as long as it takes. Everything that happens to a request is told through its `answered`, later, and once.
+waits as long as it takes. Everything that happens to a request is told through its `answered`, later, and once; after
+`close` nothing is sent, and nothing is told of what was under way.
 """
 
 import logging
+import math
 from bisect import insort
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -26,8 +31,11 @@ log = logging.getLogger("mlthon.venue")
 
 STEPS: Final = (50, 90, 100)
 """At which percentages of a rule the account is told."""
-WAITS: Final[Mapping[Priority, float]] = {Priority.ORDER: 1.0, Priority.QUESTION: 60.0}
+WAITS: Final[Mapping[Priority, float]] = {Priority.RESOLVE: 60.0, Priority.ORDER: 1.0, Priority.QUESTION: 60.0}
 """How long (s) a request may wait for its turn; one that is not listed waits as long as it takes."""
+
+URGENT: Final = (Priority.CANCEL, Priority.RESOLVE)
+"""What may use the reserve of a rule."""
 
 TOO_MANY: Final = 429
 BANNED: Final = 418
@@ -40,6 +48,11 @@ BAN_PAUSE_S: Final = 120.0
 @frozen
 class RateLimited(Failure):
     """Not sent: it would have had to wait too long for a rate rule."""
+
+
+@frozen
+class Stopping(Failure):
+    """Not sent: nothing that adds to a risk is sent any more."""
 
 
 class Ticket:
@@ -94,13 +107,15 @@ class Window:
             self._end = now - now % self.interval + self.interval
             self.used = 0
 
-    def free_at(self, weight: int, now: int) -> int:
-        """From when on there is room for so much; NEVER if it is more than the limit."""
+    def free_at(self, weight: int, now: int, *, urgent: bool = True) -> int:
+        """From when on there is room for so much; NEVER if it is more than the limit. Only what is urgent may use the
+        reserve (and what would never have room without it)."""
         if weight > self.limit:
             return NEVER
         self.advance(now)
         at = max(now, self.shut_until)
-        excess = self.used + weight - self.limit
+        most = self.limit if urgent else max(weight, self.limit - math.ceil(self.limit * self.rule.reserve))
+        excess = self.used + weight - most
         if excess <= 0:
             return at
         if not self.rule.rolling:
@@ -171,6 +186,9 @@ class Throttle:
         self._frames: dict[tuple[str, str], Ticket] = {}
         self._count = 0
         self._wake: Handle | None = None
+        self._refusals: Mapping[Priority, str] = {}
+        self._closed = False
+        self._under_way = 0
         self.offset = 0
         self.banned_until = 0
         """Nothing is sent before this time (ns of the exchange)."""
@@ -189,9 +207,52 @@ class Throttle:
                 raise ValueError(f"{request.name} counts against a rate rule {name!r} that is not declared")
         self._count += 1
         ticket = Ticket(request, answered, self._count, self._clock.now)
-        insort(self._queue, ticket)
-        self._pump()
+        if self._closed:
+            ticket.done = True
+        elif request.priority in self._refusals:
+            refusal = Stopping(Loss.NOT_SENT, self._refusals[request.priority])
+            self._clock.call_soon(self._answer, ticket, refusal)
+        else:
+            insort(self._queue, ticket)
+            self._pump()
         return ticket
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits, for its turn or for its answer."""
+        return not self._queue and not self._under_way and not self._frames
+
+    def refuse_orders(self, reason: str) -> None:
+        """From now on nothing of the priority ORDER leaves, what waits in the queue included."""
+        self._refuse_what_waits({Priority.ORDER: reason})
+
+    def refuse_all(self, reason: str) -> None:
+        """From now on nothing leaves; what has left is still answered."""
+        self._refuse_what_waits(dict.fromkeys(Priority, reason))
+
+    def _refuse_what_waits(self, refusals: Mapping[Priority, str]) -> None:
+        self._refusals = refusals
+        queue, self._queue = self._queue, []
+        for ticket in queue:
+            reason = refusals.get(ticket.request.priority)
+            if reason is None:
+                self._queue.append(ticket)
+            else:
+                self._clock.call_soon(self._answer, ticket, Stopping(Loss.NOT_SENT, reason))
+        self._pump()
+
+    def close(self) -> None:
+        """Send nothing more, and tell nothing more of what waits or is under way."""
+        self._closed = True
+        for ticket in (*self._queue, *self._frames.values()):
+            ticket.done = True
+            if ticket.timeout is not None:
+                ticket.timeout.cancel()
+        self._queue.clear()
+        self._frames.clear()
+        if self._wake is not None:
+            self._wake.cancel()
+            self._wake = None
 
     def _pump(self) -> None:
         """Send what may be sent, refuse what has waited too long, and come back when more may be."""
@@ -223,14 +284,15 @@ class Throttle:
     def _room(self, ticket: Ticket) -> int:
         """When (exchange's time) its rules let the ticket leave."""
         now = self.exchange_now
-        rooms = (self._windows[name].free_at(weight, now) for name, weight in ticket.request.costs)
+        urgent = ticket.request.priority in URGENT
+        rooms = (self._windows[name].free_at(weight, now, urgent=urgent) for name, weight in ticket.request.costs)
         return max(now, self.banned_until, *rooms)
 
     def _refuse(self, ticket: Ticket, at: int) -> None:
         names = ", ".join(name for name, _ in ticket.request.costs) or "a ban"
         wait = "for ever" if at >= NEVER else f"{(at - self.exchange_now) / SECOND:.1f} s"
         reason = f"{ticket.request.name} would have to wait {wait} for the exchange's rate limit ({names})"
-        self._clock.call_soon(ticket.answer, RateLimited(Loss.NOT_SENT, reason))
+        self._clock.call_soon(self._answer, ticket, RateLimited(Loss.NOT_SENT, reason))
 
     def _leave(self, ticket: Ticket) -> None:
         request = ticket.request
@@ -244,12 +306,13 @@ class Throttle:
         if isinstance(message, Frame):
             self._leave_on_line(ticket, message)
         else:
+            self._under_way += 1
             self._edge.http(message, request.timeout_s, lambda answer: self._http_answered(ticket, answer))
 
     def _leave_on_line(self, ticket: Ticket, frame: Frame) -> None:
         if not self._edge.send(frame.line, frame.text):
             failure = Failure(Loss.NOT_SENT, f"the line {frame.line} is not open")
-            self._clock.call_soon(ticket.answer, failure)
+            self._clock.call_soon(self._answer, ticket, failure)
             return
         ticket.line, ticket.key = frame.line, frame.key
         if frame.key:
@@ -264,7 +327,14 @@ class Throttle:
 
     # -- up ----------------------------------------------------------------------------------------------------------
 
+    def _answer(self, ticket: Ticket, answer: Answer) -> None:
+        if not self._closed:
+            ticket.answer(answer)
+
     def _http_answered(self, ticket: Ticket, answer: Answer) -> None:
+        self._under_way -= 1
+        if self._closed:
+            return
         if isinstance(answer, HttpAnswer):
             self._heed(ticket, answer)
         ticket.answer(answer)
@@ -311,11 +381,11 @@ class Throttle:
         """What was sent on the line and not answered never will be."""
         for place in [place for place in self._frames if place[0] == line]:
             ticket = self._frames.pop(place)
-            self._clock.call_soon(ticket.answer, Failure(Loss.NO_ANSWER, f"the line {line} was lost: {reason}"))
+            self._clock.call_soon(self._answer, ticket, Failure(Loss.NO_ANSWER, f"the line {line} was lost: {reason}"))
 
     def _timed_out(self, ticket: Ticket) -> None:
         self._frames.pop((ticket.line, ticket.key), None)
-        ticket.answer(Failure(Loss.NO_ANSWER, f"no answer in {ticket.request.timeout_s:g} s"))
+        self._answer(ticket, Failure(Loss.NO_ANSWER, f"no answer in {ticket.request.timeout_s:g} s"))
 
 
 def _retry_after(answer: HttpAnswer, otherwise: float) -> float:

@@ -17,11 +17,14 @@ from attrs import field, frozen
 
 
 class Priority(IntEnum):
-    """Who goes first when not all may go: what reduces risk before what adds to it, and both before questions."""
+    """Who goes first when not all may go: what reduces risk before what adds to it, and both before questions.
+    RESOLVE: questions on which it depends what becomes of orders; with CANCEL they have the part of a rate rule that is
+    kept back (`RateRule.reserve`)."""
 
     CANCEL = 0
-    ORDER = 1
-    QUESTION = 2
+    RESOLVE = 1
+    ORDER = 2
+    QUESTION = 3
 
 
 @frozen

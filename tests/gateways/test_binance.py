@@ -44,7 +44,7 @@ SPOT_CALLS: Final[dict[str, Callable[[Any, Fields], Request]]] = {
     "amend_keep_priority": lambda codec, said: codec.modify_order(order(SPOT, exchange_id="1001"), None, 500),
     "cancel_one": lambda codec, said: codec.cancel_order(order(SPOT, exchange_id="1001")),
     "cancel_by_client_id": lambda codec, said: codec.cancel_order(order(SPOT)),
-    "cancel_all": lambda codec, said: codec.cancel_all(SPOT),
+    "cancel_all": lambda codec, said: codec.cancel_all(SPOT)[0],
     "my_trades": lambda codec, said: trades_request(codec, SPOT),
 }
 USDM_CALLS: Final[dict[str, Callable[[Any, Fields], Request]]] = {
@@ -72,8 +72,8 @@ USDM_CALLS: Final[dict[str, Callable[[Any, Fields], Request]]] = {
     "amend": lambda codec, said: codec.modify_order(order(PERP, exchange_id="1001"), 490000, 20),
     "cancel_one": lambda codec, said: codec.cancel_order(order(PERP, exchange_id="1001")),
     "cancel_by_client_id": lambda codec, said: codec.cancel_order(order(PERP)),
-    "cancel_all": lambda codec, said: codec.cancel_all(PERP),
-    "countdown_cancel": lambda codec, said: codec.arm_dead_man(60.0),
+    "cancel_all": lambda codec, said: codec.cancel_all(PERP)[0],
+    "countdown_cancel": lambda codec, said: codec.arm_dead_man(60.0, [PERP])[0],
     "listen_key": lambda codec, said: first(codec.lines()),
     "algo_stop": lambda codec, said: codec.new_order(
         order(PERP, -1, "0", order_type=OrderType.Stop, stop_price="45000", state=OrderStatus.PendingNew)
@@ -340,7 +340,7 @@ def test_a_stop_is_cancelled_where_it_is(exchange_id: str, state: OrderStatus, w
 
 
 def test_stops_have_a_cancel_all_of_their_own() -> None:
-    request = usdm().cancel_all_stops(PERP)
+    _, request = usdm().cancel_all(PERP)
     assert (message(request).method, path(request), params(request)) == (
         "DELETE",
         "/fapi/v1/algoOpenOrders",
@@ -348,16 +348,17 @@ def test_stops_have_a_cancel_all_of_their_own() -> None:
     )
 
 
-def test_the_dead_mans_switch_is_one_symbols() -> None:
+def test_the_dead_mans_switch_is_set_for_each_symbol() -> None:
     other = made(Exchange.BinanceUsdm, "ETHUSDT", "eth-usdt", "0.01", "0.001")
     assert usdm().has_dead_man
-    assert params(usdm().arm_dead_man(0.0)) == {"symbol": "BTCUSDT", "countdownTime": "0"}
-    assert not usdm(PERP, other).has_dead_man
-    with pytest.raises(Unsupported, match="one symbol"):
-        usdm(PERP, other).arm_dead_man(60.0)
+    assert [params(each) for each in usdm(PERP, other).arm_dead_man(0.0, [PERP, other])] == [
+        {"symbol": "BTCUSDT", "countdownTime": "0"},
+        {"symbol": "ETHUSDT", "countdownTime": "0"},
+    ]
+    assert usdm(PERP, other).arm_dead_man(60.0, []) == []
     assert not spot().has_dead_man
     with pytest.raises(Unsupported, match="no dead man"):
-        spot().arm_dead_man(60.0)
+        spot().arm_dead_man(60.0, [SPOT])
 
 
 # -- module ------------------------------------------------------------------------------------------------------------
@@ -395,7 +396,7 @@ def test_an_instrument_of_another_exchange_is_refused() -> None:
 
 def test_the_window_is_sent_where_it_is_not_the_usual_one() -> None:
     codec = spot(recv_window_ms=2000)
-    assert params(codec.cancel_all(SPOT)) == {"symbol": "BTCUSDT", "recvWindow": "2000"}
+    assert params(codec.cancel_all(SPOT)[0]) == {"symbol": "BTCUSDT", "recvWindow": "2000"}
     assert codec.validity_s == 3.0
     (text,) = codec.line_opened("private", NOW_MS)
     assert json.loads(text)["params"]["recvWindow"] == 2000
@@ -414,7 +415,7 @@ def test_without_a_key_only_public_data_can_be_asked_for() -> None:
 
 def test_secrets_are_in_no_repr() -> None:
     codec = spot(credentials=Credentials("the-key", "the-secret"))
-    request = codec.cancel_all(SPOT)
+    (request,) = codec.cancel_all(SPOT)
     shown = f"{codec!r} {vars(codec)!r} {request!r} {message(request)!r}"
     assert "the-key" not in shown
     assert "the-secret" not in shown

@@ -381,7 +381,7 @@ def test_cancelled_spot_orders(shared: Path) -> None:
     assert (reply.accepted, *fields(fact, "wire_id", "status")) == (True, "myOrder1", OrderStatus.Cancelled)
     one = {**body, "origClientOrderId": "a"}
     several = [one, {"orderListId": 5, "symbol": "LTCBTC", "orderReports": [{**body, "origClientOrderId": "b"}]}]
-    reply = SPOT_CODEC.reply(SPOT_CODEC.cancel_all(LTC), answer(several))
+    reply = SPOT_CODEC.reply(SPOT_CODEC.cancel_all(LTC)[0], answer(several))
     assert [fact.wire_id for fact in reply.facts if isinstance(fact, OrderFact)] == ["a", "b"]
 
 
@@ -421,7 +421,7 @@ def test_futures_answers(shared: Path) -> None:
         75000,
     )
     body = endpoint_sample(shared, f"{folder}/CancelAllOrders.txt")
-    assert USDM_CODEC.reply(USDM_CODEC.cancel_all(PERP), answer(body)).accepted
+    assert USDM_CODEC.reply(USDM_CODEC.cancel_all(PERP)[0], answer(body)).accepted
     body = endpoint_sample(shared, f"{folder}/CancelOrder.txt") | {
         "origQty": "0.4",
         "type": "LIMIT",
@@ -493,7 +493,7 @@ def test_missing_orders() -> None:
     ):
         reply = SPOT_CODEC.reply(request, answer(body, 400))
         assert (reply.missing, reply.code) == (True, GtwRejectCode.UnknownOrder)
-    assert SPOT_CODEC.reply(SPOT_CODEC.cancel_all(SPOT), answer(body, 400)).accepted
+    assert SPOT_CODEC.reply(SPOT_CODEC.cancel_all(SPOT)[0], answer(body, 400)).accepted
     stop = order(PERP, order_type=OrderType.Stop, stop_price="1", state=OrderStatus.Untriggered)
     assert USDM_CODEC.reply(USDM_CODEC.cancel_order(stop), answer(body, 400)).missing
 

@@ -129,7 +129,7 @@ CALLS: dict[str, tuple[Request, set[str]]] = {
     ),
     "amend/api/v1/order": (codec().modify_order(order(), 98_000, 2), {"text", "orderID", "origClOrdID"}),
     "cancel_by_client_id/api/v1/order": (codec().cancel_order(order()), set()),
-    "cancel_all/api/v1/order/all": (codec().cancel_all(XBTUSD), set()),
+    "cancel_all/api/v1/order/all": (codec().cancel_all(XBTUSD)[0], set()),
 }
 
 
@@ -209,7 +209,8 @@ def test_spellings() -> None:
     assert body(codec().new_order(order(tif=TIF.FOK)))["timeInForce"] == "FillOrKill"
     spot = resolve(Exchange.BitMEX, "XBT_USDT")
     assert body(codec().new_order(order(instrument=spot)))["orderQty"] == 10000
-    dead = sent(codec().arm_dead_man(60.0))
+    (switch,) = codec().arm_dead_man(60.0, [XBTUSD])
+    dead = sent(switch)
     assert (dead.target, dead.body) == ("/api/v1/order/cancelAllAfter", b'{"timeout":60000}')
 
 

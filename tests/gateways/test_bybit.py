@@ -114,8 +114,9 @@ def test_changes_and_cancels_as_pybit(recorded: dict[str, Any]) -> None:
     assert theirs.pop("orderId")
     assert body(codec.modify_order(order(), 490_000, 20)) == theirs | {"orderLinkId": "cl-0001"}
     assert body(codec.cancel_order(order())) == json.loads(recorded["cancel_by_client_id"]["body"])
-    assert body(codec.cancel_all(LINEAR)) == json.loads(recorded["cancel_all"]["body"])
-    for call, request in (("amend", codec.modify_order(order(), 1, 1)), ("cancel_all", codec.cancel_all(LINEAR))):
+    (all_of_it,) = codec.cancel_all(LINEAR)
+    assert body(all_of_it) == json.loads(recorded["cancel_all"]["body"])
+    for call, request in (("amend", codec.modify_order(order(), 1, 1)), ("cancel_all", all_of_it)):
         assert http(request).target == recorded[call]["path"]
 
 
@@ -294,14 +295,40 @@ def test_stops() -> None:
     assert "triggerDirection" not in spot
 
 
+def test_the_dead_mans_switch_is_set_once_for_each_line_and_product() -> None:
+    codec = made()
+    assert list(codec.line_opened("private", NOW))
+    window, subscription = codec.arm_dead_man(15.4, [LINEAR])
+    assert (http(window).target, body(window)) == (
+        "/v5/order/disconnected-cancel-all",
+        {"product": "DERIVATIVES", "timeWindow": 15},
+    )
+    frame = subscription.build(NOW)
+    assert isinstance(frame, Frame)
+    assert (frame.line, json.loads(frame.text)["args"]) == ("private", ["dcp.future"])
+    assert codec.arm_dead_man(15, [LINEAR]) == []
+    spot, _ = codec.arm_dead_man(1, [LINEAR, SPOT])
+    assert body(spot) == {"product": "SPOT", "timeWindow": 3}
+    assert codec.arm_dead_man(0, [LINEAR]) == []
+    assert list(codec.line_opened("private", NOW))
+    assert len(codec.arm_dead_man(15, [LINEAR, SPOT])) == 3
+
+
+def test_a_switch_that_is_refused_is_told_and_does_not_cost_the_line() -> None:
+    codec = made()
+    answer = {"success": True, "op": "subscribe", "req_id": "dead man's switch"}
+    assert codec.line_message("private", json.dumps(answer).encode(), NOW) == []
+    refused = answer | {"success": False, "ret_msg": "not for you"}
+    with pytest.raises(BadMessage, match="switch is not set: not for you"):
+        codec.line_message("private", json.dumps(refused).encode(), NOW)
+
+
 def test_what_bybit_cannot_do() -> None:
     codec = made()
     with pytest.raises(Unsupported, match="day orders"):
         codec.new_order(order(tif=TIF.Day))
     with pytest.raises(Unsupported, match="no positions"):
         codec.new_order(order(exec_instr=ExecInstructions.ReduceOnly, instrument=SPOT))
-    with pytest.raises(Unsupported, match="dead man"):
-        codec.arm_dead_man(10)
     with pytest.raises(Unsupported, match="has no funding"):
         next(codec.funding(SPOT))
     with pytest.raises(Unsupported, match="candles of 7 s"):

@@ -38,3 +38,20 @@ def test_a_connection_that_held_long_enough_starts_over(held: float, longest: fl
 def test_settings_that_make_no_sense(bad: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(bad))):
         BackoffSettings(**bad)
+
+
+def test_lines_that_are_cut_every_18_seconds_come_back_as_fast_as_ever() -> None:
+    backoff = Backoff(Random(3), BackoffSettings())
+    for _ in range(10):
+        backoff.held(18.0)
+        assert backoff.pause() <= BackoffSettings().first_s
+
+
+def test_a_line_that_its_user_cuts_off_again_and_again_is_left_in_peace() -> None:
+    backoff = Backoff(Random(3), BackoffSettings())
+    for _ in range(10):
+        backoff.held(10.0, cut_off=True)
+        pause = backoff.pause()
+    assert pause > BackoffSettings().most_s / 2
+    backoff.held(60.0, cut_off=True)
+    assert backoff.pause() <= BackoffSettings().first_s

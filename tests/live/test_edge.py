@@ -10,6 +10,7 @@ import trustme
 from websockets.trio.server import ServerConnection
 
 from mlthon.engine.clock import MS, SECOND
+from mlthon.live.backoff import BackoffSettings
 from mlthon.live.edge import RENEWED
 from tests.live.servers import User, edge_to, line, raw_server, until, websocket_server
 
@@ -266,6 +267,21 @@ async def test_a_restarted_line_delivers_nothing_more_of_the_old_connection() ->
         await until(lambda: b"2.49" in user.messages)
     assert user.messages[:5] == [b"1.0", b"1.1", b"1.2", b"1.3", b"2.0"]
     assert user.closed[0] == "book out of step"
+
+
+async def test_the_pause_grows_while_the_user_itself_ends_each_connection() -> None:
+    user, times = User(), []
+
+    async def handler(socket: ServerConnection) -> None:
+        times.append(trio.current_time())
+        await trio.sleep_forever()
+
+    growing = BackoffSettings(first_s=0.02, factor=3.0, most_s=5.0, stable_s=0.0, cut_off_s=60.0)
+    async with websocket_server(handler) as port, edge_to(backoff=growing) as edge:
+        user.then["opened"] = lambda name: edge.restart_line(name, "never ready")
+        edge.open_line(line(port), user)
+        await until(lambda: len(times) > 4)
+    assert times[4] - times[3] > 0.27
 
 
 async def test_a_closed_line_is_silent_and_its_name_free() -> None:

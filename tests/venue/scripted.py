@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any
 
 from mlthon.basics.catalogue import resolve
-from mlthon.basics.defs import TIF, Exchange, ExecInstructions, OrderStatus, OrderType
+from mlthon.basics.defs import TIF, Exchange, ExecInstructions, GtwStatus, OrderStatus, OrderType
 from mlthon.engine.clock import MS, SECOND, Clock
 from mlthon.engine.tracker import TrackedOrder
 from mlthon.venue.codec import BadMessage, NoAnswer, Refused, Unsupported
@@ -100,6 +100,8 @@ class ScriptedEdge:
         self.lines: dict[str, tuple[Line, Any]] = {}
         self.open_lines: set[str] = set()
         self.log: list[tuple[str, str]] = []
+        self.reasons: list[str] = []
+        """Why lines were cut off."""
         self.exchange: Callable[[str], Any] = lambda target: SILENCE
         self.trip = TRIP
 
@@ -114,6 +116,7 @@ class ScriptedEdge:
 
     def restart_line(self, name: str, reason: str) -> None:
         self.log.append(("restart", name))
+        self.reasons.append(reason)
 
     def send(self, name: str, text: str) -> bool:
         if name not in self.open_lines:
@@ -171,6 +174,7 @@ class ScriptedCodec:
         self.validity_s: float = settings.get("validity_s", 5.0)
         self.has_dead_man: bool = settings.get("has_dead_man", False)
         self.line_names: tuple[str, ...] = settings.get("lines", ("private",))
+        self.arms_each: bool = settings.get("arms_each", False)
         self.over_line: bool = settings.get("over_line", False)
         self.costs: dict[str, tuple[tuple[str, int], ...]] = settings.get("costs", {})
         self.unsupported: set[str] = set(settings.get("unsupported", ()))
@@ -229,16 +233,18 @@ class ScriptedCodec:
     def cancel_order(self, order: TrackedOrder) -> Request:
         return self._request("cancel", order.wire_id, Priority.CANCEL)
 
-    def cancel_all(self, instrument: Any) -> Request:
-        return self._request("cancel_all", instrument.name, Priority.CANCEL)
+    def cancel_all(self, instrument: Any) -> Sequence[Request]:
+        return [self._request("cancel_all", instrument.name, Priority.CANCEL)]
 
     def reply(self, request: Request, answer: HttpAnswer) -> Reply:
         body = self._body(answer)
         assert isinstance(body, Reply), body
         return body
 
-    def arm_dead_man(self, timeout_s: float) -> Request:
-        return self._request("arm", f"{timeout_s:g}", Priority.CANCEL)
+    def arm_dead_man(self, timeout_s: float, instruments: Sequence[Any]) -> Sequence[Request]:
+        if not self.arms_each:
+            return [self._request("arm", f"{timeout_s:g}", Priority.CANCEL)]
+        return [self._request("arm", f"{each.name} {timeout_s:g}", Priority.CANCEL) for each in instruments]
 
     def server_time(self) -> Any:
         return self._ask("time")
@@ -339,6 +345,11 @@ class Rig:
         return sum(each == target or each.split()[0] == target for each in self.edge.targets())
 
 
+def statuses(rig: Rig) -> list[GtwStatus]:
+    """What was told of the gateway's status."""
+    return [each[0] for each in rig.events.of("gateway_status")]
+
+
 __all__ = [
     "BTC",
     "ETH",
@@ -351,5 +362,6 @@ __all__ = [
     "Rig",
     "fill",
     "order_fact",
+    "statuses",
     "tracked",
 ]

@@ -11,7 +11,7 @@ from mlthon.venue.wire import Failure, Frame, HttpMessage, Loss, Priority, Reque
 
 from .scripted import START, ScriptedEdge
 
-CANCEL, ORDER, QUESTION = Priority
+CANCEL, RESOLVE, ORDER, QUESTION = Priority
 
 
 class Rig:
@@ -228,3 +228,42 @@ def test_frames_are_answered_by_key_time_out_and_die_with_their_line():
 def test_a_rule_that_is_not_declared_is_a_mistake():
     with pytest.raises(ValueError, match="'nothing'"):
         Rig().send("a", rule="nothing")
+
+
+def test_part_of_a_rule_is_kept_for_cancels_and_what_resolves_orders():
+    rig = Rig(RateRule("r", 8, 60.0, reserve=0.25))
+    for number in range(8):
+        rig.send(f"o{number}", priority=ORDER)
+    rig.send("question")
+    assert [name for _, name in rig.left()] == [f"o{number}" for number in range(6)]
+    rig.send("status", priority=RESOLVE)
+    rig.send("cancel", priority=CANCEL)
+    assert [name for _, name in rig.left()][6:] == ["status", "cancel"]
+    rig.wait(2)
+    assert {name for name, answer in rig.answers.items() if isinstance(answer, RateLimited)} == {"o6", "o7"}
+
+
+def test_the_reserve_of_a_fixed_window_comes_back_with_it_and_follows_the_limit_that_is_told():
+    rig = Rig(RateRule("r", 100, 10.0, rolling=False, reserve=0.5))
+    rig.usages = [Usage("r", 1, 4)]
+    rig.send("first", priority=ORDER)
+    rig.wait(0.1)
+    for name in ("second", "third"):
+        rig.send(name)
+    rig.wait(11)
+    assert [name for _, name in rig.left()] == ["first", "second", "third"]
+    assert rig.left()[2][0] == 10.0
+
+
+def test_what_is_heavier_than_all_but_the_reserve_may_use_it():
+    rig = Rig(RateRule("r", 10, 60.0, reserve=0.5))
+    rig.send("heavy", weight=8)
+    assert [name for _, name in rig.left()] == ["heavy"]
+
+
+def test_a_small_rule_keeps_at_least_one():
+    rig = Rig(RateRule("r", 2, 60.0, reserve=0.25))
+    rig.send("a", priority=ORDER)
+    rig.send("b", priority=ORDER)
+    rig.send("c", priority=CANCEL)
+    assert [name for _, name in rig.left()] == ["a", "c"]

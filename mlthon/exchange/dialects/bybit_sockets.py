@@ -184,7 +184,7 @@ class PrivateSocket(_Socket):
         topics = self.topics(request)
         known = {*tables.PRIVATE_TOPICS, *(f"{t}.{c}" for t in tables.PRIVATE_TOPICS[:3] for c in tables.CATEGORIES)}
         # these have nothing to say here, and clients that ask for them want to be told yes
-        known |= {"execution.fast", "greeks", "dcp"}
+        known |= {"execution.fast", "greeks", "dcp", *tables.SWITCHES.values()}
         for topic in topics:
             if topic not in known:
                 self.send(self.refused(op, request, f"Invalid topic: {topic}"))
