@@ -17,22 +17,23 @@ reported with its bytes and skipped; after a lost diff the sequence rule makes t
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 from urllib.parse import quote
-
-import msgspec
 
 from mlthon.basics.defs import Exchange
 from mlthon.basics.instrument import Instrument
 from mlthon.data.feed_handlers import OnProblem
 from mlthon.data.rows import Kind
 from mlthon.engine.clock import MS
-from mlthon.engine.faces import LIVE, NO_ASK, NO_BID, RESET, SET_ASK, SET_BID, STALE, MarketEvents
+from mlthon.engine.faces import MarketEvents
 from mlthon.protocols import binance as wire
 from mlthon.protocols import binance_rules
-from mlthon.protocols.decimals import Steps, WholeSteps
+from mlthon.protocols.decimals import Steps
+from mlthon.venue import feed_streams
 from mlthon.venue.codec import Endpoints
+from mlthon.venue.feed_book import FeedBook
+from mlthon.venue.feed_streams import BAD_MESSAGE, InstrumentStreams, Report, Route, StreamHandler
 from mlthon.venue.feed_wiring import SUBSCRIPTIONS
 from mlthon.venue.rate_rules import RateRule
 from mlthon.venue.wire import HttpMessage, Line, Request
@@ -63,238 +64,108 @@ SILENT_LINE_S: Final = 45.0
 
 KEPT_UPDATES: Final = 10_000
 """How many diffs are kept while a book waits for its snapshot; then the oldest go."""
-STEPS_TRIED: Final = 64
-"""When the best level is deleted the next is looked for tick by tick, so many times; then among all levels."""
 
-BAD_MESSAGE: Final = (msgspec.MsgspecError, ValueError)
 PREFIX: Final = b'{"stream":"'
 
 
-class Counts:
+class Counts(feed_streams.Counts):
     """What became of the messages."""
 
-    __slots__ = ("crossed", "gaps", "off_book_trades", "other", "problems", "quotes", "snapshots", "trades", "updates")
+    __slots__ = ("off_book_trades",)
 
     def __init__(self) -> None:
-        self.quotes = 0
-        self.trades = 0
-        self.updates = 0
-        self.snapshots = 0
-        self.other = 0
-        """Messages of streams that are not read, and answers to subscriptions."""
+        super().__init__()
         self.off_book_trades = 0
-        self.gaps = 0
-        self.crossed = 0
-        self.problems = 0
 
 
-class Update(NamedTuple):
-    """A diff in ticks and lots."""
+class Book(FeedBook):
+    """One instrument's book: the sequence rules. Of messages that come in here every level can be read."""
 
-    message: wire.DepthUpdate
-    bids: list[tuple[int, int]]
-    asks: list[tuple[int, int]]
-    exch_ts: int
+    __slots__ = ("_at_snapshot", "_kept", "_last_id", "_spare")
 
-
-class Snapshot(NamedTuple):
-    """A snapshot in ticks and lots."""
-
-    last_id: int
-    bids: list[tuple[int, int]]
-    asks: list[tuple[int, int]]
-    exch_ts: int
-
-
-class Book:
-    """One instrument's book: the sequence rules, and the levels as far as needed to see that it is crossed."""
-
-    __slots__ = (
-        "_asks",
-        "_at_snapshot",
-        "_best_ask",
-        "_best_bid",
-        "_bids",
-        "_counts",
-        "_events",
-        "_kept",
-        "_last_id",
-        "_spare",
-        "live",
-    )
-
-    def __init__(self, events: MarketEvents, counts: Counts) -> None:
-        self.live = False
-        self._events = events
-        self._counts = counts
-        self._bids: dict[int, int] = {}
-        self._asks: dict[int, int] = {}
-        self._best_bid = NO_BID
-        self._best_ask = NO_ASK
+    def __init__(self, events: MarketEvents, counts: Counts, ticks: Steps, lots: Steps) -> None:
+        super().__init__(events, counts, ticks, lots)
         self._last_id = 0
         self._at_snapshot = False
         """Nothing was applied since the snapshot: the next diff has to bridge it, not to follow."""
-        self._kept: deque[Update] = deque(maxlen=KEPT_UPDATES)
-        self._spare: Snapshot | None = None
+        self._kept: deque[wire.DepthUpdate] = deque(maxlen=KEPT_UPDATES)
+        self._spare: wire.DepthSnapshot | None = None
 
-    def update(self, update: Update, recv_ts: int) -> None:
+    def update(self, update: wire.DepthUpdate, recv_ts: int) -> None:
         """A diff, in the order of receipt."""
         if not self.live:
             self._keep(update)
             return
-        message = update.message
         if self._at_snapshot:
-            if wire.precedes(message, self._last_id):
+            if wire.precedes(update, self._last_id):
                 return
-            continues = wire.bridges(message, self._last_id)
+            continues = wire.bridges(update, self._last_id)
         else:
-            continues = wire.follows(message, self._last_id)
+            continues = wire.follows(update, self._last_id)
         if continues:
             self._apply(update, recv_ts)
             return
-        self._counts.gaps += 1
-        self._lose(update.exch_ts, recv_ts)
+        self.miss(_time(update), recv_ts)
         self._keep(update)
         spare, self._spare = self._spare, None
         if spare is not None:
             self.snapshot(spare, recv_ts)
 
-    def snapshot(self, snapshot: Snapshot, recv_ts: int) -> None:
+    def snapshot(self, snapshot: wire.DepthSnapshot, recv_ts: int) -> None:
         if self.live:
             self._spare = snapshot
             return
         kept = self._kept
-        while kept and wire.precedes(kept[0].message, snapshot.last_id):
+        while kept and wire.precedes(kept[0], snapshot.last_id):
             kept.popleft()
-        if kept and not wire.bridges(kept[0].message, snapshot.last_id):
+        if kept and not wire.bridges(kept[0], snapshot.last_id):
             return
-        self._start(snapshot, recv_ts)
-        while kept and self.live:
-            self._apply(kept.popleft(), recv_ts)
-
-    def lost(self, recv_ts: int) -> None:
-        """The connection is lost."""
-        self._kept.clear()
-        self._spare = None
-        if self.live:
-            self._lose(0, recv_ts)
-
-    def top(self) -> tuple[int, int, int, int]:
-        """Best bid and its quantity, best ask and its quantity, as `MarketEvents.quote` has them."""
-        bid, ask = self._best_bid, self._best_ask
-        return bid, self._bids.get(bid, 0), ask, self._asks.get(ask, 0)
-
-    def _keep(self, update: Update) -> None:
-        kept = self._kept
-        if kept and not wire.follows(update.message, kept[-1].message.last_id):
-            kept.clear()
-        kept.append(update)
-
-    def _start(self, snapshot: Snapshot, recv_ts: int) -> None:
-        self._bids = {price: qty for price, qty in snapshot.bids if qty}
-        self._asks = {price: qty for price, qty in snapshot.asks if qty}
-        self._best_bid = max(self._bids, default=NO_BID)
-        self._best_ask = min(self._asks, default=NO_ASK)
         self._last_id = snapshot.last_id
         self._at_snapshot = True
         self._spare = None
-        if self._best_bid >= self._best_ask:
-            self._counts.crossed += 1
-            return
-        self.live = True
-        exch_ts = snapshot.exch_ts
-        book = self._events.book
-        book(RESET, 0, 0, 0, exch_ts, recv_ts)
-        for price, qty in self._bids.items():
-            book(SET_BID, price, qty, 0, exch_ts, recv_ts)
-        for price, qty in self._asks.items():
-            book(SET_ASK, price, qty, 0, exch_ts, recv_ts)
-        book(LIVE, 0, 0, 0, exch_ts, recv_ts)
+        self.start(snapshot.bids, snapshot.asks, snapshot.time * MS, recv_ts)
+        while kept and self.live:
+            self._apply(kept.popleft(), recv_ts)
 
-    def _lose(self, exch_ts: int, recv_ts: int) -> None:
-        self.live = False
-        self._events.book(STALE, 0, 0, 0, exch_ts, recv_ts)
+    def disconnected(self, recv_ts: int) -> None:
+        self._kept.clear()
+        self._spare = None
+        super().disconnected(recv_ts)
 
-    def _apply(self, update: Update, recv_ts: int) -> None:
-        exch_ts = update.exch_ts
-        book = self._events.book
-        levels = self._bids
-        best = self._best_bid
-        for price, qty in update.bids:
-            if qty:
-                levels[price] = qty
-                if price > best:
-                    best = price
-            else:
-                levels.pop(price, None)
-            book(SET_BID, price, qty, 0, exch_ts, recv_ts)
-        self._best_bid = bid = best if best in levels else _next_best(levels, best, -1)
-        levels = self._asks
-        best = self._best_ask
-        for price, qty in update.asks:
-            if qty:
-                levels[price] = qty
-                if price < best:
-                    best = price
-            else:
-                levels.pop(price, None)
-            book(SET_ASK, price, qty, 0, exch_ts, recv_ts)
-        self._best_ask = ask = best if best in levels else _next_best(levels, best, 1)
-        self._last_id = update.message.last_id
+    def _keep(self, update: wire.DepthUpdate) -> None:
+        kept = self._kept
+        if kept and not wire.follows(update, kept[-1].last_id):
+            kept.clear()
+        kept.append(update)
+
+    def _apply(self, update: wire.DepthUpdate, recv_ts: int) -> None:
+        self._last_id = update.last_id
         self._at_snapshot = False
-        if bid >= ask:
-            self._counts.crossed += 1
-            self._lose(exch_ts, recv_ts)
+        self.change(update.bids, update.asks, _time(update), recv_ts)
 
 
-def _next_best(levels: dict[int, int], best: int, step: int) -> int:
-    """The best price of `levels` when `best`, better than or equal to all of them, is gone; `step` leads away from
-    it."""
-    if not levels:
-        return NO_BID if step < 0 else NO_ASK
-    for price in range(best + step, best + step * STEPS_TRIED, step):
-        if price in levels:
-            return price
-    return max(levels) if step < 0 else min(levels)
+def _time(update: wire.DepthUpdate) -> int:
+    return (update.time or update.sent) * MS
 
 
-class InstrumentFeed:
+class InstrumentFeed(InstrumentStreams):
     """The streams of one instrument."""
 
-    __slots__ = (
-        "_counts",
-        "_events",
-        "_lots",
-        "_report",
-        "_ticks",
-        "book",
-        "instrument",
-        "quotes",
-        "trades",
-        "updates",
-    )
+    __slots__ = ("_off_book",)
 
-    def __init__(
-        self, instrument: Instrument, events: MarketEvents, counts: Counts, report: Callable[[Exception, bytes], None]
-    ) -> None:
-        self.instrument = instrument
-        self.book = Book(events, counts)
-        self._events = events
-        self._counts = counts
-        self._report = report
-        self._ticks = Steps(instrument.price_scale.step_units)
-        self._lots = WholeSteps(instrument.qty_scale.step_units)
-        # how many messages have come of each stream, readable or not
-        self.trades = 0
-        self.quotes = 0
-        self.updates = 0
+    book: Book
+
+    def __init__(self, instrument: Instrument, events: MarketEvents, counts: Counts, report: Report) -> None:
+        super().__init__(instrument, events, counts, report)
+        self.book = Book(events, counts, self._ticks, self._lots)
+        self._off_book = counts
 
     def trade(self, data: bytes, recv_ts: int) -> None:
-        self.trades += 1
+        self.trades_heard += 1
         try:
             trade = wire.decode_trade(data).data
             if trade.kind != "MARKET":
-                self._counts.off_book_trades += 1
+                self._off_book.off_book_trades += 1
                 return
             price = self._ticks[trade.price]
             qty = self._lots[trade.qty]
@@ -307,139 +178,90 @@ class InstrumentFeed:
         self._events.trade(price, qty, -1 if trade.buyer_is_maker else 1, trade.id, trade.time * MS, recv_ts)
 
     def book_ticker(self, data: bytes, recv_ts: int) -> None:
-        self.quotes += 1
+        self.quotes_heard += 1
         try:
             ticker = wire.decode_book_ticker(data).data
-            bid_qty = self._lots[ticker.bid_qty]
-            ask_qty = self._lots[ticker.ask_qty]
-            bid = self._ticks[ticker.bid] if bid_qty else NO_BID
-            ask = self._ticks[ticker.ask] if ask_qty else NO_ASK
-            if bid >= ask:
-                raise ValueError(f"a crossed quote: bid {ticker.bid}, ask {ticker.ask}")
+            self._quote((ticker.bid, ticker.bid_qty), (ticker.ask, ticker.ask_qty), ticker.time, recv_ts)
         except BAD_MESSAGE as error:
             self._report(error, data)
-            return
-        self._counts.quotes += 1
-        self._events.quote(bid, bid_qty, ask, ask_qty, ticker.time * MS, recv_ts)
 
     def depth(self, data: bytes, recv_ts: int) -> None:
-        self.updates += 1
+        self.books_heard += 1
         try:
             message = wire.decode_depth(data).data
-            update = Update(
-                message, self._levels(message.bids), self._levels(message.asks), (message.time or message.sent) * MS
-            )
+            self._check(message.bids, message.asks)
         except BAD_MESSAGE as error:
             self._report(error, data)
             return
         self._counts.updates += 1
-        self.book.update(update, recv_ts)
+        self.book.update(message, recv_ts)
 
     def snapshot(self, data: bytes, recv_ts: int) -> None:
         try:
             message = wire.decode_snapshot(data)
             if message.symbol not in ("", self.instrument.symbol):
                 raise ValueError(f"a snapshot of {message.symbol}, not of {self.instrument.symbol}")
-            bids = self._levels(message.bids)
-            asks = self._levels(message.asks)
+            self._check(message.bids, message.asks)
         except BAD_MESSAGE as error:
             self._report(error, data)
             return
         self._counts.snapshots += 1
-        self.book.snapshot(Snapshot(message.last_id, bids, asks, message.time * MS), recv_ts)
+        self.book.snapshot(message, recv_ts)
 
-    def _levels(self, levels: list[wire.Level]) -> list[tuple[int, int]]:
+    def _check(self, *sides: list[wire.Level]) -> None:
+        """Raises ValueError unless every level can be read: the message may have to wait, and is applied as a whole."""
         ticks, lots = self._ticks, self._lots
-        return [(ticks[price], lots[qty]) for price, qty in levels]
+        for levels in sides:
+            for price, qty in levels:
+                # what a look-up finds it keeps, so that the next one costs little
+                ticks[price], lots[qty]
 
 
-class BinanceFeedHandler:
-    """The market data of one connection to one of `EXCHANGES`; see `mlthon.data.feed_handlers.FeedHandler`."""
+class BinanceFeedHandler(StreamHandler[InstrumentFeed]):
+    """The market data of one connection to one of `EXCHANGES`."""
 
-    __slots__ = ("_feeds", "_on_problem", "_routes", "counts", "exchange")
+    PREFIX = PREFIX
+    EXCHANGES = EXCHANGES
+
+    __slots__ = ("_by_symbol",)
+
+    counts: Counts
 
     def __init__(self, exchange: Exchange, receivers: Mapping[Instrument, MarketEvents], on_problem: OnProblem) -> None:
         """Raises ValueError for an exchange or an instrument that is not Binance's."""
-        if exchange not in EXCHANGES:
-            raise ValueError(f"{exchange.name} is not one of {', '.join(known.name for known in EXCHANGES)}")
-        self.exchange = exchange
-        self.counts = Counts()
-        self._on_problem = on_problem
-        self._feeds: dict[str, InstrumentFeed] = {}
-        for instrument, events in receivers.items():
-            if instrument.exchange is not exchange:
-                raise ValueError(f"{instrument.name} is not an instrument of {exchange.name}")
-            self._feeds[instrument.symbol.lower()] = InstrumentFeed(instrument, events, self.counts, self._report)
-        self._routes: dict[bytes, Callable[[bytes, int], None]] = {}
-
-    def message(self, data: bytes, recv_ts: int) -> None:
-        """A message of a combined stream, received at `recv_ts` (ns)."""
-        # The name is cut out of the bytes, so that the message is decoded once, and at once as what it is.
-        if data.startswith(PREFIX):
-            name = data[11 : data.find(b'"', 11)]
-            route = self._routes.get(name)
-            if route is not None:
-                route(data, recv_ts)
-                return
-        self._first_of_stream(data, recv_ts)
+        counts = Counts()
+        super().__init__(
+            exchange,
+            receivers,
+            on_problem,
+            counts,
+            lambda instrument, events, report: InstrumentFeed(instrument, events, counts, report),
+        )
+        self._by_symbol = {instrument.symbol.lower(): feed for instrument, feed in self._streams.items()}
 
     def snapshot(self, instrument: Instrument, data: bytes, recv_ts: int) -> None:
         """The body of a REST depth snapshot of `instrument`, received at `recv_ts` (ns)."""
-        self._feeds[instrument.symbol.lower()].snapshot(data, recv_ts)
+        self._streams[instrument].snapshot(data, recv_ts)
 
-    def disconnected(self, recv_ts: int) -> None:
-        for feed in self._feeds.values():
-            feed.book.lost(recv_ts)
+    def _stream(self, data: bytes) -> str:
+        envelope = wire.decode_envelope(data)
+        if envelope.error is not None or envelope.code is not None:
+            raise ValueError(f"the exchange refused: {envelope.error or envelope.msg} (code {envelope.code})")
+        if not envelope.stream and envelope.id is None:
+            raise ValueError("not a message of a combined stream")
+        return envelope.stream
 
-    def waiting(self) -> list[Instrument]:
-        """The instruments whose book waits for a snapshot."""
-        return [feed.instrument for feed in self._feeds.values() if not feed.book.live]
-
-    def heard(self, instrument: Instrument, kind: Kind) -> int:
-        """How many messages of this kind have come for the instrument so far."""
-        feed = self._feeds[instrument.symbol.lower()]
-        if kind is Kind.QUOTE:
-            return feed.quotes
-        return feed.trades if kind is Kind.TRADE else feed.updates
-
-    def book(self, instrument: Instrument) -> Book:
-        """The book of an instrument: whether it is live, and its top."""
-        return self._feeds[instrument.symbol.lower()].book
-
-    def _first_of_stream(self, data: bytes, recv_ts: int) -> None:
-        """A stream not seen before, spelled in another way, or no market data."""
-        try:
-            envelope = wire.decode_envelope(data)
-            if envelope.error is not None or envelope.code is not None:
-                raise ValueError(f"the exchange refused: {envelope.error or envelope.msg} (code {envelope.code})")
-            if not envelope.stream and envelope.id is None:
-                raise ValueError("not a message of a combined stream")
-            route = self._route(envelope.stream)
-        except BAD_MESSAGE as error:
-            self._report(error, data)
-            return
-        if envelope.stream.isascii():
-            self._routes[envelope.stream.encode()] = route
-        route(data, recv_ts)
-
-    def _route(self, stream: str) -> Callable[[bytes, int], None]:
+    def _route(self, stream: str) -> Route:
         symbol, _, kind = stream.partition("@")
         kind = kind.partition("@")[0]
         if kind not in STREAMS.values():
             return self._not_read
-        feed = self._feeds.get(symbol)
+        feed = self._by_symbol.get(symbol)
         if feed is None:
-            known = ", ".join(self._feeds)
+            known = ", ".join(self._by_symbol)
             raise ValueError(f"stream {stream} is of none of the instruments read here: {known}")
         methods = {wire.TRADE: feed.trade, wire.BOOK_TICKER: feed.book_ticker, wire.DEPTH: feed.depth}
         return methods[kind]
-
-    def _not_read(self, _data: bytes, _recv_ts: int) -> None:
-        self.counts.other += 1
-
-    def _report(self, error: Exception, data: bytes) -> None:
-        self.counts.problems += 1
-        self._on_problem(str(error), data)
 
 
 def feed_handler(

@@ -126,6 +126,10 @@ class FeedBook:
             self.live = False
             self._events.book(STALE, 0, 0, 0, exch_ts, recv_ts)
 
+    def disconnected(self, recv_ts: int) -> None:
+        """The connection is lost: what comes next continues nothing."""
+        self.lose(0, recv_ts)
+
     def top(self) -> tuple[int, int, int, int]:
         """Best bid and its quantity, best ask and its quantity, as `MarketEvents.quote` has them."""
         bid, ask = self._best_bid, self._best_ask

@@ -35,7 +35,7 @@ Report = Callable[[Exception, bytes], None]
 
 
 class Counts:
-    """What became of the messages; `updates` counts changes of books, those included that came while the book waited."""
+    """What became of the messages."""
 
     __slots__ = ("crossed", "gaps", "other", "problems", "quotes", "snapshots", "trades", "updates")
 
@@ -43,6 +43,7 @@ class Counts:
         self.quotes = 0
         self.trades = 0
         self.updates = 0
+        """Changes of books, those included that came while the book waited."""
         self.snapshots = 0
         self.other = 0
         """Messages of streams that are not read, and answers."""
@@ -147,7 +148,7 @@ class StreamHandler(Generic[S]):
 
     def disconnected(self, recv_ts: int) -> None:
         for streams in self._streams.values():
-            streams.book.lose(0, recv_ts)
+            streams.book.disconnected(recv_ts)
 
     def waiting(self) -> list[Instrument]:
         """The instruments whose book waits for a snapshot."""
