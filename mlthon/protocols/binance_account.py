@@ -374,8 +374,8 @@ Kline = tuple[int, str, str, str, str, str, int, str, int, str, str, str]
 # -- user data streams -------------------------------------------------------------------------------------------------
 
 
-class ExecutionReport(Struct):
-    """Spot `executionReport`: everything that happens to an order."""
+class OrderEvent(Struct):
+    """What spot's `executionReport` and the order in USD-M's `ORDER_TRADE_UPDATE` say alike."""
 
     symbol: str = field(name="s")
     client_id: str = field(name="c")
@@ -385,7 +385,8 @@ class ExecutionReport(Struct):
     qty: str = field(name="q")
     price: str = field(name="p")
     execution: str = field(name="x")
-    """NEW, CANCELED, REPLACED, REJECTED, TRADE, EXPIRED, TRADE_PREVENTION."""
+    """NEW, CANCELED, REJECTED, TRADE, EXPIRED; spot: REPLACED, TRADE_PREVENTION; USD-M: AMENDMENT, CALCULATED (a
+    liquidation or auto-deleveraging)."""
     status: str = field(name="X")
     order_id: int = field(name="i")
     last_qty: str = field(name="l")
@@ -396,6 +397,11 @@ class ExecutionReport(Struct):
     maker: bool = field(name="m", default=False)
     fee: str | None = field(name="n", default=None)
     fee_coin: str | None = field(name="N", default=None)
+
+
+class ExecutionReport(OrderEvent):
+    """Spot `executionReport`: everything that happens to an order."""
+
     stop_price: str = field(name="P", default="0")
     original_client_id: str = field(name="C", default="")
     """Of a cancel: the id of the order; `client_id` is then the cancel's own."""
@@ -418,29 +424,10 @@ class AccountPosition(Struct):
     time: int = field(name="u", default=0)
 
 
-class FuturesOrder(Struct):
+class FuturesOrder(OrderEvent):
     """The order in an `ORDER_TRADE_UPDATE`."""
 
-    symbol: str = field(name="s")
-    client_id: str = field(name="c")
-    side: str = field(name="S")
-    type: str = field(name="o")
-    tif: str = field(name="f")
-    qty: str = field(name="q")
-    price: str = field(name="p")
-    execution: str = field(name="x")
-    """NEW, CANCELED, CALCULATED (a liquidation or auto-deleveraging), EXPIRED, TRADE, AMENDMENT."""
-    status: str = field(name="X")
-    order_id: int = field(name="i")
-    last_qty: str = field(name="l")
-    filled: str = field(name="z")
-    last_price: str = field(name="L")
-    time: int = field(name="T")
-    trade_id: int = field(name="t")
-    maker: bool = field(name="m", default=False)
     reduce_only: bool = field(name="R", default=False)
-    fee: str | None = field(name="n", default=None)
-    fee_coin: str | None = field(name="N", default=None)
     stop_price: str | None = field(name="sp", default=None)
     position_side: str = field(name="ps", default="BOTH")
     reason: str = field(name="er", default="")
