@@ -6,6 +6,8 @@
     [strategies.NAME]         # or several strategies in one engine: `StrategyConfig`
     [strategies.NAME.params]
     [live]                    # journal, secrets, stop: what all exchanges of a live run share: `LiveConfig`
+    [venues.NAME]             # an account as ProfitView bots name it: `VenueConfig`
+    [link]                    # what such bots are subscribed to, and how they are kept: `LinkConfig`
     [[commands]]              # what is typed at a time of the run, as its owner would: `Command`
 
 A setting (`--set`) beats the file. Its key is `engine.…`, `exchanges.NAME.…` or `NAME.…` (a parameter of the strategy
@@ -37,7 +39,7 @@ from mlthon.structure import Fault, KeyPath, Tree, faults, parse_setting, read_t
 
 PARAMS: Final = "params"
 STRATEGIES: Final = "strategies"
-RESERVED: Final = ("engine", "exchanges", STRATEGIES, PARAMS, "live", "commands")
+RESERVED: Final = ("engine", "exchanges", STRATEGIES, PARAMS, "live", "commands", "venues", "link")
 """What stands at the top of a configuration file; no strategy can bear one of these names."""
 
 
@@ -189,6 +191,41 @@ class Command:
 
 
 @frozen(kw_only=True)
+class VenueConfig:
+    """One account of ProfitView bots, `[venues.NAME]`; NAME is what bots call it.
+
+    `src`: its exchange as the platform names it (`bitmex`, `coinbasepro`, `woo`, or another exchange's name in lower
+    case). `account`: the account's name for keys and journal; None: NAME. `trade_on`: orders and market data are those
+    of this exchange (`bybit`) instead, in its contracts that `symbols` names: `symbols = {XBTUSD = "BTCUSD"}`.
+    `signed_positions`: `fetch_positions` gives `pos_size` its sign; the platform gives the size and `side`.
+    """
+
+    src: str
+    account: str | None = None
+    trade_on: str | None = None
+    symbols: dict[str, str] = field(factory=dict)
+    signed_positions: bool = False
+
+
+@frozen(kw_only=True)
+class LinkConfig:
+    """What ProfitView bots of a run share, `[link]`.
+
+    `subscribe`: the markets whose quotes and trades they hear, `src:symbol`; None: those that are found in the bot.
+    `restart`: a bot that dies is started again, the first time after `restart_s`, then after twice as long each time.
+    `cancel_on_exit`: the orders of a bot that ends or dies are cancelled. `backlog`: how many trades a market may have
+    waiting for a slow bot before the oldest are dropped. `call_timeout_s`: how long a call waits for the exchange.
+    """
+
+    subscribe: list[str] | None = None
+    restart: bool = False
+    restart_s: float = field(default=1.0, validator=gt(0))
+    cancel_on_exit: bool = True
+    backlog: int = field(default=10_000, validator=ge(1))
+    call_timeout_s: float = field(default=30.0, validator=gt(0))
+
+
+@frozen(kw_only=True)
 class EngineConfig:
     """The `[engine]` table.
 
@@ -215,6 +252,8 @@ class RunConfig(EngineConfig):
     params: dict[str, Any] = field(factory=dict)
     commands: tuple[Command, ...] = ()
     live: LiveConfig = field(factory=LiveConfig)
+    venues: dict[str, VenueConfig] = field(factory=dict)
+    link: LinkConfig = field(factory=LinkConfig)
     file: Path | None = None
     overrides: tuple[str, ...] = ()
 
@@ -228,6 +267,8 @@ class _File:
     strategies: dict[str, StrategyConfig] = field(factory=dict, validator=_usable_names)
     params: dict[str, Any] = field(factory=dict)
     live: LiveConfig = field(factory=LiveConfig)
+    venues: dict[str, VenueConfig] = field(factory=dict)
+    link: LinkConfig = field(factory=LinkConfig)
     commands: tuple[Command, ...] = ()
 
 
@@ -249,6 +290,8 @@ def load_config(file: Path | None = None, overrides: Sequence[str] = ()) -> RunC
         params=content.params,
         commands=content.commands,
         live=_beside(content.live, file),
+        venues=content.venues,
+        link=content.link,
         file=file,
         overrides=tuple(overrides),
     )

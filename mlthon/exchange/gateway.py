@@ -5,7 +5,7 @@ arrives; every answer travels back for the response latency. Both ways are first
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from mlthon.basics.defs import CancelCode, Exchange, GtwRejectCode, GtwStatus
 from mlthon.basics.money import UNIT
@@ -17,6 +17,8 @@ from mlthon.exchange.margin import liquidation_price
 if TYPE_CHECKING:
     from mlthon.basics.instrument import Instrument
     from mlthon.exchange.exchange import EmbeddedExchange
+
+T = TypeVar("T")
 
 STEPS: Final = (50, 90, 100)
 """At which percentages of the rate limit the account is told."""
@@ -38,6 +40,12 @@ class RateLimit:
         self._interval = interval_ns
         self._until = 0
         self._used = 0
+
+    def left(self, now: int) -> tuple[int, int]:
+        """How many more requests are within the limit, and when the interval ends (ns)."""
+        if now >= self._until:
+            return self._requests, now + self._interval
+        return self._requests - self._used, self._until
 
     def use(self, now: int) -> tuple[bool, int, int]:
         """Count a request: whether it is within the limit, the percentage to tell of (0: none), when the interval
@@ -132,6 +140,29 @@ class EmbeddedGateway:
             self._refuse(request_id, GtwRejectCode.RateLimited, self._limit_reason(), request)
             return
         self.ledger.entry.send(answer, request_id, *args)
+
+    def enquire(
+        self,
+        compute: Callable[[], T],
+        done: Callable[[T], None],
+        refuse: Callable[[GtwRejectCode, str], None],
+        *,
+        counted: bool = True,
+    ) -> None:
+        """Ask anything about the account: `compute` is called at the exchange, and what it gives travels back to
+        `done`. A question that is not `counted` stands for what an exchange tells by itself."""
+        limit = self._limit
+        if counted and limit is not None and not self._counted(limit):
+            self.ledger.response.send(refuse, GtwRejectCode.RateLimited, self._limit_reason())
+            return
+        self.ledger.entry.send(self._compute, compute, done)
+
+    def _compute(self, compute: Callable[[], T], done: Callable[[T], None]) -> None:
+        self._answer(done, compute())
+
+    def allowance(self) -> tuple[int, int] | None:
+        """How many more requests are within the limit and when it starts anew (ns); None: there is none."""
+        return None if self._limit is None else self._limit.left(self._exchange.clock.now)
 
     # -- the rate limit ----------------------------------------------------------------------------------------------
 
