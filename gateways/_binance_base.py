@@ -6,6 +6,7 @@ byte for byte the same. `recvWindow` is sent only where it differs from the exch
 """
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, ParamSpec, TypeVar
 from urllib.parse import urlencode
@@ -31,12 +32,13 @@ from mlthon.protocols.binance_signing import (
     Signer,
 )
 from mlthon.venue.codec import BadMessage, Credentials, Endpoints, Question, Refused, Unsupported
-from mlthon.venue.facts import Candle, ExecutionFact, OrderFact, Reply
+from mlthon.venue.facts import Candle, ExecutionFact, Fact, LineInterrupted, LineReady, LineRefused, OrderFact, Reply
 from mlthon.venue.rate_rules import RESERVE, RateRule, Usage
 from mlthon.venue.wire import ORDER_TIMEOUT_S, QUESTION_TIMEOUT_S, HttpAnswer, HttpMessage, Priority, Request
 
 T = TypeVar("T")
 P = ParamSpec("P")
+Listed = TypeVar("Listed", wire.Order, wire.AlgoOrder)
 Params = list[tuple[str, str]]
 
 NEW: Final = "new order"
@@ -64,10 +66,12 @@ _SURELY_FAILED: Final = "Service Unavailable."
 """With status 503 the one text that says that the request was not carried out (USD-M, general info)."""
 
 
-class BinanceCodec:
-    """One account on spot or USD-M. `trade_window_ms`: how long a span of time a question about fills may be about."""
+class BinanceCodec(ABC):
+    """One account on spot or USD-M. `trade_window_ms`: how long a span of time a question about fills may be about.
+    `IGNORED`: events that say nothing more of orders, positions or wallets."""
 
     CALLS: "type[Spot] | type[Usdm]"
+    IGNORED: frozenset[str]
     trade_window_ms: int
     has_dead_man = False
 
@@ -167,6 +171,51 @@ class BinanceCodec:
     def _known(self, symbol: str) -> Instrument | None:
         """The instrument of this symbol; None for one that this run does not know."""
         return self._by_symbol.get(symbol)
+
+    def _read(self, listed: Iterable[Listed], make: Callable[[Listed, Instrument], OrderFact]) -> Sequence[OrderFact]:
+        """The orders of a list whose instruments this run knows. Raises BadMessage."""
+        return [understood(make, each, known) for each in listed if (known := self._known(each.symbol)) is not None]
+
+    # -- lines -------------------------------------------------------------------------------------------------------
+
+    def line_message(self, name: str, data: bytes, recv_ts: int) -> Iterable[Fact | str]:
+        try:
+            message = wire.decode(data, wire.UserMessage)
+            event = message.event or message.data or (msgspec.Raw(data) if message.kind else None)
+            if event is not None:
+                return self._event(name, event)
+        except (ValueError, msgspec.MsgspecError) as problem:
+            raise BadMessage(str(problem)) from problem
+        error = message.error
+        if error is None and message.code is not None:
+            error = wire.ErrorBody(message.code, message.msg)
+        if error is not None:
+            return (LineRefused(line=name, reason=reason_of(error), final=error.code in errors.WRONG_KEY),)
+        if self._subscribed(message):
+            return (LineReady(line=name),)
+        raise BadMessage("neither an event nor an answer")
+
+    def _event(self, line: str, event: msgspec.Raw) -> Sequence[Fact]:
+        kind = wire.decode(event, wire.EventKind).kind
+        if kind in wire.INTERRUPTIONS:
+            return (LineInterrupted(line=line, reason=wire.INTERRUPTIONS[kind]),)
+        if kind in self.IGNORED:
+            return ()
+        return self._told(kind, event)
+
+    @abstractmethod
+    def _subscribed(self, message: wire.UserMessage) -> bool:
+        """Whether it says that user data come from now on."""
+
+    @abstractmethod
+    def _told(self, kind: str, event: msgspec.Raw) -> Sequence[Fact]:
+        """What an event says. Raises BadMessage for a kind that there is not, ValueError for what cannot be read."""
+
+    # -- requests about orders ---------------------------------------------------------------------------------------
+
+    def cancel_order(self, order: TrackedOrder) -> Request:
+        params = [("symbol", order.instrument.symbol), facts.identity(order)]
+        return self._request(CANCEL, self.CALLS.CANCEL, params, Priority.CANCEL)
 
     # -- answers to requests about orders ----------------------------------------------------------------------------
 
@@ -281,6 +330,11 @@ class BinanceCodec:
             last = max((order.order_id for order in page), default=0)
             wanted = {each for each in wanted if each > last} if len(page) >= PAGE else set()
         return known
+
+    def open_orders(self, instrument: Instrument | None) -> Question[Sequence[OrderFact]]:
+        call = self.CALLS.ALL_OPEN_ORDERS if instrument is None else self.CALLS.OPEN_ORDERS
+        orders = yield from self._ask("open orders", call, self._symbol_params(instrument), list[wire.Order])
+        return self._read(orders, facts.order_fact)
 
     def order_status(self, order: TrackedOrder) -> Question[OrderFact | None]:
         params = [("symbol", order.instrument.symbol), ("origClientOrderId", order.wire_id)]

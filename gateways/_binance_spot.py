@@ -13,50 +13,27 @@ import msgspec
 
 from gateways import _binance_events as events
 from gateways import _binance_facts as facts
-from gateways._binance_base import (
-    CANCEL,
-    CANCEL_ALL,
-    DAY_MS,
-    MAX_AGE_S,
-    MODIFY,
-    NEW,
-    BinanceCodec,
-    Params,
-    reason_of,
-    understood,
-)
+from gateways._binance_base import CANCEL_ALL, DAY_MS, MAX_AGE_S, MODIFY, NEW, BinanceCodec, Params, understood
 from mlthon.basics.defs import OrderType
 from mlthon.basics.instrument import Instrument
 from mlthon.engine.tracker import TrackedOrder
 from mlthon.protocols import binance_account as wire
-from mlthon.protocols import binance_errors as errors
 from mlthon.protocols.binance_rules import PRIVATE, SAPI, SUBSCRIBE_USER_DATA, Spot
 from mlthon.protocols.binance_signing import DEFAULT_RECV_WINDOW_MS, RECV_WINDOW, TIMESTAMP
 from mlthon.venue.codec import BadMessage, Question, Unsupported
-from mlthon.venue.facts import (
-    AccountFact,
-    Fact,
-    FundingFact,
-    LineInterrupted,
-    LineReady,
-    LineRefused,
-    OrderFact,
-    PositionFact,
-    Reply,
-    WalletFact,
-)
+from mlthon.venue.facts import AccountFact, Fact, FundingFact, PositionFact, Reply, WalletFact
 from mlthon.venue.wire import HttpAnswer, Line, Priority, Request
 
 SUBSCRIPTION: Final = "user-data"
 """The id of the request that subscribes to user data."""
-IGNORED: Final = frozenset({"balanceUpdate", "listStatus", "externalLockUpdate"})
-"""Events that say nothing more: after each of them comes what it changed."""
 
 
 class SpotCodec(BinanceCodec):
     """One spot account."""
 
     CALLS = Spot
+    IGNORED = frozenset({"balanceUpdate", "listStatus", "externalLockUpdate"})
+    """After each of them comes what it changed."""
     trade_window_ms = DAY_MS
 
     # -- lines -------------------------------------------------------------------------------------------------------
@@ -78,34 +55,16 @@ class SpotCodec(BinanceCodec):
         }
         return (msgspec.json.encode(message).decode(),)
 
-    def line_message(self, name: str, data: bytes, recv_ts: int) -> Iterable[Fact | str]:
-        try:
-            message = wire.decode(data, wire.UserMessage)
-            if message.event:
-                return self._event(name, message.event)
-            if message.kind:
-                return self._event(name, msgspec.Raw(data))
-        except (ValueError, msgspec.MsgspecError) as problem:
-            raise BadMessage(str(problem)) from problem
-        if message.status == 200:
-            return (LineReady(line=name),)
-        if message.error is not None:
-            final = message.error.code in errors.WRONG_KEY
-            return (LineRefused(line=name, reason=reason_of(message.error), final=final),)
-        raise BadMessage("neither an event nor an answer")
+    def _subscribed(self, message: wire.UserMessage) -> bool:
+        return message.status == 200
 
-    def _event(self, line: str, event: msgspec.Raw) -> Sequence[Fact]:
-        kind = wire.decode(event, wire.EventKind).kind
+    def _told(self, kind: str, event: msgspec.Raw) -> Sequence[Fact]:
         if kind == "executionReport":
             report = wire.decode(event, wire.ExecutionReport)
             known = self._known(report.symbol)
             return () if known is None else events.execution_report(report, known)
         if kind == "outboundAccountPosition":
             return facts.spot_wallets(wire.decode(event, wire.AccountPosition))
-        if kind in wire.INTERRUPTIONS:
-            return (LineInterrupted(line=line, reason=wire.INTERRUPTIONS[kind]),)
-        if kind in IGNORED:
-            return ()
         raise BadMessage(f"event {kind!r} is unknown")
 
     def keep_alive(self) -> Question[None] | None:
@@ -156,10 +115,6 @@ class SpotCodec(BinanceCodec):
         ]
         return self._request(MODIFY, Spot.AMEND, params, Priority.ORDER)
 
-    def cancel_order(self, order: TrackedOrder) -> Request:
-        params = [("symbol", order.instrument.symbol), facts.identity(order)]
-        return self._request(CANCEL, Spot.CANCEL, params, Priority.CANCEL)
-
     def cancel_all(self, instrument: Instrument) -> Sequence[Request]:
         return [self._request(CANCEL_ALL, Spot.CANCEL_ALL, self._symbol_params(instrument), Priority.CANCEL)]
 
@@ -202,15 +157,6 @@ class SpotCodec(BinanceCodec):
             may_withdraw=key.enable_withdrawals,
             notes=tuple(notes),
         )
-
-    def open_orders(self, instrument: Instrument | None) -> Question[Sequence[OrderFact]]:
-        call = Spot.ALL_OPEN_ORDERS if instrument is None else Spot.OPEN_ORDERS
-        orders = yield from self._ask("open orders", call, self._symbol_params(instrument), list[wire.Order])
-        return [
-            understood(facts.order_fact, order, known)
-            for order in orders
-            if (known := self._known(order.symbol)) is not None
-        ]
 
     def positions(self, instrument: Instrument | None) -> Question[Sequence[PositionFact]]:
         """Of spot: how much of the base coin the account holds, in whole lots."""

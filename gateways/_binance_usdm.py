@@ -13,7 +13,6 @@ import msgspec
 from gateways import _binance_events as events
 from gateways import _binance_facts as facts
 from gateways._binance_base import (
-    CANCEL,
     CANCEL_ALL,
     CANCEL_ALL_STOPS,
     CANCEL_STOP,
@@ -25,7 +24,6 @@ from gateways._binance_base import (
     NEW_STOP,
     BinanceCodec,
     Params,
-    reason_of,
     understood,
 )
 from mlthon.basics.defs import Exchange, OrderStatus, OrderType
@@ -33,43 +31,30 @@ from mlthon.basics.instrument import Instrument
 from mlthon.engine.clock import MS
 from mlthon.engine.tracker import TrackedOrder
 from mlthon.protocols import binance_account as wire
-from mlthon.protocols import binance_errors as errors
 from mlthon.protocols.binance_rules import PRIVATE, SAPI, Usdm
 from mlthon.venue.codec import BadMessage, Credentials, Endpoints, Question, Unsupported
-from mlthon.venue.facts import (
-    AccountFact,
-    Fact,
-    FundingFact,
-    LineInterrupted,
-    LineReady,
-    LineRefused,
-    OrderFact,
-    PositionFact,
-    Reply,
-    WalletFact,
-)
+from mlthon.venue.facts import AccountFact, Fact, FundingFact, OrderFact, PositionFact, Reply, WalletFact
 from mlthon.venue.wire import HttpAnswer, Line, Priority, Request
 
 SUBSCRIPTION: Final = 1
 ONE_WAY: Final = "BOTH"
-IGNORED: Final = frozenset(
-    {
-        "TRADE_LITE",
-        "ACCOUNT_CONFIG_UPDATE",
-        "MARGIN_CALL",
-        "STRATEGY_UPDATE",
-        "GRID_UPDATE",
-        "CONDITIONAL_ORDER_TRIGGER_REJECT",
-    }
-)
-"""Events that say nothing more of orders, positions or wallets. TRADE_LITE: a fill without fee, early; the whole of it
-follows."""
 
 
 class UsdmCodec(BinanceCodec):
     """One USD-M account."""
 
     CALLS = Usdm
+    IGNORED = frozenset(
+        {
+            "TRADE_LITE",
+            "ACCOUNT_CONFIG_UPDATE",
+            "MARGIN_CALL",
+            "STRATEGY_UPDATE",
+            "GRID_UPDATE",
+            "CONDITIONAL_ORDER_TRIGGER_REJECT",
+        }
+    )
+    """TRADE_LITE: a fill without fee, early; the whole of it follows."""
     has_dead_man = True
     trade_window_ms = 7 * DAY_MS
 
@@ -97,26 +82,10 @@ class UsdmCodec(BinanceCodec):
         message = {"method": "SUBSCRIBE", "params": [self._listen_key], "id": SUBSCRIPTION}
         return (msgspec.json.encode(message).decode(),)
 
-    def line_message(self, name: str, data: bytes, recv_ts: int) -> Iterable[Fact | str]:
-        try:
-            message = wire.decode(data, wire.UserMessage)
-            if message.data:
-                return self._event(name, message.data)
-            if message.kind:
-                return self._event(name, msgspec.Raw(data))
-        except (ValueError, msgspec.MsgspecError) as problem:
-            raise BadMessage(str(problem)) from problem
-        error = message.error
-        if error is None and message.code is not None:
-            error = wire.ErrorBody(message.code, message.msg)
-        if error is not None:
-            return (LineRefused(line=name, reason=reason_of(error), final=error.code in errors.WRONG_KEY),)
-        if message.id == SUBSCRIPTION:
-            return (LineReady(line=name),)
-        raise BadMessage("neither an event nor an answer")
+    def _subscribed(self, message: wire.UserMessage) -> bool:
+        return message.id == SUBSCRIPTION
 
-    def _event(self, line: str, event: msgspec.Raw) -> Sequence[Fact]:
-        kind = wire.decode(event, wire.EventKind).kind
+    def _told(self, kind: str, event: msgspec.Raw) -> Sequence[Fact]:
         if kind == "ORDER_TRADE_UPDATE":
             order = wire.decode(event, wire.OrderTradeUpdate).order
             known = self._known(order.symbol)
@@ -127,10 +96,6 @@ class UsdmCodec(BinanceCodec):
             return () if known is None else (events.algo_update(update, known),)
         if kind == "ACCOUNT_UPDATE":
             return self._account_update(wire.decode(event, wire.AccountUpdate))
-        if kind in wire.INTERRUPTIONS:
-            return (LineInterrupted(line=line, reason=wire.INTERRUPTIONS[kind]),)
-        if kind in IGNORED:
-            return ()
         raise BadMessage(f"event {kind!r} is unknown")
 
     def _account_update(self, update: wire.AccountUpdate) -> Sequence[Fact]:
@@ -230,8 +195,7 @@ class UsdmCodec(BinanceCodec):
         if _is_algo(order):
             params = [("clientAlgoId", order.wire_id)]
             return self._request(CANCEL_STOP, Usdm.CANCEL_ALGO, params, Priority.CANCEL)
-        params = [("symbol", order.instrument.symbol), facts.identity(order)]
-        return self._request(CANCEL, Usdm.CANCEL, params, Priority.CANCEL)
+        return super().cancel_order(order)
 
     def cancel_all(self, instrument: Instrument) -> Sequence[Request]:
         """The exchange has one call for ordinary orders and another for stops that were not triggered."""
@@ -290,21 +254,11 @@ class UsdmCodec(BinanceCodec):
         )
 
     def open_orders(self, instrument: Instrument | None) -> Question[Sequence[OrderFact]]:
-        params = self._symbol_params(instrument)
-        call = Usdm.ALL_OPEN_ORDERS if instrument is None else Usdm.OPEN_ORDERS
-        orders = yield from self._ask("open orders", call, params, list[wire.Order])
+        """The exchange has one call for ordinary orders and another for stops that were not triggered."""
+        orders = yield from super().open_orders(instrument)
         call = Usdm.ALL_OPEN_ALGOS if instrument is None else Usdm.OPEN_ALGOS
-        stops = yield from self._ask("open stop orders", call, params, list[wire.AlgoOrder])
-        found = [
-            understood(facts.order_fact, order, known)
-            for order in orders
-            if (known := self._known(order.symbol)) is not None
-        ]
-        return found + [
-            understood(facts.algo_fact, stop, known)
-            for stop in stops
-            if (known := self._known(stop.symbol)) is not None
-        ]
+        stops = yield from self._ask("open stop orders", call, self._symbol_params(instrument), list[wire.AlgoOrder])
+        return [*orders, *self._read(stops, facts.algo_fact)]
 
     def order_status(self, order: TrackedOrder) -> Question[OrderFact | None]:
         if order.order_type not in facts.STOPS:
