@@ -124,7 +124,7 @@ class LiveConfig:
     the run's own orders. `secrets_file`: API keys, beside those of the environment. `guard`: whether a guard process
     watches the run; `heartbeat_s`: it cancels the run's orders when nothing was heard of the engine for so long.
     `reconcile_s`: how often orders and fills are compared with the exchange's. `yes_trade_real_money`: real hosts
-    are allowed. `risk`: limits of each strategy.
+    are allowed. `risk`: limits of each strategy, where its own table says nothing else.
     """
 
     journal: str | None = None
@@ -137,6 +137,10 @@ class LiveConfig:
     yes_trade_real_money: bool = False
     risk: RiskLimits = field(factory=RiskLimits)
 
+    def limits_of(self, strategy: "StrategyConfig | None") -> RiskLimits:
+        """What a strategy may do: its own limits, and the common ones where it has none."""
+        return self.risk if strategy is None else strategy.risk.over(self.risk)
+
 
 @frozen(kw_only=True)
 class StrategyConfig:
@@ -144,13 +148,14 @@ class StrategyConfig:
 
     `strategy`: a module, `module:Class`, or a file (`my.py`, `my.py:Class`). `exchanges`: those it may see, None for
     all of the run's. `account`: the account of each exchange it trades on. `params`: what its constructor and
-    `on_strat_params_update` get.
+    `on_strat_params_update` get. `risk`: limits of this strategy in a live run, before those of `[live.risk]`.
     """
 
     strategy: str
     exchanges: list[str] | None = field(default=None, validator=_known_exchanges)
     account: str = "main"
     params: dict[str, Any] = field(factory=dict)
+    risk: RiskLimits = field(factory=RiskLimits)
 
 
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")

@@ -78,6 +78,7 @@ def _as_json(order: OpenOrder) -> dict[str, Any]:
         "qty": show_exact(standing.qty * instrument.qty_scale.step_units),
         "filled": show_exact(standing.filled * instrument.qty_scale.step_units),
         "state": standing.state.name,
+        "in_doubt": order.in_doubt,
         "created": sent.created_ts,
     }
 
@@ -105,6 +106,10 @@ def _print(path: Path, summary: dict[str, Any], orders: list[OpenOrder], holding
     console.print(_table("Runs, latest first", ("run", "started", "ended"), runs))
     shown = [_as_json(each) | {"created": show_time(each.sent.created_ts)} for each in orders]
     _print_dicts(console, "Sent and not known to be over", shown)
+    doubtful = [each.wire_id for each in orders if each.in_doubt]
+    if doubtful:
+        told = "requests about them went unanswered; the next run asks the exchange"
+        console.print(f"In doubt: {', '.join(doubtful)}: {told}")
     _print_dicts(console, "Positions by fills", [_holding(each) for each in holdings])
 
 

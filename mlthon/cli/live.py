@@ -199,12 +199,15 @@ class _Session:
         }
         for account in accounts.values():
             describe(account, self.say, log.warning)
-        adopted = adopt_orders(engine, journal, {key: each.stage for key, each in accounts.items()}, risk)
+        stages = {key: each.stage for key, each in accounts.items()}
+        adopted = adopt_orders(engine, journal, stages, risk, cancel_on_stop=live.cancel_on_stop)
         restore(engine, journal, accounts.values())
         self.say(f"journal {journal.path}: run {journal.run}, {adopted} open orders of earlier runs")
         feeds = [make_feed(engine, venue, None) for venue in self._venues.values()]
 
-        guard = [Watch(journal, accounts.values(), driver, live.heartbeat_s)] if live.guard else []
+        watch = None
+        if live.guard:
+            watch = Watch(journal, accounts.values(), driver, live.heartbeat_s, cancel_left=live.cancel_on_stop)
         self.say(_limits(self._config))
 
         def close() -> None:
@@ -215,7 +218,9 @@ class _Session:
             name=", ".join(self._classes),
             mode="live",
             engine=engine,
-            parts=[*guard, *(each.gateway for each in accounts.values()), *feeds],
+            watch=watch,
+            gateways=[each.gateway for each in accounts.values()],
+            feeds=feeds,
             tally=tally,
             turnover=turnover,
             books=books,
@@ -237,7 +242,7 @@ class _Session:
             name=", ".join(self._classes),
             mode="paper",
             engine=engine,
-            parts=feeds,
+            feeds=feeds,
             tally=tally,
             turnover=turnover,
             books=books,
@@ -253,6 +258,7 @@ class _Session:
 def _limits(config: RunConfig) -> str:
     """The limits of the run in one line."""
     tables = {"each strategy": config.live.risk}
+    tables |= {f"strategy {name}": each.risk for name, each in config.strategies.items()}
     tables |= {f"each account on {name}": each.live.risk for name, each in config.exchanges.items()}
     told = [
         f"{whose}: {', '.join(f'{key} {value}' for key, value in asdict(limits).items() if value is not None)}"

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("mlthon.journal")
 
+IN_DOUBT: Final = (OrderStatus.PendingNew, OrderStatus.Unknown)
+"""States in which nobody here knows whether an order is at the exchange."""
 RETRY: Final = SECOND
 """How long (ns) after a failure what could not be written is tried again."""
 REFUSAL: Final = MS
@@ -122,6 +124,11 @@ class OpenOrder(Struct, frozen=True, kw_only=True):
     account: str
     sent: Sent
     standing: Standing
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether a request about it went unanswered: the exchange has to be asked how it stands."""
+        return self.standing.state in IN_DOUBT
 
 
 class ChangedSteps(ValueError):

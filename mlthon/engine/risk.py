@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
-from attrs import field, frozen
+from attrs import asdict, evolve, field, frozen
 from attrs.validators import gt, optional
 
 from mlthon.basics.defs import Exchange, GtwRejectCode, GtwStatus, Quantification
@@ -53,6 +53,10 @@ class RiskLimits:
     max_price_distance: Decimal | None = field(default=None, validator=optional(gt(Decimal(0))))
     max_orders_per_s: int | None = field(default=None, validator=optional(gt(0)))
     max_daily_loss: Decimal | None = field(default=None, validator=optional(gt(Decimal(0))))
+
+    def over(self, common: "RiskLimits") -> "RiskLimits":
+        """These limits, and those of `common` where this has none."""
+        return evolve(common, **{name: limit for name, limit in asdict(self).items() if limit is not None})
 
 
 NO_LIMITS: Final = RiskLimits()

@@ -16,7 +16,7 @@ from mlthon.basics.instrument import Instrument
 from mlthon.config import RunConfig
 from mlthon.engine.clock import MS, SECOND
 from mlthon.engine.engine import Engine
-from mlthon.engine.journal import JournalStage
+from mlthon.engine.journal import JournalStage, OpenOrder
 from mlthon.engine.risk import RiskBook, RiskStage, Touch
 from mlthon.errors import UserError
 from mlthon.live.assembly import Venue
@@ -76,11 +76,12 @@ async def open_account(
     settings = GatewaySettings(
         audit_s=config.live.reconcile_s,
         dead_man_s=venue.settings.live.dead_man_s or 0.0,
+        orders_stay=not config.live.cancel_on_stop,
         secrets=tuple(each for each in (credentials.key, credentials.secret, credentials.passphrase) if each),
     )
     gateway = LiveGateway(codec, venue.edge, engine.clock, stage, settings, partial(_set_offset, venue))
     stage.gateway = gateway
-    limits = {session.name: config.live.risk for session in port.sessions}
+    limits = {each.name: config.live.limits_of(config.strategies.get(each.name)) for each in port.sessions}
     held = partial(_held, gateway)
     port.gateway = RiskStage(stage, port, engine.clock, risk, touch, limits, venue.settings.live.risk, held)
     port.holdings = held
@@ -142,11 +143,26 @@ def describe(account: LiveAccount, say: Callable[[str], None], warn: Callable[[s
 
 
 class Watch:
-    """The guard process of a run and the heartbeat that it watches, next to the journal."""
+    """The guard process of a run and the heartbeat that it watches, next to the journal.
 
-    def __init__(self, journal: SqliteJournal, accounts: Iterable[LiveAccount], driver: Driver, beat_s: float) -> None:
+    At the end of the run the guard is let go, unless orders are open that should not be (`cancel_left`): those it goes
+    on cancelling by itself, for as long as that takes, while this program ends in time.
+    """
+
+    def __init__(
+        self,
+        journal: SqliteJournal,
+        accounts: Iterable[LiveAccount],
+        driver: Driver,
+        beat_s: float,
+        *,
+        cancel_left: bool = True,
+    ) -> None:
         """Raises `UserError` when the guard cannot be started."""
         accounts = list(accounts)
+        self._journal = journal
+        self._watched = {(each.venue.exchange, each.gateway.account) for each in accounts}
+        self._cancel_left = cancel_left
         path = Path(f"{journal.path}.heartbeat")
         try:
             self._heart = Heartbeat(path)
@@ -179,10 +195,23 @@ class Watch:
         self._clock.call_at(self._clock.now + self._every, self.start)
 
     def stop(self) -> None:
-        """The run ends in order."""
+        """The run ends in order; everything that it knows is in the journal."""
         self._over = True
-        self.guard.goodbye(GOODBYE_S)
+        left = [each.wire_id for each in self._open() if self._cancel_left]
+        if left:
+            log.error(
+                "the guard process (id %d) goes on cancelling %s; it says what comes of it in %s",
+                self.guard.pid,
+                ", ".join(left),
+                self.guard.log,
+            )
+            self.guard.finish()
+        else:
+            self.guard.goodbye(GOODBYE_S)
         self._heart.close()
+
+    def _open(self) -> list[OpenOrder]:
+        return [each for each in self._journal.open_orders() if (each.exchange, each.account) in self._watched]
 
 
 def _guarded(account: LiveAccount) -> GuardedAccount:

@@ -370,11 +370,18 @@ def journal_path(config: RunConfig, names: Iterable[str]) -> Path:
 
 
 def adopt_orders(
-    engine: Engine, journal: SqliteJournal, stages: Mapping[tuple[Exchange, str], JournalStage], risk: RiskBook
+    engine: Engine,
+    journal: SqliteJournal,
+    stages: Mapping[tuple[Exchange, str], JournalStage],
+    risk: RiskBook,
+    *,
+    cancel_on_stop: bool = True,
 ) -> int:
-    """Give the ports what earlier runs left open; gives the number of orders. What cannot be gone on with is told."""
+    """Give the ports what earlier runs left open; gives the number of orders. What cannot be gone on with is told, and
+    what belongs to no strategy of this run: nobody but the stop will cancel that."""
     count = 0
     strays = []
+    ownerless: dict[str, list[str]] = {}
     for order in journal.open_orders():
         port = engine.ports.get((order.exchange, order.account))
         instrument = engine.universe.find(order.exchange, order.sent.instrument.number)
@@ -386,9 +393,14 @@ def adopt_orders(
         except ChangedSteps as error:
             log.error("%s", error)
             continue
+        if order.sent.strategy not in engine.sessions:
+            ownerless.setdefault(order.sent.strategy, []).append(order.wire_id)
         count += 1
     if strays:
         log.warning(
             "orders of earlier runs on accounts or instruments that this run has not, left alone: %s", ", ".join(strays)
         )
+    for strategy, wire_ids in ownerless.items():
+        fate = "they are cancelled when this run stops" if cancel_on_stop else "they stay open (cancel_on_stop = false)"
+        log.warning("open orders of %s, which does not run now: %s; %s", strategy, ", ".join(wire_ids), fate)
     return count

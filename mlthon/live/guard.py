@@ -7,6 +7,7 @@ ours, and from the heartbeat whether the engine's loop still comes round. It can
 - on command (the line `cancel` on its standard input, or SIGUSR1),
 - when no heartbeat came for `timeout_s`,
 - when the engine ended without a goodbye (its end of the pipe closed), or it is told itself to end (SIGTERM),
+- when a run that ends leaves orders open (the line `finish`): those, and none that a later run sends,
 
 and only orders of the run's own accounts that the journal says are ours, each by its own id. It goes on until each
 cancel is accepted, or the exchange does not know the order although a request for it could no longer arrive. Where the
@@ -214,6 +215,7 @@ class Guard:
         self._targets: dict[Target, OpenOrder] = {}
         self._why = ""
         self._late = False
+        self._finishing = False
         self._beat_failure = ""
         self._heard = time.monotonic()
 
@@ -236,6 +238,9 @@ class Guard:
 
     def turn(self) -> None:
         """Look at the heartbeat and the journal, and cancel what is to be cancelled."""
+        if self._finishing:
+            self._sweep()
+            return
         orders = self._orders.look()
         silence = self.silence_s()
         if silence > self.spec.timeout_s:
@@ -247,6 +252,12 @@ class Guard:
             self._late = False
             log.warning("the engine is back")
         self._sweep()
+
+    def finish(self) -> None:
+        """The run is over: cancel what it left open, and look at nothing else any more. The journal and the heartbeat
+        may be another run's by now."""
+        self.fire("left open at the end of the run")
+        self._finishing = True
 
     def fire(self, why: str) -> None:
         """Cancel everything that is open now."""
@@ -354,6 +365,9 @@ def _watch(guard: Guard, pipe: _Pipe, asked: list[str]) -> int:
             elif line == "bye":
                 log.info("the engine said goodbye")
                 return 0
+            elif line == "finish":
+                ending = "the run is over"
+                guard.finish()
             elif line == "end" and not ending:
                 ending = "told to end while the engine runs"
                 guard.fire(ending)
@@ -385,6 +399,7 @@ class GuardProcess:
             start_new_session=True,
             env=None if environment is None else dict(environment),
         )
+        self.log = spec.log
         self._tell(json.dumps(msgspec.to_builtins(spec)))
         stdout = self._process.stdout
         if stdout is None or _Pipe(stdout.fileno()).first(START_S) != "ready":
@@ -408,6 +423,16 @@ class GuardProcess:
         """Have it cancel every open order now."""
         self._tell("cancel")
 
+    def finish(self) -> None:
+        """The run ends and leaves orders open: have them cancelled, however long it takes. Nobody waits for that."""
+        self._tell("finish")
+        self._let_go()
+
+    def _let_go(self) -> None:
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
+
     def goodbye(self, timeout_s: float = 5.0) -> int:
         """The run ends in order: nothing is cancelled. Returns its exit status."""
         self._tell("bye")
@@ -420,9 +445,7 @@ class GuardProcess:
             or_else()
             return self._process.wait()
         finally:
-            for pipe in (self._process.stdin, self._process.stdout):
-                if pipe is not None:
-                    pipe.close()
+            self._let_go()
 
     def _tell(self, line: str) -> None:
         stdin = self._process.stdin

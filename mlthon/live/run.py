@@ -3,8 +3,11 @@
 The start is in `start`: everything is wired, then the journal's open orders are adopted, then gateways and feeds begin,
 then the strategies are connected; they hear `ReadyToTrade` when their account has been reconciled. `play` lets the wall
 clock go on until the run's time is over or somebody asks it to stop. `stop` winds down within `STOP_S` seconds:
-`on_stop`, the acknowledgement, cancels of the run's own orders (if so configured) until their ends have come in, then
-gateways, feeds and the journal are closed.
+`on_stop`, the acknowledgement; then no gateway takes a new order any more, and the open ones are cancelled (if so
+configured) until their ends have come in, those of strategies that ran earlier and do not now included. Then gateways
+are stopped, which sends nothing more, and what is on its way has a moment to come back; after that nothing comes up any
+more, and the journal is closed. The connections are closed by whoever made them, later than all of this. What could not
+be cancelled in time is said, and the guard process goes on with it.
 
 The books of a live run (`LiveBooks`) are kept from the fills that strategies were told of; the account's positions are
 what the exchange says. They are shown beside one another and need not agree: the account may be traded elsewhere too.
@@ -12,8 +15,10 @@ what the exchange says. They are shown beside one another and need not agree: th
 
 import json
 import logging
+import signal
+import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import trio
@@ -29,6 +34,7 @@ from mlthon.basics.instrument import Instrument
 from mlthon.basics.money import parse, to_str
 from mlthon.engine.clock import SECOND
 from mlthon.engine.engine import Engine
+from mlthon.engine.journal import IN_DOUBT
 from mlthon.engine.taps import Tally
 from mlthon.engine.tracker import TrackedOrder
 from mlthon.live.driver import Driver
@@ -54,6 +60,17 @@ class Part(Protocol):
     def start(self) -> None: ...
 
     def stop(self) -> None: ...
+
+
+class GatewayPart(Part, Protocol):
+    """A live gateway: see `mlthon.venue.live_gateway` on its end in three steps."""
+
+    @property
+    def idle(self) -> bool: ...
+
+    def wind_down(self, reason: str) -> None: ...
+
+    def close(self) -> None: ...
 
 
 class LiveBooks:
@@ -112,11 +129,13 @@ class Standing:
 
 @frozen(kw_only=True)
 class LiveResult:
-    """How a live run went. `open_orders`: the run's own orders that were not seen to end."""
+    """How a live run went. `open_orders`: orders of ours that were not seen to end; `in_doubt`: those among them of
+    which a request went unanswered, so that nobody here knows whether they are at the exchange."""
 
     result: Result
     standings: tuple[Standing, ...] = ()
     open_orders: tuple[str, ...] = ()
+    in_doubt: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         """The line of `--json`: that of other modes, with positions of strategies and accounts and what is open."""
@@ -133,6 +152,7 @@ class LiveResult:
                 for each in self.standings
             ],
             "open_orders": list(self.open_orders),
+            "in_doubt": list(self.in_doubt),
         }
         return f"{line},{json.dumps(more, separators=(',', ':'))[1:]}"
 
@@ -156,10 +176,18 @@ class LiveResult:
                 lines.append(f"  {name:<9}{shown}")
         if self.open_orders:
             lines.append(f"  OPEN     {', '.join(self.open_orders)}: not seen to end; look at the exchange")
+        if self.in_doubt:
+            asked = "requests went unanswered; the next run with this journal asks what became of them"
+            lines.append(f"  IN DOUBT {', '.join(self.in_doubt)}: {asked}")
         if self.standings:
-            heading = ("instrument", "account", "by strategies", "at the exchange", "difference")
-            lines += ["", *("  " + line for line in columns([heading, *map(_row, self.standings)], left=2))]
+            lines += ["", show_standings(self.standings)]
         return "\n".join(lines)
+
+
+def show_standings(standings: Sequence[Standing]) -> str:
+    """What strategies hold beside what the accounts hold, as a table."""
+    heading = ("instrument", "account", "by strategies", "at the exchange", "difference")
+    return "\n".join("  " + line for line in columns([heading, *map(_row, standings)], left=2))
 
 
 def _row(each: Standing) -> tuple[str, ...]:
@@ -170,21 +198,27 @@ def _row(each: Standing) -> tuple[str, ...]:
     return each.instrument, f"{each.exchange.name} {each.account}", shown, said, apart
 
 
+def _to_stderr(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
 @frozen(kw_only=True)
 class Parts:
-    """What a live run is made of. `standings` is asked at the end; `events` counts the market data events so far;
-    `close` is called last (the journal)."""
+    """What a live run is made of. `watch`: the guard, started first and stopped last. `standings` is asked at the end
+    and on demand; `events` counts the market data events so far; `close` is called last (the journal)."""
 
     name: str
     mode: str
     engine: Engine
-    parts: Sequence[Part]
     tally: Tally
     turnover: Turnover
     books: LiveBooks
     events: Callable[[], int]
     standings: Callable[[], tuple[Standing, ...]]
     close: Callable[[], None]
+    watch: Part | None = None
+    gateways: Sequence[GatewayPart] = ()
+    feeds: Sequence[Part] = ()
     cancel_on_stop: bool = True
     ack_s: float = ACK_S
 
@@ -199,8 +233,9 @@ class LiveRun:
         self._began = time.perf_counter()
 
     def start(self) -> None:
-        """Begin: gateways and feeds, then strategies."""
-        for part in self.parts.parts:
+        """Begin: the guard, gateways and feeds, then strategies."""
+        watch = () if self.parts.watch is None else (self.parts.watch,)
+        for part in (*watch, *self.parts.gateways, *self.parts.feeds):
             self._driver.deliver(part.start)
         self._driver.deliver(self.parts.engine.start)
 
@@ -210,8 +245,28 @@ class LiveRun:
         stop: Callable[[], bool],
         on_progress: Callable[[Progress], None],
         look: Callable[[], None],
+        show: Callable[[str], None] = _to_stderr,
     ) -> str:
-        """Go on until the time is over or `stop` says so; why it ended. `look` is called about once a second."""
+        """Go on until the time is over or `stop` says so; why it ended. `look` is called about once a second. On
+        SIGUSR1 `show` is given what strategies hold beside what their accounts hold."""
+        with trio.open_signal_receiver(signal.SIGUSR1) as asked:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._show_when_asked, asked, show)
+                ended = await self._go_on(duration_s, stop, on_progress, look)
+                nursery.cancel_scope.cancel()
+        return ended
+
+    async def _show_when_asked(self, asked: AsyncIterator[int], show: Callable[[str], None]) -> None:
+        async for _ in asked:
+            show(show_standings(self.parts.standings()))
+
+    async def _go_on(
+        self,
+        duration_s: float | None,
+        stop: Callable[[], bool],
+        on_progress: Callable[[Progress], None],
+        look: Callable[[], None],
+    ) -> str:
         over = None if duration_s is None else trio.current_time() + duration_s
         end_ns = None if duration_s is None else self.start_ns + round(duration_s * SECOND)
         told = looked = trio.current_time()
@@ -231,24 +286,29 @@ class LiveRun:
 
     async def stop(self, ended: str) -> LiveResult:
         """Wind down and close everything, within `STOP_S`."""
-        engine, deliver = self.parts.engine, self._driver.deliver
-        limit = trio.current_time() + STOP_S - CLOSE_S
+        engine, deliver, parts = self.parts.engine, self._driver.deliver, self.parts
+        end = trio.current_time() + STOP_S
         deliver(engine.stop)
-        acknowledged = trio.current_time() + min(self.parts.ack_s, ACK_S)
+        acknowledged = trio.current_time() + min(parts.ack_s, ACK_S)
         while self._stopping() and trio.current_time() < acknowledged:
             await trio.sleep(0.01)
-        if self.parts.cancel_on_stop:
-            await self._cancel_open(limit)
-        left = self._open_orders()
-        if left and self.parts.cancel_on_stop:
-            log.error("%s still open when the run ended: %s", show_count(len(left), "order"), ", ".join(left))
+        for gateway in parts.gateways:
+            deliver(gateway.wind_down, "the run ends")
+        orders = self._orders()
+        if parts.cancel_on_stop:
+            await self._cancel(orders, end - CLOSE_S)
+        await self._close_gateways(end - CLOSE_S / 2)
         deliver(engine.end)
-        result = self._result(ended)
-        standings = self.parts.standings()
-        for part in reversed(self.parts.parts):
+        left = [order for order in orders if order.is_open]
+        names = tuple(order.wire_id for order in left)
+        if left and parts.cancel_on_stop:
+            log.error("%s still open when the run ended: %s", show_count(len(left), "order"), ", ".join(names))
+        result, standings = self._result(ended), parts.standings()
+        for part in (*parts.feeds, *(() if parts.watch is None else (parts.watch,))):
             deliver(part.stop)
-        self.parts.close()
-        return LiveResult(result=result, standings=standings, open_orders=left)
+        parts.close()
+        doubtful = tuple(order.wire_id for order in left if order.state in IN_DOUBT)
+        return LiveResult(result=result, standings=standings, open_orders=names, in_doubt=doubtful)
 
     def _stopping(self) -> bool:
         """Whether a strategy has yet to acknowledge; one that is just logging in is stopped by a queued call."""
@@ -256,20 +316,34 @@ class LiveRun:
             session.running and session.phase.value == "running" for session in self.parts.engine.sessions.values()
         )
 
-    async def _cancel_open(self, limit: float) -> None:
-        """Cancel the run's own orders, again for those that were refused, until none is open."""
-        sessions = self.parts.engine.sessions.values()
+    def _orders(self) -> list[TrackedOrder]:
+        """Our open orders, those included whose strategy does not run any more."""
+        return [order for order in self.parts.engine.tracker.orders.values() if order.is_open]
+
+    async def _cancel(self, orders: Sequence[TrackedOrder], limit: float) -> None:
+        """Cancel the orders, again those of which it was refused, until none is open. A cancel that waits, for a rate
+        limit or its answer, is not sent a second time."""
+        ports = self.parts.engine.ports
         again = 0.0
-        while any(session.open for session in sessions) and trio.current_time() < limit:
+        while any(order.is_open for order in orders) and trio.current_time() < limit:
             if trio.current_time() >= again:
                 again = trio.current_time() + CANCEL_EVERY_S
-                for session in sessions:
-                    self._driver.deliver(session.cancel_open_orders)
+                for order in orders:
+                    if order.is_open and not order.cancels:
+                        self._driver.deliver(ports[order.instrument.venue, order.account].cancel_order, order)
             await trio.sleep(0.01)
 
-    def _open_orders(self) -> tuple[str, ...]:
-        sessions = self.parts.engine.sessions.values()
-        return tuple(order.wire_id for session in sessions for order in session.open.values())
+    async def _close_gateways(self, limit: float) -> None:
+        """Stop the gateways, let what is on its way come back, and hear nothing more of them."""
+        gateways = self.parts.gateways
+        for gateway in gateways:
+            self._driver.deliver(gateway.stop)
+        while not all(gateway.idle for gateway in gateways) and trio.current_time() < limit:
+            await trio.sleep(0.01)
+        # what was told meanwhile is queued on the clock
+        self._driver.advance(self._driver.wall.now())
+        for gateway in gateways:
+            self._driver.deliver(gateway.close)
 
     # -- what it tells -------------------------------------------------------------------------------------------------
 
