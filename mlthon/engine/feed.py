@@ -13,7 +13,7 @@ Subscribers are held as the strategies themselves, never as bound methods: a str
 runs.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Final
 
 from mlthon.api.istrat_env import MDSub
@@ -86,6 +86,7 @@ class InstrumentFeed:
         "instrument",
         "orders",
         "quote",
+        "reads_trade_ids",
         "trade",
         "whole",
     )
@@ -104,6 +105,8 @@ class InstrumentFeed:
         self._books: tuple[Subscription, ...] = ()
         self._top_books: tuple[Subscription, ...] = ()
         self._taps: tuple[MarketEvents, ...] = ()
+        self.reads_trade_ids = False
+        """See `mlthon.engine.faces.TradeIds`: no callback of a strategy has one."""
         self.quote: Lane = self._to_nobody
         self.trade: Lane = self._to_nobody
         # The engine's own book. By side: price -> (quantity, level id). Single orders: id -> (op, price, quantity).
@@ -215,6 +218,17 @@ class InstrumentFeed:
             self._group.became_stale(self)
         for tap in self._taps:
             tap.book(op, price, qty, level_id, exch_ts, recv_ts)
+
+    def changes(
+        self, bids: Sequence[tuple[int, int]], asks: Sequence[tuple[int, int]], exch_ts: int, recv_ts: int
+    ) -> None:
+        """See `mlthon.engine.faces.BookChanges`."""
+        recv_ms = recv_ts // MS
+        for op, levels in ((SET_BID, bids), (SET_ASK, asks)):
+            for price, qty in levels:
+                self._set_level(op, price, qty, 0, recv_ms)
+                for tap in self._taps:
+                    tap.book(op, price, qty, 0, exch_ts, recv_ts)
 
     # -- books -----------------------------------------------------------------------------------------------------
 
@@ -333,6 +347,7 @@ class InstrumentFeed:
     def add_tap(self, tap: MarketEvents) -> None:
         """Let a recorder or the like hear everything."""
         self._taps = (*self._taps, tap)
+        self.reads_trade_ids = True
         self.bind()
 
 
