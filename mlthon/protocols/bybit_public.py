@@ -64,7 +64,7 @@ class Levels(Struct, gc=False):
 class BookMessage(Struct, gc=False):
     """A snapshot or delta of the book; `engine_ts` is missing in archives."""
 
-    type: str
+    type: Literal["snapshot", "delta"]
     ts: int
     data: Levels
     engine_ts: int = field(name="cts", default=0)
