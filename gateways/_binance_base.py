@@ -21,6 +21,7 @@ from mlthon.engine.clock import MS, SECOND
 from mlthon.engine.tracker import TrackedOrder
 from mlthon.protocols import binance_account as wire
 from mlthon.protocols import binance_errors as errors
+from mlthon.protocols import binance_user_data as user_data
 from mlthon.protocols.binance_rules import LIMITS, USAGE_HEADERS, WEIGHT, Call, Spot, Usdm
 from mlthon.protocols.binance_signing import (
     DEFAULT_RECV_WINDOW_MS,
@@ -180,7 +181,7 @@ class BinanceCodec(ABC):
 
     def line_message(self, name: str, data: bytes, recv_ts: int) -> Iterable[Fact | str]:
         try:
-            message = wire.decode(data, wire.UserMessage)
+            message = wire.decode(data, user_data.UserMessage)
             event = message.event or message.data or (msgspec.Raw(data) if message.kind else None)
             if event is not None:
                 return self._event(name, event)
@@ -196,15 +197,15 @@ class BinanceCodec(ABC):
         raise BadMessage("neither an event nor an answer")
 
     def _event(self, line: str, event: msgspec.Raw) -> Sequence[Fact]:
-        kind = wire.decode(event, wire.EventKind).kind
-        if kind in wire.INTERRUPTIONS:
-            return (LineInterrupted(line=line, reason=wire.INTERRUPTIONS[kind]),)
+        kind = wire.decode(event, user_data.EventKind).kind
+        if kind in user_data.INTERRUPTIONS:
+            return (LineInterrupted(line=line, reason=user_data.INTERRUPTIONS[kind]),)
         if kind in self.IGNORED:
             return ()
         return self._told(kind, event)
 
     @abstractmethod
-    def _subscribed(self, message: wire.UserMessage) -> bool:
+    def _subscribed(self, message: user_data.UserMessage) -> bool:
         """Whether it says that user data come from now on."""
 
     @abstractmethod

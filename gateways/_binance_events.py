@@ -11,10 +11,11 @@ from mlthon.basics.instrument import Instrument
 from mlthon.engine.clock import MS
 from mlthon.protocols import binance_account as wire
 from mlthon.protocols import binance_errors as errors
+from mlthon.protocols import binance_user_data as user_data
 from mlthon.venue.facts import ExecutionFact, Fact, OrderFact
 
 
-def execution_report(report: wire.ExecutionReport, instrument: Instrument) -> Sequence[Fact]:
+def execution_report(report: user_data.ExecutionReport, instrument: Instrument) -> Sequence[Fact]:
     """Spot: a fill if there is one, and the order after it."""
     cancelled = report.execution == "CANCELED"
     wire_id = report.original_client_id if cancelled and report.original_client_id else report.client_id
@@ -27,7 +28,7 @@ def execution_report(report: wire.ExecutionReport, instrument: Instrument) -> Se
     return [*_fills(report, order, instrument.quote_currency, ""), order]
 
 
-def futures_order(event: wire.FuturesOrder, instrument: Instrument) -> Sequence[Fact]:
+def futures_order(event: user_data.FuturesOrder, instrument: Instrument) -> Sequence[Fact]:
     """USD-M: a fill if there is one (of the exchange's own orders too), and the order after it."""
     unasked = facts.unasked(event.client_id)
     order = _order_fact(event, instrument, event.client_id, True, event.reduce_only, unasked)
@@ -37,7 +38,7 @@ def futures_order(event: wire.FuturesOrder, instrument: Instrument) -> Sequence[
 
 
 def _order_fact(
-    event: wire.ExecutionReport | wire.FuturesOrder,
+    event: user_data.ExecutionReport | user_data.FuturesOrder,
     instrument: Instrument,
     wire_id: str,
     waits: bool,
@@ -65,7 +66,7 @@ def _order_fact(
     )
 
 
-def _fills(event: wire.OrderEvent, order: OrderFact, coin: str | None, reason: str) -> Iterable[ExecutionFact]:
+def _fills(event: user_data.OrderEvent, order: OrderFact, coin: str | None, reason: str) -> Iterable[ExecutionFact]:
     """The fill of an event, whose fee is in `coin` unless it says otherwise. One without a price (a sample has one) is
     left to be asked for: the order says how much has traded."""
     qty, price = facts.lots(order.instrument, event.last_qty), facts.ticks(order.instrument, event.last_price)
@@ -87,7 +88,7 @@ def _fills(event: wire.OrderEvent, order: OrderFact, coin: str | None, reason: s
         )
 
 
-def algo_update(update: wire.AlgoUpdate, instrument: Instrument) -> OrderFact:
+def algo_update(update: user_data.AlgoUpdate, instrument: Instrument) -> OrderFact:
     """USD-M: what happened to a conditional order. From TRIGGERED on the fact bears the id of the ordinary order, whose
     own events follow."""
     order = update.order

@@ -22,6 +22,7 @@ from mlthon.engine.clock import MS, SECOND
 from mlthon.engine.tracker import TrackedOrder
 from mlthon.protocols import binance_account as wire
 from mlthon.protocols import binance_errors as errors
+from mlthon.protocols import binance_user_data as user_data
 from mlthon.venue.facts import Candle, ExecutionFact, Fact, OrderFact, PositionFact, WalletFact
 
 ALGO: Final = "algo-"
@@ -323,7 +324,7 @@ def unasked(client_id: str) -> str:
     return next((reason for prefix, reason in _UNASKED if client_id.startswith(prefix)), "")
 
 
-def spot_wallets(position: wire.AccountPosition) -> Sequence[WalletFact]:
+def spot_wallets(position: user_data.AccountPosition) -> Sequence[WalletFact]:
     """Spot: the coins that changed."""
     return [spot_wallet(each.asset, each.free, each.locked, position.sent * MS) for each in position.balances]
 
@@ -350,7 +351,7 @@ def futures_wallet(balance: wire.FuturesBalance) -> WalletFact:
     )
 
 
-def wallet_change(wallet: wire.FuturesWallet, ts: int) -> WalletFact:
+def wallet_change(wallet: user_data.FuturesWallet, ts: int) -> WalletFact:
     """USD-M: a coin that changed. What is available is not said; the cross wallet balance bounds it from above."""
     return WalletFact(coin=wallet.asset, total=money.parse(wallet.total), available=money.parse(wallet.cross), ts=ts)
 

@@ -18,6 +18,7 @@ from mlthon.basics.defs import OrderType
 from mlthon.basics.instrument import Instrument
 from mlthon.engine.tracker import TrackedOrder
 from mlthon.protocols import binance_account as wire
+from mlthon.protocols import binance_user_data as user_data
 from mlthon.protocols.binance_rules import PRIVATE, SAPI, SUBSCRIBE_USER_DATA, Spot
 from mlthon.protocols.binance_signing import DEFAULT_RECV_WINDOW_MS, RECV_WINDOW, TIMESTAMP
 from mlthon.venue.codec import BadMessage, Question, Unsupported
@@ -55,16 +56,16 @@ class SpotCodec(BinanceCodec):
         }
         return (msgspec.json.encode(message).decode(),)
 
-    def _subscribed(self, message: wire.UserMessage) -> bool:
+    def _subscribed(self, message: user_data.UserMessage) -> bool:
         return message.status == 200
 
     def _told(self, kind: str, event: msgspec.Raw) -> Sequence[Fact]:
         if kind == "executionReport":
-            report = wire.decode(event, wire.ExecutionReport)
+            report = wire.decode(event, user_data.ExecutionReport)
             known = self._known(report.symbol)
             return () if known is None else events.execution_report(report, known)
         if kind == "outboundAccountPosition":
-            return facts.spot_wallets(wire.decode(event, wire.AccountPosition))
+            return facts.spot_wallets(wire.decode(event, user_data.AccountPosition))
         raise BadMessage(f"event {kind!r} is unknown")
 
     def keep_alive(self) -> Question[None] | None:

@@ -31,6 +31,7 @@ from mlthon.basics.instrument import Instrument
 from mlthon.engine.clock import MS
 from mlthon.engine.tracker import TrackedOrder
 from mlthon.protocols import binance_account as wire
+from mlthon.protocols import binance_user_data as user_data
 from mlthon.protocols.binance_rules import PRIVATE, SAPI, Usdm
 from mlthon.venue.codec import BadMessage, Credentials, Endpoints, Question, Unsupported
 from mlthon.venue.facts import AccountFact, Fact, FundingFact, OrderFact, PositionFact, Reply, WalletFact
@@ -82,23 +83,23 @@ class UsdmCodec(BinanceCodec):
         message = {"method": "SUBSCRIBE", "params": [self._listen_key], "id": SUBSCRIPTION}
         return (msgspec.json.encode(message).decode(),)
 
-    def _subscribed(self, message: wire.UserMessage) -> bool:
+    def _subscribed(self, message: user_data.UserMessage) -> bool:
         return message.id == SUBSCRIPTION
 
     def _told(self, kind: str, event: msgspec.Raw) -> Sequence[Fact]:
         if kind == "ORDER_TRADE_UPDATE":
-            order = wire.decode(event, wire.OrderTradeUpdate).order
+            order = wire.decode(event, user_data.OrderTradeUpdate).order
             known = self._known(order.symbol)
             return () if known is None else events.futures_order(order, known)
         if kind == "ALGO_UPDATE":
-            update = wire.decode(event, wire.AlgoUpdate)
+            update = wire.decode(event, user_data.AlgoUpdate)
             known = self._known(update.order.symbol)
             return () if known is None else (events.algo_update(update, known),)
         if kind == "ACCOUNT_UPDATE":
-            return self._account_update(wire.decode(event, wire.AccountUpdate))
+            return self._account_update(wire.decode(event, user_data.AccountUpdate))
         raise BadMessage(f"event {kind!r} is unknown")
 
-    def _account_update(self, update: wire.AccountUpdate) -> Sequence[Fact]:
+    def _account_update(self, update: user_data.AccountUpdate) -> Sequence[Fact]:
         ts = update.time * MS
         told: list[Fact] = [facts.wallet_change(each, ts) for each in update.change.wallets]
         for each in update.change.positions:
