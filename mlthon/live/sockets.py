@@ -34,9 +34,9 @@ MOST_BYTES: Final = 16 * 1024 * 1024
 SEND_LIMIT_S: Final = 10.0
 """So long may the other side take nothing of what is sent; then the connection is lost."""
 
-TEXT_FRAME: Final = 0x81
-BINARY_FRAME: Final = 0x82
-"""The first byte of a frame that is a whole message: FIN, no reserved bits, the opcode (RFC 6455, section 5.2)."""
+WHOLE_MESSAGES: Final = b"\x81\x82"
+"""The first byte of a frame that is a whole message: FIN, no reserved bits, the opcode of text or binary data (RFC 6455, section
+5.2)."""
 LENGTH_16: Final = 126
 LENGTH_64: Final = 127
 """What the second byte says if the length stands in the next two, or eight, bytes."""
@@ -182,6 +182,11 @@ class WebSocket:
             data, self._tail = self._tail + data, b""
         size = len(data)
         while size - at >= 2 and not self._over:
+            if not self._fragments:
+                at = cut_messages(data, at, self._most_cut, messages)
+            if at + 2 > size:
+                break
+            # a frame that is not whole, or none that can be cut out here
             length = data[at + 1]
             start = at + 2
             if length == LENGTH_16:
@@ -196,15 +201,10 @@ class WebSocket:
                 size = max(size, start)
             if start > size:
                 break
-            end = start + length
-            whole_message = data[at] == TEXT_FRAME or data[at] == BINARY_FRAME
-            if whole_message and length <= self._most_cut and not self._fragments:
-                if end > size:
-                    break
-                messages.append(data[start:end])
-                at = end
-            else:
-                at = self._hand_over(data, at, end - at, messages)
+            if data[at] in WHOLE_MESSAGES and length <= self._most_cut and not self._fragments:
+                # the rest of it comes with the next read
+                break
+            at = self._hand_over(data, at, start + length - at, messages)
         self._tail = data[at:]
         return messages
 
@@ -230,6 +230,32 @@ class WebSocket:
             if frame.fin:
                 messages.append(b"".join(self._fragments))
                 self._fragments.clear()
+
+
+def cut_messages(data: bytes, at: int, most_cut: int, messages: list[bytes]) -> int:
+    """Append the payloads of the frames that are whole messages, from `at` up to the first frame that is none, has more
+    than `most_cut` bytes or has not come whole; where that begins."""
+    size = len(data)
+    append = messages.append
+    try:
+        while data[at] in WHOLE_MESSAGES:
+            length = data[at + 1]
+            if length == LENGTH_16:
+                start = at + 4
+                length = data[at + 2] << 8 | data[at + 3]
+            elif length < LENGTH_16:
+                start = at + 2
+            else:
+                return at
+            end = start + length
+            if end > size or length > most_cut:
+                return at
+            append(data[start:end])
+            at = end
+    except IndexError:
+        # it ends in the midst of a frame's head
+        return at
+    return at
 
 
 async def connect(
