@@ -1,0 +1,111 @@
+"""Market data on their way to bots, and the candles of each market.
+
+One `MarketTap` hears an instrument's feed in the wide form and tells each bot that is subscribed, in floats; it also
+keeps the market's minute candles, by the exchange's time of each trade. Candles begin with the history that is given
+(`Markets.history`): recorded trades from before the run's start, or made up where the market is synthetic.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from mlthon.engine.candles import Candle, MinuteCandles
+from mlthon.engine.clock import MS
+from mlthon.engine.faces import NO_ASK, NO_BID
+from mlthon.exchange.contracts import Contract
+
+if TYPE_CHECKING:
+    from mlthon.basics.instrument import Instrument
+    from mlthon.engine.engine import Engine
+    from mlthon.link.contract import BotFace
+    from mlthon.link.host.listing import Listing
+
+History = Callable[["Instrument"], Iterable[Candle]]
+"""The minute candles of a market from before the run, oldest first."""
+
+
+class Reader:
+    """One bot's way of hearing one market: `market` is the market's number in its `Hello`."""
+
+    __slots__ = ("face", "market", "prices", "sizes")
+
+    def __init__(self, face: "BotFace", market: int, listing: "Listing") -> None:
+        self.face = face
+        self.market = market
+        self.prices = listing.prices
+        self.sizes = listing.sizes
+
+    def quote(self, bid: int, bid_qty: int, ask: int, ask_qty: int, exch_ts: int) -> None:
+        prices, sizes = self.prices, self.sizes
+        self.face.quote(self.market, prices[bid], sizes[bid_qty], prices[ask], sizes[ask_qty], exch_ts // MS)
+
+    def trade(self, price: int, qty: int, side: int, exch_ts: int) -> None:
+        self.face.trade(self.market, side, self.prices[price], self.sizes[qty], exch_ts // MS)
+
+
+class MarketTap:
+    """One instrument. Implements `MarketEvents`. `bid`, `ask`: the best prices (ticks) last heard of."""
+
+    __slots__ = ("_contract", "_readers", "ask", "bid", "candles", "last")
+
+    def __init__(self, contract: Contract, history: Iterable[Candle]) -> None:
+        self._contract = contract
+        self._readers: tuple[Reader, ...] = ()
+        self.candles = MinuteCandles(history)
+        self.bid = NO_BID
+        self.ask = NO_ASK
+        self.last: int | None = None
+
+    def add(self, reader: Reader) -> None:
+        """Tell one more bot."""
+        self._readers = (*self._readers, reader)
+
+    def leave(self, face: "BotFace") -> None:
+        """Tell a bot nothing more."""
+        self._readers = tuple(each for each in self._readers if each.face is not face)
+
+    def quote(self, bid: int, bid_qty: int, ask: int, ask_qty: int, exch_ts: int, recv_ts: int) -> None:
+        self.bid = bid
+        self.ask = ask
+        for reader in self._readers:
+            reader.quote(bid, bid_qty, ask, ask_qty, exch_ts)
+
+    def trade(self, price: int, qty: int, side: int, trade_id: int, exch_ts: int, recv_ts: int) -> None:
+        self.last = price
+        self.candles.trade(price, qty, qty * self._contract.unit_value(price), side, exch_ts)
+        for reader in self._readers:
+            reader.trade(price, qty, side, exch_ts)
+
+    def book(self, op: int, price: int, qty: int, level_id: int, exch_ts: int, recv_ts: int) -> None:
+        """Bots have quotes and trades alone."""
+
+
+class Markets:
+    """The markets of a run that bots hear of."""
+
+    def __init__(self, engine: "Engine", history: History | None = None) -> None:
+        self._engine = engine
+        self._history = history
+        self._taps: dict[Instrument, MarketTap] = {}
+
+    def tap(self, instrument: "Instrument") -> MarketTap:
+        """The instrument's tap, put on its feed when it is first asked for."""
+        found = self._taps.get(instrument)
+        if found is None:
+            history = self._history(instrument) if self._history is not None else ()
+            found = self._taps[instrument] = MarketTap(Contract(instrument), history)
+            self._engine.feed(instrument).add_tap(found)
+        return found
+
+    def candles(self, instrument: "Instrument") -> MinuteCandles:
+        """The instrument's candles so far."""
+        return self.tap(instrument).candles
+
+    def read(self, face: "BotFace", listings: Mapping[int, "Listing"]) -> None:
+        """Tell a bot of its markets, by their numbers."""
+        for number, listing in listings.items():
+            self.tap(listing.instrument).add(Reader(face, number, listing))
+
+    def leave(self, face: "BotFace") -> None:
+        """Tell a bot nothing more."""
+        for tap in self._taps.values():
+            tap.leave(face)

@@ -1,0 +1,196 @@
+"""What bots are told, field by field as documented (`profitview-trading.txt`): pure functions.
+
+Prices and sizes are floats, times whole milliseconds since 1970 UTC. `info` is the exchange's raw message; here it is
+what BitMEX's row of the same would hold, whatever the exchange.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, Final
+
+from mlthon.basics.defs import ExecInstructions, OrderStatus, OrderType
+from mlthon.engine.candles import Candle
+from mlthon.engine.clock import MS, SECOND
+from mlthon.engine.tracker import TrackedOrder
+from mlthon.link.host.desk import HeldPosition, OpenOrder
+from mlthon.link.host.listing import Listing
+from mlthon.protocols import bitmex as wire
+
+Payload = dict[str, Any]
+
+TYPES: Final = {
+    OrderType.Limit: "LIMIT",
+    OrderType.Market: "MARKET",
+    OrderType.Stop: "STOP",
+    OrderType.StopLimit: "STOP_LIMIT",
+    OrderType.TakeProfit: "TAKE_PROFIT",
+}
+"""`order_type`; the platform documents the first two."""
+SIDES: Final = {1: "Buy", -1: "Sell"}
+STATUSES: Final = {
+    OrderStatus.PendingNew: "PendingNew",
+    OrderStatus.New: "New",
+    OrderStatus.Untriggered: "New",
+    OrderStatus.PartiallyFilled: "PartiallyFilled",
+    OrderStatus.Filled: "Filled",
+    OrderStatus.Cancelled: "Canceled",
+    OrderStatus.Rejected: "Rejected",
+}
+
+
+def order_answer(listing: Listing, order: TrackedOrder, ts: int, price: float | None = None) -> Payload:
+    """An order in the answer of a call. `price`: instead of its own, of an order that has none (its fill price)."""
+    return {
+        "sym": listing.sym,
+        "side": SIDES[order.side],
+        "order_price": price if price is not None else price_of(listing, order),
+        "order_size": listing.sizes[order.qty],
+        "remain_size": listing.sizes[order.leaves],
+        "order_type": TYPES[order.order_type],
+        "time": ts // MS,
+        "order_id": order.exchange_id,
+    }
+
+
+def price_of(listing: Listing, order: TrackedOrder) -> float | None:
+    """The price an order was sent with: its stop price where it has no other."""
+    ticks = order.price or order.stop_price
+    return listing.prices[ticks] if ticks else None
+
+
+def open_order(listing: Listing, order: OpenOrder) -> Payload:
+    """An open order, as of `fetch_open_orders`."""
+    return {
+        "sym": listing.sym,
+        "side": SIDES[order.side],
+        "order_price": listing.prices[order.price] if order.price else None,
+        "order_size": listing.sizes[order.qty],
+        "remain_size": listing.sizes[order.leaves],
+        "order_type": TYPES[order.order_type],
+        "time": order.ts // MS,
+        "order_id": order.order_id,
+    }
+
+
+def order_update(
+    venue: str, listing: Listing, order: TrackedOrder, ts: int, *, price: bool = True, size: bool = True
+) -> Payload:
+    """`order_update`. After an amendment only what it changed is there: `price`, `size` say which."""
+    payload: Payload = {"venue": venue, "side": SIDES[order.side]}
+    if price:
+        payload["order_price"] = price_of(listing, order)
+    if size:
+        payload["order_size"] = listing.sizes[order.qty]
+        payload["remain_size"] = listing.sizes[order.leaves]
+    return payload | {
+        "order_type": TYPES[order.order_type],
+        "time": ts // MS,
+        "order_id": order.exchange_id,
+        "info": raw_order(listing, order, ts),
+    }
+
+
+def fill_update(
+    venue: str, listing: Listing, order: TrackedOrder, price: int, lots: int, exec_id: str, ts: int
+) -> Payload:
+    """`fill_update` of one fill."""
+    return {
+        "venue": venue,
+        "side": SIDES[order.side],
+        "fill_price": listing.prices[price],
+        "fill_size": listing.sizes[lots],
+        "order_type": TYPES[order.order_type],
+        "time": ts // MS,
+        "order_id": order.exchange_id,
+        "trade_id": exec_id,
+        "info": raw_order(listing, order, ts)
+        | {"execID": exec_id, "execType": "Trade", "lastPx": listing.prices[price], "lastQty": listing.sizes[lots]},
+    }
+
+
+def position_update(venue: str, listing: Listing, held: HeldPosition, ts: int) -> Payload:
+    """`position_update`: `pos_size` is signed, 0 when flat."""
+    size = listing.sizes[held.lots]
+    return {
+        "venue": venue,
+        "pos_size": size,
+        "mark_price": held.mark,
+        "entry_price": held.entry if held.lots else None,
+        "liq_price": held.liquidation,
+        "time": ts // MS,
+        "info": {
+            "symbol": listing.sym,
+            "currentQty": size,
+            "isOpen": bool(held.lots),
+            "avgEntryPrice": held.entry if held.lots else None,
+            "markPrice": held.mark,
+            "liquidationPrice": held.liquidation,
+            "timestamp": wire.timestamp(ts),
+        },
+    }
+
+
+def position(listing: Listing, held: HeldPosition, ts: int, *, signed: bool) -> Payload:
+    """A position, as of `fetch_positions`: the size without its sign unless the venue is configured so."""
+    return {
+        "sym": listing.sym,
+        "side": SIDES[1 if held.lots > 0 else -1],
+        "entry_price": held.entry,
+        "liq_price": held.liquidation,
+        "pos_size": listing.sizes[held.lots if signed else abs(held.lots)],
+        "time": ts // MS,
+    }
+
+
+def candles(listing: Listing, found: Sequence[Candle], *, opens_at_close: bool) -> list[Payload]:
+    """Rows of `fetch_candles`. `opens_at_close`: each but the first opens where the one before closed, as BitMEX's
+    do."""
+    prices, sizes = listing.prices, listing.sizes
+    rows = [
+        {
+            "open": prices[each.open],
+            "high": prices[each.high],
+            "low": prices[each.low],
+            "close": prices[each.close],
+            "volume": sizes[each.qty],
+            "time": each.start // MS,
+        }
+        for each in found
+    ]
+    if opens_at_close:
+        for before, row in pairwise(rows):
+            row["open"] = before["close"]
+    return rows
+
+
+def raw_order(listing: Listing, order: TrackedOrder, ts: int) -> Payload:
+    """An order as BitMEX's `order` rows have it."""
+    return {
+        "orderID": order.exchange_id,
+        "clOrdID": order.wire_id,
+        "symbol": listing.sym,
+        "side": SIDES[order.side],
+        "orderQty": listing.sizes[order.qty],
+        "price": listing.prices[order.price] if order.price else None,
+        "stopPx": listing.prices[order.stop_price] if order.stop_price else None,
+        "ordType": wire.ORDER_TYPES[order.order_type],
+        "timeInForce": wire.TIFS.get(order.tif, "GoodTillCancel"),
+        "execInst": exec_inst(order.exec_instr),
+        "ordStatus": STATUSES.get(order.state, "New"),
+        "workingIndicator": order.is_open,
+        "leavesQty": listing.sizes[order.leaves],
+        "cumQty": listing.sizes[order.filled],
+        "transactTime": wire.timestamp(order.created_ts),
+        "timestamp": wire.timestamp(ts),
+    }
+
+
+def exec_inst(instructions: ExecInstructions) -> str:
+    """`execInst` as BitMEX spells it."""
+    words = ((instructions.post_only, wire.POST_ONLY), (instructions.reduce_only, wire.REDUCE_ONLY))
+    return ",".join(word for given, word in words if given)
+
+
+def rate_limits(remaining: int, reset_ts: int) -> Payload:
+    """`rate_limits`: `reset` in whole seconds, never before the limit is new."""
+    return {"remaining": remaining, "reset": -(-reset_ts // SECOND)}

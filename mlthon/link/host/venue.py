@@ -1,0 +1,401 @@
+"""`VenueStrategy`: one venue of one bot, as a strategy of this engine.
+
+It has a session of its own (`bot.venue`), bound to one account on one exchange, so that risk limits, journal, ids,
+recovery and the cancels of a stop are those of any strategy. It sends what the bot calls for through its `IStratEnv`
+and tells the bot (`Teller`) what becomes of its orders. Each request that a call needs has one `Waiting`, which is told
+the outcome once:
+
+    limit order    at its acknowledgement, with what it traded at once
+    market order   when it is over, with its average fill price
+    amendment      at its acknowledgement
+    cancels        when every order they are about is over, or refused to be cancelled
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from mlthon.api.istrat_env import IStratEnv, MDSub
+from mlthon.api.istrategy import IStrategy
+from mlthon.basics.defs import (
+    TIF,
+    CancelCode,
+    Exchange,
+    ExecInstructions,
+    FeedHandlerStatus,
+    GtwRejectCode,
+    GtwStatus,
+    OrderType,
+    Side,
+)
+from mlthon.engine.tracker import TrackedOrder
+from mlthon.link.host import payloads
+from mlthon.link.host.desk import AccountDesk, HeldPosition
+from mlthon.link.host.listing import Listing
+from mlthon.link.host.payloads import Payload
+
+if TYPE_CHECKING:
+    from mlthon.basics.instrument import Instrument
+    from mlthon.engine.clock import Clock
+    from mlthon.engine.session import Session
+
+
+class Teller(Protocol):
+    """What a venue tells its bot."""
+
+    def wants(self, callback: str) -> bool:
+        """Whether the bot hears of such events."""
+
+    def private(self, callback: str, src: str, sym: str, data: Payload) -> None: ...
+
+    def status_changed(self, venue: "VenueStrategy") -> None: ...
+
+    def stop_asked(self, venue: "VenueStrategy", reason: str) -> None: ...
+
+
+class Waiting:
+    """Who waits for the outcome of a request: one of the two is called, once."""
+
+    __slots__ = ("_done", "_failed")
+
+    def __init__(self, done: Callable[[Any], None], failed: Callable[[GtwRejectCode, str], None]) -> None:
+        self._done: Callable[[Any], None] | None = done
+        self._failed = failed
+
+    def done(self, outcome: Any) -> None:
+        done, self._done = self._done, None
+        if done is not None:
+            done(outcome)
+
+    def failed(self, code: GtwRejectCode, reason: str) -> None:
+        if self._done is not None:
+            self._done = None
+            self._failed(code, reason)
+
+
+class _Sent:
+    """An order whose call has not been answered: what it traded so far."""
+
+    __slots__ = ("cost", "lots", "waiting")
+
+    def __init__(self, waiting: Waiting) -> None:
+        self.waiting = waiting
+        self.lots = 0
+        self.cost = 0
+
+
+class _Cancels:
+    """The cancels of one call: what came of each order, by client id; None while nothing has. `strict`: a cancel that
+    is refused fails the call."""
+
+    __slots__ = ("outcomes", "strict", "waiting")
+
+    def __init__(self, waiting: Waiting, client_ids: Iterable[str], *, strict: bool) -> None:
+        self.waiting = waiting
+        self.outcomes: dict[str, Payload | None] = dict.fromkeys(client_ids)
+        self.strict = strict
+
+
+class VenueStrategy(IStrategy):
+    """See the module. `name`: what the bot calls the venue; `src`: its exchange as the bot knows it, `exchange` the one
+    that is traded on. `listings`: by symbol. `session`, `desk`, `clock` are set when the run is put together, `noted`
+    by the tap: (order, detail) of the event that the next callback is about."""
+
+    env: IStratEnv
+    session: "Session"
+    desk: AccountDesk
+    clock: "Clock"
+
+    def __init__(self, name: str, src: str, exchange: Exchange, *, signed_positions: bool = False) -> None:
+        self.name = name
+        self.src = src
+        self.exchange = exchange
+        self.signed_positions = signed_positions
+        self.listings: dict[str, Listing] = {}
+        self.subscribed: list[Instrument] = []
+        self.teller: Teller | None = None
+        self.noted: tuple[TrackedOrder, tuple[Any, ...]] | None = None
+        self.ready = False
+        self.feed_live = False
+        self.detail = ""
+        self._by_instrument: dict[Instrument, Listing] = {}
+        self._ids: dict[str, TrackedOrder] = {}
+        self._sent: dict[str, _Sent] = {}
+        self._amended: dict[str, deque[Waiting]] = {}
+        self._cancels: list[_Cancels] = []
+        self._asked: set[Instrument] = set()
+
+    def show(self, listings: Mapping[str, Listing]) -> None:
+        """These are the symbols of the venue."""
+        self.listings = dict(listings)
+        self._by_instrument = {each.instrument: each for each in listings.values()}
+
+    def listing_of(self, instrument: "Instrument") -> Listing | None:
+        """The symbol that an instrument is to the bot; None where it is none."""
+        return self._by_instrument.get(instrument)
+
+    # -- requests ----------------------------------------------------------------------------------------------------
+
+    def send(
+        self,
+        listing: Listing,
+        side: int,
+        lots: int,
+        ticks: int | None,
+        waiting: Waiting,
+        *,
+        order_type: OrderType | None = None,
+        exec_instr: ExecInstructions = ExecInstructions.Unset,
+        tif: TIF = TIF.GTC,
+        stop_ticks: int | None = None,
+        close: bool = False,
+    ) -> None:
+        """A new order: without `ticks` a market order. `waiting` is given the order's answer."""
+        instrument = listing.instrument
+        prices, qtys = instrument.price_scale.values, instrument.qty_scale.values
+        client_id = self.session.new_client_id()
+        self._sent[client_id] = _Sent(waiting)
+        self.env.send_new_order(
+            client_id,
+            self.exchange,
+            instrument.number,
+            Side.Buy if side > 0 else Side.Sell,
+            None if ticks is None else prices[ticks],
+            qtys[lots] if lots else None,
+            exec_instr,
+            order_type or (OrderType.Market if ticks is None else OrderType.Limit),
+            tif,
+            close,
+            stop_price=None if stop_ticks is None else prices[stop_ticks],
+        )
+
+    def amend(self, order: TrackedOrder, ticks: int | None, lots: int | None, waiting: Waiting) -> None:
+        """Change an order: `lots` is its new whole size."""
+        instrument = order.instrument
+        self._amended.setdefault(order.client_id, deque()).append(waiting)
+        self.env.send_modify_order(
+            self.exchange,
+            order.client_id,
+            None if ticks is None else instrument.price_scale.values[ticks],
+            None if lots is None else instrument.qty_scale.values[lots],
+        )
+
+    def cancel(self, orders: Iterable[TrackedOrder], waiting: Waiting, *, strict: bool) -> None:
+        """Cancel orders; `waiting` is given the answers of those that are gone. `strict`: it fails when one is
+        refused."""
+        orders = list(orders)
+        group = _Cancels(waiting, (each.client_id for each in orders), strict=strict)
+        self._cancels.append(group)
+        for order in orders:
+            self.env.send_cancel_order(self.exchange, order.instrument.number, order.client_id)
+
+    def open_orders(self, listing: Listing | None = None) -> list[TrackedOrder]:
+        """The venue's open orders, of one symbol or of all."""
+        wanted = None if listing is None else listing.instrument
+        return [each for each in self.session.open.values() if wanted is None or each.instrument == wanted]
+
+    def order(self, order_id: str) -> TrackedOrder | None:
+        """The order of the exchange's id; of an earlier run too, if it was open then."""
+        found = self._ids.get(order_id)
+        if found is None:
+            found = next((each for each in self.session.open.values() if each.exchange_id == order_id), None)
+        return found
+
+    def subscribe(self) -> None:
+        """Ask for the market data of the bot's markets."""
+        if self.subscribed:
+            kinds = [MDSub.BBO, MDSub.PublicTrades]
+            self.env.subscribe_to_market_data(self.exchange, [each.number for each in self.subscribed], kinds)
+
+    # -- the framework -----------------------------------------------------------------------------------------------
+
+    def on_framework_connected(self, env: IStratEnv) -> None:
+        self.env = env
+        env.login(self.session.name)
+
+    def on_start(self, params: str) -> None:
+        self.env.request_execution_connection(self.exchange)
+        self.subscribe()
+
+    def on_stop(self, params: str) -> None:
+        if self.teller is None:
+            self.env.send_stop_ack()
+        else:
+            self.teller.stop_asked(self, params)
+
+    def on_gateway_status(self, exchange: Exchange, status: GtwStatus, detail: str) -> None:
+        self.ready = status is GtwStatus.ReadyToTrade
+        self.detail = detail
+        self._changed()
+
+    def on_feed_handler_status(self, exchange: Exchange, status: FeedHandlerStatus, detail: str) -> None:
+        self.feed_live = status is FeedHandlerStatus.SnapshotEnd
+        self._changed()
+
+    def _changed(self) -> None:
+        if self.teller is not None:
+            self.teller.status_changed(self)
+
+    def on_best_levels_update(
+        self, exchange: Exchange, instrument_id: int, bid: Any, bid_qty: Any, ask: Any, ask_qty: Any, recv_ts: int
+    ) -> None:
+        """The tap tells bots."""
+
+    def on_public_trade(self, *trade: Any) -> None:
+        """The tap tells bots."""
+
+    # -- orders ------------------------------------------------------------------------------------------------------
+
+    def on_new_order_ack(self, exchange: Exchange, client_id: str, *rest: Any) -> None:
+        order, detail = self._noted()
+        if order is None:
+            return
+        self._ids[order.exchange_id] = order
+        ts = detail[4] or self.clock.now
+        self._update(order, ts)
+        sent = self._sent.get(order.client_id)
+        if sent is not None and order.order_type is not OrderType.Market:
+            # what it traded at once has arrived with it, and follows
+            self.clock.call_soon(self._answer, order, ts)
+
+    def _answer(self, order: TrackedOrder, ts: int) -> None:
+        sent = self._sent.pop(order.client_id, None)
+        listing = self._by_instrument.get(order.instrument)
+        if sent is None or listing is None:
+            return
+        average = listing.prices[1] * sent.cost / sent.lots if sent.lots else None
+        price = average if order.order_type is OrderType.Market else None
+        sent.waiting.done(payloads.order_answer(listing, order, ts, price))
+
+    def on_new_order_reject(self, exchange: Exchange, client_id: str, code: GtwRejectCode, reason: str) -> None:
+        sent = self._sent.pop(client_id, None)
+        if sent is not None:
+            sent.waiting.failed(code, reason)
+
+    def on_modify_order_ack(self, exchange: Exchange, client_id: str, price: Any, qty: Any, leaves: Any) -> None:
+        order, _ = self._noted()
+        if order is None:
+            return
+        now = self.clock.now
+        self._update(order, now, price=price is not None, size=qty is not None)
+        listing = self._by_instrument.get(order.instrument)
+        waiting = self._next_amended(order.client_id)
+        if waiting is not None and listing is not None:
+            waiting.done(payloads.order_answer(listing, order, now))
+
+    def on_modify_order_reject(self, exchange: Exchange, client_id: str, code: GtwRejectCode, reason: str) -> None:
+        waiting = self._next_amended(client_id)
+        if waiting is not None:
+            waiting.failed(code, reason)
+
+    def _next_amended(self, client_id: str) -> Waiting | None:
+        queue = self._amended.get(client_id)
+        if not queue:
+            return None
+        waiting = queue.popleft()
+        if not queue:
+            del self._amended[client_id]
+        return waiting
+
+    def on_order_execution(self, exchange: Exchange, client_id: str, *rest: Any) -> None:
+        order, detail = self._noted()
+        if order is None:
+            return
+        exec_id, price, lots, leaves, _, _, _, ts = detail
+        sent = self._sent.get(order.client_id)
+        if sent is not None:
+            sent.lots += lots
+            sent.cost += lots * price
+        self._update(order, ts)
+        listing = self._by_instrument.get(order.instrument)
+        if listing is not None and self.teller is not None:
+            if self.teller.wants("fill_update"):
+                data = payloads.fill_update(self.name, listing, order, price, lots, exec_id, ts)
+                self.teller.private("fill_update", self.src, listing.sym, data)
+            if self.teller.wants("position_update"):
+                self._look_at_position(listing)
+        if not leaves:
+            self._over(order, ts, filled=True)
+
+    def on_order_cancelled(
+        self,
+        exchange: Exchange,
+        client_id: str,
+        unsolicited: bool,
+        engine_ts: int,
+        recv_ts: int,
+        code: CancelCode,
+        reason: str,
+    ) -> None:
+        order, detail = self._noted()
+        if order is None:
+            return
+        ts = detail[1] or self.clock.now
+        self._update(order, ts)
+        sent = self._sent.get(order.client_id)
+        if sent is not None and not sent.lots and order.order_type is OrderType.Market:
+            del self._sent[order.client_id]
+            sent.waiting.failed(GtwRejectCode.NoMarket, reason or f"the order was cancelled: {code.name}")
+        self._over(order, ts, filled=False)
+
+    def _over(self, order: TrackedOrder, ts: int, *, filled: bool) -> None:
+        """An order has ended: whoever waits for that is answered."""
+        self._answer(order, ts)
+        # fills may come late, but nothing is asked of it any more
+        self.clock.call_soon(self._ids.pop, order.exchange_id, None)
+        listing = self._by_instrument.get(order.instrument)
+        if listing is not None:
+            row = payloads.order_answer(listing, order, ts)
+            self._settle_cancels(order.client_id, row, filled=filled)
+
+    def on_cancel_order_reject(
+        self, exchange: Exchange, client_id: str | None, code: GtwRejectCode, reason: str
+    ) -> None:
+        for group in list(self._cancels):
+            if client_id not in group.outcomes or group.outcomes[client_id] is not None:
+                continue
+            if group.strict:
+                self._cancels.remove(group)
+                group.waiting.failed(code, reason)
+            else:
+                del group.outcomes[client_id]
+                self._look_at(group)
+            return
+
+    def _settle_cancels(self, client_id: str, row: Payload, *, filled: bool) -> None:
+        """An order has ended. The cancel of a single one that was filled is still to be refused."""
+        for group in list(self._cancels):
+            if client_id in group.outcomes and not (filled and group.strict):
+                group.outcomes[client_id] = row
+                self._look_at(group)
+
+    def _look_at(self, group: _Cancels) -> None:
+        rows = [row for row in group.outcomes.values() if row is not None]
+        if len(rows) == len(group.outcomes):
+            self._cancels.remove(group)
+            group.waiting.done(rows)
+
+    def _noted(self) -> tuple[TrackedOrder | None, tuple[Any, ...]]:
+        noted, self.noted = self.noted, None
+        return noted if noted is not None else (None, ())
+
+    def _update(self, order: TrackedOrder, ts: int, *, price: bool = True, size: bool = True) -> None:
+        listing = self._by_instrument.get(order.instrument)
+        if listing is not None and self.teller is not None and self.teller.wants("order_update"):
+            data = payloads.order_update(self.name, listing, order, ts, price=price, size=size)
+            self.teller.private("order_update", self.src, listing.sym, data)
+
+    def _look_at_position(self, listing: Listing) -> None:
+        """After a fill the exchange tells the position; several fills at once are one change."""
+        instrument = listing.instrument
+        if listing.spot or instrument in self._asked:
+            return
+        self._asked.add(instrument)
+        self.desk.position(instrument, self._position_told)
+
+    def _position_told(self, held: HeldPosition) -> None:
+        self._asked.discard(held.instrument)
+        listing = self._by_instrument.get(held.instrument)
+        if listing is not None and self.teller is not None:
+            data = payloads.position_update(self.name, listing, held, self.clock.now)
+            self.teller.private("position_update", self.src, listing.sym, data)
