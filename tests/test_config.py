@@ -272,3 +272,26 @@ def test_live_settings(tmp_path: Path) -> None:
 def test_bad_live_settings(setting: str, message: str) -> None:
     with pytest.raises(UserError, match=message.replace("?", r"\?")):
         load_config(None, [setting])
+
+
+def test_a_strategy_has_limits_of_its_own(tmp_path: Path) -> None:
+    file = tmp_path / "run.toml"
+    file.write_text(
+        """
+        [live.risk]
+        max_open_orders = 5
+        max_orders_per_s = 9
+        [strategies.careful]
+        strategy = "demo_strat"
+        risk = { max_open_orders = 1 }
+        [strategies.bold]
+        strategy = "demo_strat"
+        """
+    )
+    config = load_config(file)
+    careful = config.live.limits_of(config.strategies["careful"])
+    assert (careful.max_open_orders, careful.max_orders_per_s) == (1, 9)
+    assert config.live.limits_of(config.strategies["bold"]) == config.live.risk
+    assert config.live.limits_of(None) == config.live.risk
+    with pytest.raises(UserError, match="risk"):
+        load_config(file, ["strategies.careful.risk.max_open_orders=0"])

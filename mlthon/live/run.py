@@ -47,6 +47,8 @@ ACK_S: Final = 2.5
 """How much of it strategies have to acknowledge."""
 CLOSE_S: Final = 0.5
 """How much of it is kept for closing connections and the journal."""
+ANSWERS_S: Final = 1.0
+"""How long a gateway that has been stopped is given to hear what it still waits for."""
 CANCEL_EVERY_S: Final = 1.0
 LOOK_EVERY_S: Final = 0.1
 PROGRESS_EVERY_S: Final = 0.25
@@ -297,7 +299,7 @@ class LiveRun:
         orders = self._orders()
         if parts.cancel_on_stop:
             await self._cancel(orders, end - CLOSE_S)
-        await self._close_gateways(end - CLOSE_S / 2)
+        await self._close_gateways(min(end - CLOSE_S / 2, trio.current_time() + ANSWERS_S))
         deliver(engine.end)
         left = [order for order in orders if order.is_open]
         names = tuple(order.wire_id for order in left)

@@ -28,6 +28,12 @@ TICK = BTC.price_scale.step_units
 """One BTC lot is 0.001, one tick 0.1 (units)."""
 
 
+def test_a_strategys_own_limits_go_before_the_common_ones() -> None:
+    common = RiskLimits(max_open_orders=5, max_position=Decimal(3))
+    assert RiskLimits(max_open_orders=2).over(common) == RiskLimits(max_open_orders=2, max_position=Decimal(3))
+    assert RiskLimits().over(common) == common
+
+
 class Limited(Rig):
     def __init__(self, limits: RiskLimits, *strategies: Any, account: RiskLimits | None = None) -> None:
         self.book = RiskBook()

@@ -124,6 +124,9 @@ elif how == "spin":
         pass
 elif how == "regex":
     re.match("(a+)+$", "a" * 60 + "b")
+elif how == "finish":
+    guard.finish()
+    journal.close()
 elif how == "bye":
     status = guard.goodbye()
     journal.close()
@@ -195,6 +198,33 @@ def test_a_run_that_ends_in_order_keeps_its_orders(exchange: StubExchange, tmp_p
     engine.stdout.close()
     assert ended(guard_pid)
     assert exchange.asked == []
+
+
+def test_what_a_run_leaves_open_is_cancelled_after_it_for_as_long_as_it_takes(
+    exchange: StubExchange, tmp_path: Path
+) -> None:
+    exchange.answers["mab3f1-1"] = [{"accepted": False, "reason": "too many requests"}]
+    engine, guard_pid = start(tmp_path, exchange.url, "finish")
+    assert engine.wait(10) == 0
+    assert engine.stdout is not None
+    engine.stdout.close()
+    assert exchange.wait_for(3) == ["mab3f1-1", "mab3f1-1", "mab3f1-2"]
+    assert ended(guard_pid)
+    assert "LEFT OPEN AT THE END OF THE RUN: cancelling our open orders: 2" in (tmp_path / "guard.log").read_text()
+
+
+def test_orders_of_a_later_run_with_the_same_journal_are_not_touched(exchange: StubExchange, tmp_path: Path) -> None:
+    """The heartbeat is silent and the journal grows, but the guard has its list."""
+    with write_journal(tmp_path) as journal:
+        Heartbeat(tmp_path / "heartbeat").close()
+        guard = Guard(spec(tmp_path, exchange.url, timeout_s=0.05))
+        guard.finish()
+        journal.commit([new("mab3f2-1", created=time.time_ns())])
+        time.sleep(0.1)
+        guard.turn()
+        guard.turn()
+    assert sorted(exchange.asked) == ["mab3f1-1", "mab3f1-2"]
+    assert guard.idle
 
 
 def test_commands_and_signals_cancel_and_no_secret_can_be_seen_from_outside(
