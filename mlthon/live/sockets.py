@@ -35,8 +35,8 @@ SEND_LIMIT_S: Final = 10.0
 """So long may the other side take nothing of what is sent; then the connection is lost."""
 
 WHOLE_MESSAGES: Final = b"\x81\x82"
-"""The first byte of a frame that is a whole message: FIN, no reserved bits, the opcode of text or binary data (RFC 6455, section
-5.2)."""
+"""The first byte of a frame that is a whole message: FIN, no reserved bits, the opcode of text or of binary data
+(RFC 6455, section 5.2)."""
 LENGTH_16: Final = 126
 LENGTH_64: Final = 127
 """What the second byte says if the length stands in the next two, or eight, bytes."""
