@@ -41,6 +41,41 @@ _STATUS: Final = {
 }
 
 
+_SPOT_TERMS: Final[Row] = {
+    "quoteAssetPrecision": 8,
+    "baseCommissionPrecision": 8,
+    "quoteCommissionPrecision": 8,
+    "orderTypes": ["LIMIT", "LIMIT_MAKER", "MARKET", "STOP_LOSS", "STOP_LOSS_LIMIT", "TAKE_PROFIT"],
+    "icebergAllowed": False,
+    "ocoAllowed": False,
+    "otoAllowed": False,
+    "quoteOrderQtyMarketAllowed": True,
+    "allowTrailingStop": False,
+    "cancelReplaceAllowed": True,
+    "amendAllowed": True,
+    "isSpotTradingAllowed": True,
+    "isMarginTradingAllowed": False,
+    "permissions": [],
+    "permissionSets": [["SPOT"]],
+    "defaultSelfTradePreventionMode": "EXPIRE_MAKER",
+    "allowedSelfTradePreventionModes": ["EXPIRE_MAKER"],
+}
+_USDM_TERMS: Final[Row] = {
+    "contractType": "PERPETUAL",
+    "deliveryDate": 4_133_404_800_000,
+    "onboardDate": 1_569_398_400_000,
+    "underlyingType": "COIN",
+    "underlyingSubType": ["PoW"],
+    "triggerProtect": "0.0500",
+    "liquidationFee": "0.0125",
+    "marketTakeBound": "0.05",
+    "maxMoveOrderLimit": 10_000,
+    "orderTypes": ["LIMIT", "MARKET", "STOP", "STOP_MARKET", "TAKE_PROFIT_MARKET"],
+    "timeInForce": ["GTC", "IOC", "FOK", "GTX"],
+}
+"""What exchangeInfo says of every symbol."""
+
+
 # -- numbers -----------------------------------------------------------------------------------------------------------
 
 
@@ -107,7 +142,6 @@ def symbol_row(market: ServedMarket) -> Row:
     smallest = str(instrument.get_min_quantity() or qty(instrument, instrument.min_lots))
     largest = "9000" if instrument.max_lots is None else qty(instrument, instrument.max_lots)
     tick, lot = price(instrument, 1), qty(instrument, 1)
-    base, quote = contract.base, contract.quote
     filters: list[Row] = [
         {"filterType": "PRICE_FILTER", "minPrice": tick, "maxPrice": "1000000", "tickSize": tick},
         {"filterType": "LOT_SIZE", "minQty": smallest, "maxQty": largest, "stepSize": lot},
@@ -115,55 +149,29 @@ def symbol_row(market: ServedMarket) -> Row:
         {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": 200, "limit": 200},
     ]
     notional = "5" if instrument.min_notional is None else str(instrument.min_notional)
-    row: Row = {"symbol": instrument.symbol, "status": "TRADING", "baseAsset": base, "quoteAsset": quote}
+    row: Row = {
+        "symbol": instrument.symbol,
+        "status": "TRADING",
+        "baseAsset": contract.base,
+        "quoteAsset": contract.quote,
+        "baseAssetPrecision": 8,
+        "quotePrecision": 8,
+        "filters": filters,
+    }
     if contract.spot:
         filters.append({"filterType": "NOTIONAL", "minNotional": notional, "applyMinToMarket": True,
                         "maxNotional": "9000000", "applyMaxToMarket": False, "avgPriceMins": 5})  # fmt: skip
-        return row | {
-            "baseAssetPrecision": 8,
-            "quotePrecision": 8,
-            "quoteAssetPrecision": 8,
-            "baseCommissionPrecision": 8,
-            "quoteCommissionPrecision": 8,
-            "orderTypes": ["LIMIT", "LIMIT_MAKER", "MARKET", "STOP_LOSS", "STOP_LOSS_LIMIT", "TAKE_PROFIT"],
-            "icebergAllowed": False,
-            "ocoAllowed": False,
-            "otoAllowed": False,
-            "quoteOrderQtyMarketAllowed": True,
-            "allowTrailingStop": False,
-            "cancelReplaceAllowed": True,
-            "amendAllowed": True,
-            "isSpotTradingAllowed": True,
-            "isMarginTradingAllowed": False,
-            "filters": filters,
-            "permissions": [],
-            "permissionSets": [["SPOT"]],
-            "defaultSelfTradePreventionMode": "EXPIRE_MAKER",
-            "allowedSelfTradePreventionModes": ["EXPIRE_MAKER"],
-        }
+        return row | _SPOT_TERMS
     filters.append({"filterType": "MIN_NOTIONAL", "notional": notional})
     margin = market.market.exchange.margin
     return row | {
         "pair": instrument.symbol,
-        "contractType": "PERPETUAL",
-        "deliveryDate": 4_133_404_800_000,
-        "onboardDate": 1_569_398_400_000,
         "maintMarginPercent": to_str(margin.maintenance * 100),
         "requiredMarginPercent": to_str(ratio(100 * UNIT * UNIT, margin.leverage)),
         "marginAsset": contract.coin,
         "pricePrecision": _digits(tick),
         "quantityPrecision": _digits(lot),
-        "baseAssetPrecision": 8,
-        "quotePrecision": 8,
-        "underlyingType": "COIN",
-        "underlyingSubType": ["PoW"],
-        "triggerProtect": "0.0500",
-        "liquidationFee": "0.0125",
-        "marketTakeBound": "0.05",
-        "maxMoveOrderLimit": 10_000,
-        "filters": filters,
-        "orderTypes": ["LIMIT", "MARKET", "STOP", "STOP_MARKET", "TAKE_PROFIT_MARKET"],
-        "timeInForce": ["GTC", "IOC", "FOK", "GTX"],
+        **_USDM_TERMS,
     }
 
 

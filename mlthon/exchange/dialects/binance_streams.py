@@ -21,7 +21,7 @@ from mlthon.exchange.served.account import ServedAccount
 from mlthon.exchange.served.contract import ServerSocket
 from mlthon.exchange.served.limits import Throttle
 from mlthon.exchange.served.market import PublicTrade, ServedMarket
-from mlthon.exchange.served.records import ServedExecution, ServedOrder
+from mlthon.exchange.served.records import AccountListener, ServedExecution, ServedOrder
 
 if TYPE_CHECKING:
     from mlthon.exchange.dialects.binance import BinanceDialect
@@ -266,8 +266,9 @@ def open_stream(market: ServedMarket, name: str, push: Push, usdm: bool) -> Stre
     return None
 
 
-class UserStream:
-    """USD-M user data: orders, conditional orders, positions and wallet."""
+class AccountStream(AccountListener):
+    """What the user data of both markets have: the account that they listen to, and where they push. Subclasses say
+    what of."""
 
     def __init__(self, account: ServedAccount, push: Push) -> None:
         self._account = account
@@ -278,13 +279,25 @@ class UserStream:
         if self in self._account.listeners:
             self._account.listeners.remove(self)
 
+    def _is_new_fill(self, order: ServedOrder) -> bool:
+        """Whether an order's change is a fill, of which `executed` tells: one message says both here."""
+        told = order.extra.setdefault("told_fills", {})
+        if told.get(id(self), 0) == len(order.executions):
+            return False
+        told[id(self)] = len(order.executions)
+        return True
+
+
+class UserStream(AccountStream):
+    """USD-M user data: orders, conditional orders, positions and wallet."""
+
     def order_changed(self, order: ServedOrder) -> None:
         now = self._account.clock.now
         if order.stop_price is not None:
             self._push(usdm.algo_update(order, now))
             if not order.triggered:
                 return
-        if _is_new_fill(order, self):
+        if self._is_new_fill(order):
             return
         self._push(usdm.order_trade_update(order, None, now))
 
@@ -300,20 +313,11 @@ class UserStream:
         """A fill's change of cash was told with the position."""
 
 
-class SpotUserStream:
+class SpotUserStream(AccountStream):
     """Spot user data: orders and balances."""
 
-    def __init__(self, account: ServedAccount, push: Push) -> None:
-        self._account = account
-        self._push = push
-        account.listeners.append(self)
-
-    def stop(self) -> None:
-        if self in self._account.listeners:
-            self._account.listeners.remove(self)
-
     def order_changed(self, order: ServedOrder) -> None:
-        if not _is_new_fill(order, self):
+        if not self._is_new_fill(order):
             self._push(spot.execution_report(order, None, self._account.clock.now))
 
     def executed(self, execution: ServedExecution) -> None:
@@ -324,15 +328,6 @@ class SpotUserStream:
 
     def wallet_changed(self, coins: tuple[str, ...]) -> None:
         self._push(spot.account_position(self._account, list(coins), self._account.clock.now))
-
-
-def _is_new_fill(order: ServedOrder, stream: object) -> bool:
-    """Whether an order's change is a fill, of which `executed` tells: one message says both here."""
-    told = order.extra.setdefault("told_fills", {})
-    if told.get(id(stream), 0) == len(order.executions):
-        return False
-    told[id(stream)] = len(order.executions)
-    return True
 
 
 class StreamSocket:

@@ -118,26 +118,14 @@ def fill_row(fill: ServedExecution) -> Row:
 
 def balance_row(account: ServedAccount, name: str) -> Row:
     """A row of balance."""
-    view = account.coin(name)
-    return {
-        "accountAlias": "local",
-        "asset": name,
-        "balance": coin(view.cash),
-        "crossWalletBalance": coin(view.cash),
-        "crossUnPnl": coin(view.unrealised),
-        "availableBalance": coin(view.available),
-        "maxWithdrawAmount": coin(view.available),
-        "marginAvailable": True,
-        "updateTime": account.clock.now // MS,
-    }
+    return {"accountAlias": "local", "balance": coin(account.coin(name).cash)} | _cross(account, name)
 
 
 def asset_row(account: ServedAccount, name: str) -> Row:
     """A coin of the account."""
     view = account.coin(name)
     initial = view.position_margin + view.order_margin
-    return {
-        "asset": name,
+    return _cross(account, name) | {
         "walletBalance": coin(view.cash),
         "unrealizedProfit": coin(view.unrealised),
         "marginBalance": coin(view.equity),
@@ -145,6 +133,14 @@ def asset_row(account: ServedAccount, name: str) -> Row:
         "initialMargin": coin(initial),
         "positionInitialMargin": coin(view.position_margin),
         "openOrderInitialMargin": coin(view.order_margin),
+    }
+
+
+def _cross(account: ServedAccount, name: str) -> Row:
+    """What both say of a coin."""
+    view = account.coin(name)
+    return {
+        "asset": name,
         "crossWalletBalance": coin(view.cash),
         "crossUnPnl": coin(view.unrealised),
         "availableBalance": coin(view.available),
