@@ -53,6 +53,10 @@ class Alarm:
         threads.on_resume = self._resumed
         threads.on_spin = self._spins
 
+    def uninstall(self) -> None:
+        """Before Python ends, and takes the handler away before the alarm."""
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+
     def _resumed(self, thread: Thread) -> None:
         if self._waiters and id(thread) in self._waiters:
             signal.setitimer(signal.ITIMER_VIRTUAL, SHORT_S, LOOK_S)

@@ -54,9 +54,7 @@ class Clocks:
         return self.clock_gettime_ns(clk_id) / SECOND
 
     def sleep(self, seconds: float, /) -> None:
-        if isinstance(seconds, str | bytes) or (
-            not hasattr(seconds, "__float__") and not hasattr(seconds, "__index__")
-        ):
+        if not (hasattr(seconds, "__float__") or hasattr(seconds, "__index__")):
             raise TypeError(f"'{type(seconds).__name__}' object cannot be interpreted as an integer")
         if seconds != seconds:
             raise ValueError("Invalid value NaN (not a number)")

@@ -138,6 +138,7 @@ class Threads:
         if me is self.hub:
             raise CannotWait("the engine would wait for a thread of the bot")
         me.ticket += 1
+        me.woken = False
         me.greenlet = getcurrent()
         me.reads = 0
         me.pause = FIRST_PAUSE
