@@ -17,28 +17,10 @@ from mlthon.exchange.dialects.binance_spot import BinanceSpotDialect
 from mlthon.exchange.dialects.binance_usdm import BinanceUsdmDialect
 from mlthon.exchange.served.contract import ServerRequest, ServerResponse
 from mlthon.exchange.served.exchange import IdStyle, ServedExchange
-
-START = 1_735_689_600 * SECOND
-
-
-class Socket:
-    """A client's websocket that keeps what it is sent."""
-
-    def __init__(self, path: str, query: str = "") -> None:
-        self.path = path
-        self.query = query
-        self.headers: Mapping[str, str] = {}
-        self.sent: list[Any] = []
-        self.code: int | None = None
-
-    def send(self, text: str) -> None:
-        self.sent.append(msgspec.json.decode(text))
-
-    def close(self, code: int = 1000, reason: str = "") -> None:
-        self.code = code
+from tests.exchange.dialects.rig import START, Client
 
 
-class Rig:
+class Rig(Client):
     """A served Binance with one market, one account and its clock."""
 
     def __init__(self, usdm: bool) -> None:
@@ -61,9 +43,6 @@ class Rig:
         self.served.embedded.market(self.instrument).on_quote(*touch, now)
         self.market.quote(*touch, now, now)
 
-    def run(self, ns: int = SECOND) -> None:
-        self.clock.run_until(self.clock.now + ns)
-
     def ask(
         self,
         method: str,
@@ -84,25 +63,12 @@ class Rig:
             text += "&signature=" + hmac.new(secret.encode(), text.encode(), hashlib.sha256).hexdigest()
         headers = {"x-mbx-apikey": key} if key else {}
         query, body = ("", text.encode()) if form else (text, b"")
-        answers: list[ServerResponse] = []
-        self.dialect.http(ServerRequest(method, path, query, headers, body, "127.0.0.1"), answers.append)
-        self.run(100 * MS)
-        (answer,) = answers
-        return answer
-
-    def json(self, *args: Any, **options: Any) -> Any:
-        answer = self.ask(*args, **options)
-        assert answer.status == 200, answer.body
-        return msgspec.json.decode(answer.body)
+        return self.send(ServerRequest(method, path, query, headers, body, "127.0.0.1"))
 
     def code(self, *args: Any, **options: Any) -> int:
         answer = self.ask(*args, **options)
         assert answer.status >= 400, answer.body
         return int(msgspec.json.decode(answer.body)["code"])
-
-    def connect(self, path: str, query: str = "") -> tuple[Any, Socket]:
-        socket = Socket(path, query)
-        return self.dialect.connect(socket), socket
 
 
 LIMIT = {

@@ -11,40 +11,19 @@ import pytest
 
 from mlthon.basics.catalogue import resolve
 from mlthon.basics.defs import Exchange
-from mlthon.engine.clock import MS, SECOND, Clock
+from mlthon.engine.clock import SECOND, Clock
 from mlthon.exchange.config import ExchangeConfig
 from mlthon.exchange.dialects.bitmex import BitmexDialect
 from mlthon.exchange.served.contract import ServerRequest, ServerResponse
 from mlthon.exchange.served.exchange import ServedExchange
+from tests.exchange.dialects.rig import START, Client, Socket
 
-START = 1_735_689_600 * SECOND
 XBTUSD = resolve(Exchange.BitMEX, "XBTUSD")
 BID, ASK = 100_000, 100_001
 """In ticks of 0.5."""
 
 
-class Socket:
-    """A client's websocket that keeps what it is sent."""
-
-    def __init__(self, query: str = "", headers: Mapping[str, str] | None = None) -> None:
-        self.path = "/realtime"
-        self.query = query
-        self.headers = dict(headers or {})
-        self.sent: list[Any] = []
-        self.code: int | None = None
-
-    def send(self, text: str) -> None:
-        self.sent.append(text if text == "pong" else msgspec.json.decode(text))
-
-    def close(self, code: int = 1000, reason: str = "") -> None:
-        self.code = code
-
-    def of(self, table: str, action: str | None = None) -> list[Any]:
-        """The messages of a table."""
-        return [m for m in self.sent if m != "pong" and m.get("table") == table and action in (None, m["action"])]
-
-
-class Rig:
+class Rig(Client):
     """A served BitMEX with one market, one account and its clock."""
 
     def __init__(self) -> None:
@@ -66,9 +45,6 @@ class Rig:
         now = self.clock.now
         self.served.embedded.market(XBTUSD).on_trade(price, 3, side, now)
         self.market.trade(price, 3, side, 1, now, now)
-
-    def run(self, ns: int = SECOND) -> None:
-        self.clock.run_until(self.clock.now + ns)
 
     def ask(
         self,
@@ -93,16 +69,7 @@ class Rig:
         text = method + target + ("?" + query if query else "") + until
         signature = hmac.new(secret.encode(), text.encode() + body, hashlib.sha256).hexdigest()
         headers = {"api-key": key, "api-expires": until, "api-signature": signature} if key else {}
-        answers: list[ServerResponse] = []
-        self.dialect.http(ServerRequest(method, target, query, headers, body, "127.0.0.1"), answers.append)
-        self.run(100 * MS)
-        (answer,) = answers
-        return answer
-
-    def json(self, *args: Any, **options: Any) -> Any:
-        answer = self.ask(*args, **options)
-        assert answer.status == 200, answer.body
-        return msgspec.json.decode(answer.body)
+        return self.send(ServerRequest(method, target, query, headers, body, "127.0.0.1"))
 
     def error(self, *args: Any, **options: Any) -> tuple[int, str]:
         answer = self.ask(*args, **options)
@@ -112,16 +79,20 @@ class Rig:
         order = {"symbol": "XBTUSD", "side": "Buy", "orderQty": 300, "price": 49_000, "ordType": "Limit"}
         return self.json("POST", "/order", {**order, **changes})
 
-    def connect(self, query: str = "", headers: Mapping[str, str] | None = None) -> tuple[Any, Socket]:
-        socket = Socket(query, headers)
-        return self.dialect.connect(socket), socket
+    def realtime(self, query: str = "", headers: Mapping[str, str] | None = None) -> tuple[Any, Socket]:
+        return self.connect("/realtime", query, headers)
 
     def login(self) -> tuple[Any, Socket]:
-        handler, socket = self.connect()
+        handler, socket = self.realtime()
         expires = self.clock.now // SECOND + 5
         signature = hmac.new(b"test-secret", f"GET/realtime{expires}".encode(), hashlib.sha256).hexdigest()
         say(handler, "authKeyExpires", "test-key", expires, signature)
         return handler, socket
+
+
+def of(socket: Socket, table: str, action: str | None = None) -> list[Any]:
+    """The messages of a table."""
+    return [m for m in socket.sent if m != "pong" and m.get("table") == table and action in (None, m["action"])]
 
 
 def say(handler: Any, op: str, *args: Any) -> None:
@@ -305,20 +276,20 @@ def test_market_data_over_rest(rig: Rig) -> None:
 
 
 def test_a_socket_is_greeted_answers_pings_and_begins_tables_with_partials(rig: Rig) -> None:
-    handler, socket = rig.connect("subscribe=quote:XBTUSD,orderBookL2:XBTUSD,liquidation")
+    handler, socket = rig.realtime("subscribe=quote:XBTUSD,orderBookL2:XBTUSD,liquidation")
     assert socket.sent[0]["info"].startswith("Welcome")
-    assert socket.of("quote", "partial")[0]["data"][0]["bidPrice"] == 50_000
-    (partial,) = socket.of("orderBookL2", "partial")
+    assert of(socket, "quote", "partial")[0]["data"][0]["bidPrice"] == 50_000
+    (partial,) = of(socket, "orderBookL2", "partial")
     assert partial["keys"] == ["symbol", "id", "side"]
-    assert socket.of("liquidation", "partial")[0]["data"] == []
+    assert of(socket, "liquidation", "partial")[0]["data"] == []
     handler.message("ping")
     assert socket.sent[-1] == "pong"
     rig.quote(BID - 2, ASK)
-    (gone,) = socket.of("orderBookL2", "delete")
-    (new,) = socket.of("orderBookL2", "insert")
+    (gone,) = of(socket, "orderBookL2", "delete")
+    (new,) = of(socket, "orderBookL2", "insert")
     assert gone["data"][0]["id"] in {level["id"] for level in partial["data"]}
     assert new["data"][0]["price"] == 49_999
-    assert socket.of("quote", "insert")[-1]["data"][0]["bidPrice"] == 49_999
+    assert of(socket, "quote", "insert")[-1]["data"][0]["bidPrice"] == 49_999
 
 
 def test_private_tables_tell_of_an_orders_life(rig: Rig) -> None:
@@ -327,16 +298,16 @@ def test_private_tables_tell_of_an_orders_life(rig: Rig) -> None:
     assert "test-secret" not in repr(socket.sent)
     say(handler, "subscribe", "order", "execution", "position", "margin", "wallet")
     row = rig.json("POST", "/order", {"symbol": "XBTUSD", "orderQty": 100, "price": 50_000, "clOrdID": "x"})
-    (insert,) = socket.of("order", "insert")
+    (insert,) = of(socket, "order", "insert")
     assert insert["data"][0]["ordStatus"] == "New"
     rig.json("DELETE", "/order", {"orderID": row["orderID"]})
-    update = socket.of("order", "update")[-1]["data"][0]
+    update = of(socket, "order", "update")[-1]["data"][0]
     assert (update["orderID"], update["ordStatus"], update["leavesQty"]) == (row["orderID"], "Canceled", 0)
     assert "price" not in update  # an update holds the keys and what changed
     rig.json("POST", "/order", {"symbol": "XBTUSD", "orderQty": 100, "ordType": "Market"})
-    assert socket.of("execution", "insert")[0]["data"][0]["lastQty"] == 100
-    assert socket.of("position", "update")[-1]["data"][0]["currentQty"] == 100
-    assert socket.of("margin", "update")
+    assert of(socket, "execution", "insert")[0]["data"][0]["lastQty"] == 100
+    assert of(socket, "position", "update")[-1]["data"][0]["currentQty"] == 100
+    assert of(socket, "margin", "update")
     handler.closed()
     count = len(socket.sent)
     rig.place()
@@ -359,19 +330,19 @@ def test_private_tables_tell_of_an_orders_life(rig: Rig) -> None:
     ],
 )
 def test_bad_messages_are_answered_with_errors(rig: Rig, message: str, text: str) -> None:
-    handler, socket = rig.connect()
+    handler, socket = rig.realtime()
     handler.message(message)
     assert text in socket.sent[-1]["error"]
 
 
 def test_the_first_twenty_five_levels_follow_the_book(rig: Rig) -> None:
-    handler, socket = rig.connect()
+    handler, socket = rig.realtime()
     now = rig.clock.now
     for price in range(40):
         rig.market.book(0, BID - price, 10, 0, now, now)
         rig.market.book(1, ASK + price, 10, 0, now, now)
     say(handler, "subscribe", "orderBookL2_25:XBTUSD")
-    have = {(level["side"], level["id"]): level["size"] for level in socket.of("orderBookL2_25")[0]["data"]}
+    have = {(level["side"], level["id"]): level["size"] for level in of(socket, "orderBookL2_25")[0]["data"]}
     assert len(have) == 50
     rig.market.book(0, BID, 0, 0, now, now)
     rig.market.book(1, ASK, 20, 0, now, now)
@@ -381,7 +352,7 @@ def test_the_first_twenty_five_levels_follow_the_book(rig: Rig) -> None:
         "insert": lambda level: have.setdefault((level["side"], level["id"]), level["size"]),
         "update": lambda level: have.__setitem__((level["side"], level["id"]), level["size"]),
     }
-    for message in socket.of("orderBookL2_25")[1:]:
+    for message in of(socket, "orderBookL2_25")[1:]:
         for level in message["data"]:
             act[message["action"]](level)
     shown = rig.json("GET", "/orderBook/L2", {"symbol": "XBTUSD", "depth": 25}, key="")

@@ -15,29 +15,14 @@ from mlthon.exchange.dialects.bybit import BybitDialect
 from mlthon.exchange.served.contract import ServerRequest, ServerResponse
 from mlthon.exchange.served.exchange import ServedExchange
 from mlthon.exchange.served.limits import hmac_hex
+from tests.exchange.dialects.rig import START, Socket
 
-START = 1_735_689_600 * SECOND
 LINEAR = {"category": "linear", "symbol": "BTCUSDT"}
 
 
-class Socket:
-    """A client's websocket that keeps what it is sent."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self.query = ""
-        self.headers: dict[str, str] = {}
-        self.sent: list[Any] = []
-        self.closed_with: int | None = None
-
-    def send(self, text: str) -> None:
-        self.sent.append(json.loads(text))
-
-    def close(self, code: int = 1000, reason: str = "") -> None:
-        self.closed_with = code
-
-    def topic(self, name: str) -> list[Any]:
-        return [each for each in self.sent if each.get("topic") == name]
+def topic(socket: Socket, name: str) -> list[Any]:
+    """What was pushed of a topic."""
+    return [each for each in socket.sent if each.get("topic") == name]
 
 
 class Rig:
@@ -185,7 +170,7 @@ def test_a_crossing_post_only_order_is_accepted_and_then_cancelled() -> None:
     rig = Rig()
     socket, _ = rig.private("order")
     assert rig.limit("Buy", "65001", timeInForce="PostOnly")["retCode"] == 0
-    (row,) = socket.topic("order")[-1]["data"]
+    (row,) = topic(socket, "order")[-1]["data"]
     assert (row["orderStatus"], row["rejectReason"]) == ("Cancelled", "EC_PostOnlyWillTakeLiquidity")
 
 
@@ -197,14 +182,14 @@ def test_private_topics_tell_of_a_fill() -> None:
     assert socket.sent[1]["req_id"] == "7"
     rig.post("/v5/order/create", side="Buy", orderType="Market", qty="0.01")
     assert [each["topic"] for each in socket.sent[2:]] == ["order", "order", "execution", "position", "wallet"]
-    (fill,) = socket.topic("execution")[0]["data"]
+    (fill,) = topic(socket, "execution")[0]["data"]
     assert (fill["execPrice"], fill["execQty"], fill["execFee"], fill["isMaker"]) == (
         "65000.1",
         "0.01",
         "0.35750055",
         False,
     )
-    (held,) = socket.topic("position")[0]["data"]
+    (held,) = topic(socket, "position")[0]["data"]
     assert (held["side"], held["size"], held["entryPrice"]) == ("Buy", "0.01", "65000.1")
     handler.closed()
     before = len(socket.sent)
@@ -327,7 +312,7 @@ def test_deltas_keep_a_book_whole(depth: int) -> None:
         rig.book.take(side, step % 1500)
         rig.run(0.013)
     rig.run(1)
-    first, *rest = socket.topic(f"orderbook.{depth}.BTCUSDT")
+    first, *rest = topic(socket, f"orderbook.{depth}.BTCUSDT")
     assert (first["type"], {each["type"] for each in rest}) == ("snapshot", {"delta"})
     numbers = [each["data"]["u"] for each in (first, *rest)]
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
@@ -352,14 +337,14 @@ def test_public_topics() -> None:
     assert socket.sent[0] == {"success": True, "ret_msg": "", "conn_id": "local-1", "req_id": "abc", "op": "subscribe"}
     rig.book.take(1, 5)
     rig.run(61)
-    (trade,) = socket.topic("publicTrade.BTCUSDT")[0]["data"]
+    (trade,) = topic(socket, "publicTrade.BTCUSDT")[0]["data"]
     assert (trade["p"], trade["v"], trade["S"]) == ("65000.1", "0.005", "Buy")
-    kinds = [each["type"] for each in socket.topic("tickers.BTCUSDT")]
+    kinds = [each["type"] for each in topic(socket, "tickers.BTCUSDT")]
     assert kinds == ["snapshot", "delta"]
-    over = [each["data"][0] for each in socket.topic("kline.1.BTCUSDT") if each["data"][0]["confirm"]]
+    over = [each["data"][0] for each in topic(socket, "kline.1.BTCUSDT") if each["data"][0]["confirm"]]
     assert [(each["start"], each["volume"]) for each in over] == [(START // MS, "0.005")]
     # again every three seconds
-    assert len(socket.topic("orderbook.1.BTCUSDT")) == 22
+    assert len(topic(socket, "orderbook.1.BTCUSDT")) == 22
     handler.message('{"op":"ping","req_id":"p"}')
     assert (socket.sent[-1]["ret_msg"], socket.sent[-1]["req_id"]) == ("pong", "p")
     handler.closed()
@@ -376,7 +361,7 @@ def test_unknown_topics_and_paths_are_refused() -> None:
     assert [each["success"] for each in socket.sent] == [False] * 5
     lost = Socket("/v5/elsewhere")
     rig.dialect.connect(lost).message("{}")
-    assert (lost.closed_with, lost.sent) == (1008, [])
+    assert (lost.code, lost.sent) == (1008, [])
     assert rig.send(ServerRequest("GET", "/v5/nothing")).status == 404
 
 
@@ -394,10 +379,10 @@ def test_rows_have_the_fields_of_the_samples(shared: Path) -> None:
         "http_get_positions": rig.get("/v5/position/list", "category=linear&symbol=BTCUSDT")["result"]["list"][0],
         "http_get_wallet_balance": rig.get("/v5/account/wallet-balance", "accountType=UNIFIED")["result"]["list"][0],
         "http_get_instruments_linear": rig.get("/v5/market/instruments-info", LINEAR_QUERY)["result"]["list"][0],
-        "ws_account_order": socket.topic("order")[0]["data"][0],
-        "ws_account_execution": socket.topic("execution")[0]["data"][0],
-        "ws_account_position": socket.topic("position")[0]["data"][0],
-        "ws_account_wallet": socket.topic("wallet")[0]["data"][0],
+        "ws_account_order": topic(socket, "order")[0]["data"][0],
+        "ws_account_execution": topic(socket, "execution")[0]["data"][0],
+        "ws_account_position": topic(socket, "position")[0]["data"][0],
+        "ws_account_wallet": topic(socket, "wallet")[0]["data"][0],
     }
     for name, row in rows.items():
         sample = json.loads((folder / f"{name}.json").read_text())
