@@ -133,3 +133,19 @@ def endpoint_sample(shared: Path, name: str) -> Any:
     """The answer in a sample that begins with method, path and whether it is signed."""
     text = (shared / "exchange-data" / name).read_text()
     return json.loads("".join(text.splitlines(keepends=True)[3:]))
+
+
+def fields(fact: Any, *names: str) -> tuple[Any, ...]:
+    """These fields of a fact."""
+    return tuple(getattr(fact, name) for name in names)
+
+
+ETH = made(Exchange.Binance, "ETHUSDT", "eth-usdt", "0.01", "0.0001")
+LTC = made(Exchange.Binance, "LTCBTC", "ltc-btc", "0.01", "0.01")
+ADA = made(Exchange.Binance, "ADAUSDT", "ada-usdt", "0.0001", "0.1")
+BNB = made(Exchange.BinanceUsdm, "BNBUSDT", "bnb-usdt", "0.01", "0.01")
+DOGE = made(Exchange.BinanceUsdm, "DOGEUSDT", "doge-usdt", "0.00001", "1")
+ETH_PERP = made(Exchange.BinanceUsdm, "ETHUSDT", "eth-usdt", "0.01", "0.001")
+SPOT_CODEC = spot(SPOT, ETH, LTC, ADA)
+USDM_CODEC = usdm(PERP, BNB, DOGE, ETH_PERP)
+"""Codecs that know the instruments of the samples."""
