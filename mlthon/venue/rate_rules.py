@@ -30,7 +30,7 @@ class RateRule:
 @frozen
 class Usage:
     """What an exchange says of a rule: how much of it is used, its limit now, when it is reset (ns); None: not said.
-    `banned_until` (ns): nothing may be sent before; `scope_all`: of every rule, not only this one."""
+    `banned_until` (ns): nothing may be sent before, whichever rules it counts against."""
 
     rule: str
     used: int | None = None
