@@ -5,20 +5,20 @@ alone, and what became of the order comes on the private line. A client order id
 
 Options: `orders` (`rest`, the default, or `websocket`), `recv_window_ms` (5000).
 
-There is no dead man's switch that one may set: Bybit's "disconnect cancel all" is switched on by an account manager,
-counts from the loss of the private line, not from the last request, and cannot be disarmed
+The dead man's switch is Bybit's "disconnect cancel all": an account manager there has to have switched it on, it counts
+from the loss of the private line, not from the last request, and it cannot be disarmed
 (https://bybit-exchange.github.io/docs/v5/order/dcp).
 On spot, cancel-all leaves orders alone that wait for their trigger: the call takes one kind at a time.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, TypeVar
-from urllib.parse import quote
+from typing import Any, Final
 
 import msgspec
 
 from gateways import _bybit_facts as facts
 from gateways import _bybit_spelling as spelling
+from gateways._bybit_questions import IP_RULE, Questions, http_refusal
 from mlthon.basics.defs import Exchange, GtwRejectCode
 from mlthon.basics.instrument import Instrument
 from mlthon.engine.clock import MS, SECOND
@@ -26,39 +26,16 @@ from mlthon.engine.tracker import TrackedOrder
 from mlthon.protocols import bybit as tables
 from mlthon.protocols import bybit_errors as errors
 from mlthon.protocols import bybit_private as wire
-from mlthon.venue.codec import BadMessage, Credentials, Endpoints, Question, Refused, Unsupported
-from mlthon.venue.facts import (
-    AccountFact,
-    Candle,
-    ExecutionFact,
-    Fact,
-    FundingFact,
-    LineInterrupted,
-    LineReady,
-    LineRefused,
-    OrderFact,
-    PositionFact,
-    Reply,
-    WalletFact,
-)
+from mlthon.venue.codec import BadMessage, Credentials, Endpoints, Question
+from mlthon.venue.facts import Fact, LineInterrupted, LineReady, LineRefused, Reply
 from mlthon.venue.rate_rules import RESERVE, RateRule, Usage
 from mlthon.venue.wire import ORDER_TIMEOUT_S, Frame, HttpAnswer, HttpMessage, Line, Priority, Request
-
-T = TypeVar("T")
-Params = dict[str, str]
 
 EXCHANGES: Final = (Exchange.Bybit,)
 PRIVATE: Final = "private"
 TRADE: Final = "trade"
-IP_RULE: Final = "ip"
 RESTARTING: Final = 10019
 SWITCH: Final = "dead man's switch"
-CLASSIC_ACCOUNT: Final = 1
-PAGE: Final = {tables.OPEN_ORDERS: 50, tables.ORDER_HISTORY: 50, tables.EXECUTIONS: 100, tables.POSITIONS: 200}
-KLINE_PAGE: Final = 1000
-WEEK: Final = 7 * 86_400 * SECOND
-"""The longest span that one question for executions may cover."""
-SETTLE_COINS: Final = ("USDT", "USDC")
 OPTIONS: Final = frozenset({"orders", "recv_window_ms"})
 BAD: Final = (msgspec.MsgspecError, ValueError)
 
@@ -99,7 +76,7 @@ def codec(
     return BybitCodec(account, instruments, endpoints, credentials, options)
 
 
-class BybitCodec:
+class BybitCodec(Questions):
     """One account. See `mlthon.venue.codec.Codec`."""
 
     def __init__(
@@ -121,6 +98,7 @@ class BybitCodec:
         window = options.get("recv_window_ms", tables.RECV_WINDOW_MS)
         if isinstance(window, bool) or not isinstance(window, int) or not 0 < window <= 60_000:
             raise ValueError(f"recv_window_ms must be a whole number from 1 to 60000, not {window!r}")
+        super().__init__(instruments, credentials, window)
         self.exchange = Exchange.Bybit
         self.account = account
         self.rules: Sequence[RateRule] = RULES
@@ -128,13 +106,8 @@ class BybitCodec:
         self.has_dead_man = True
         self._switches: set[str] = set()
         """The products whose switch has been set on the private line as it is now."""
-        self._window = window
         self._over_websocket = orders == "websocket"
         self._urls = endpoints.urls
-        self._key = credentials.key if credentials else ""
-        self._sign = tables.signer(credentials.kind, credentials.secret) if credentials else None
-        self._known = {(tables.category(each), each.symbol): each for each in instruments}
-        self._categories = tuple(c for c in tables.CATEGORIES if any(known == c for known, _ in self._known))
         self._frames = 0
 
     # -- lines -------------------------------------------------------------------------------------------------------
@@ -260,7 +233,7 @@ class BybitCodec:
         return build
 
     def reply(self, _request: Request, answer: HttpAnswer) -> Reply:
-        refused = _http_refusal(answer)
+        refused = http_refusal(answer)
         if refused is not None:
             return refused
         try:
@@ -289,190 +262,6 @@ class BybitCodec:
     def _switch(self, body: Mapping[str, Any]) -> Request:
         return Request(SWITCH, self._post(tables.SWITCH, body), ((IP_RULE, 1),), Priority.CANCEL, ORDER_TIMEOUT_S)
 
-    # -- questions ---------------------------------------------------------------------------------------------------
-
-    def server_time(self) -> Question[int]:
-        result, _ = yield from self._ask(tables.TIME, {}, public=True)
-        return int(_decoded(wire.decode_time, result).time_nano)
-
-    def instruments(self) -> Question[Sequence[Instrument]]:
-        found: list[Instrument] = []
-        for category in tables.CATEGORIES:
-            params = {"category": category, "limit": "1000"}
-            rows = yield from self._pages(tables.INSTRUMENTS, params, wire.decode_instrument_page, public=True)
-            for row in rows:
-                instrument = _fact(facts.instrument, row, category)
-                if instrument is not None:
-                    found.append(instrument)
-        return found
-
-    def account_info(self) -> Question[AccountFact]:
-        result, _ = yield from self._ask(tables.QUERY_API, {})
-        key = _decoded(wire.decode_key, result)
-        result, _ = yield from self._ask(tables.ACCOUNT_INFO, {})
-        account = _decoded(wire.decode_account, result)
-        hedged = yield from self._hedged()
-        refusal = ""
-        if account.unified_margin_status == CLASSIC_ACCOUNT:
-            refusal = "it is a classic account; this gateway trades unified accounts"
-        elif hedged:
-            refusal = f"{', '.join(hedged)} in hedge mode; set the position mode to one-way"
-        granted = {permission for several in key.permissions.values() for permission in several or ()}
-        return AccountFact(
-            user_id=str(key.user_id),
-            position_mode="hedge" if hedged else "one-way",
-            margin_mode=account.margin_mode,
-            may_trade=not key.read_only and bool(granted & {"Order", "SpotTrade"}),
-            may_withdraw="Withdraw" in granted,
-            refusal=refusal,
-        )
-
-    def _hedged(self) -> Question[list[str]]:
-        """The symbols in hedge mode: they have a position of index 1 and one of 2, be they empty."""
-        found = []
-        for category, symbol in self._known:
-            if category != tables.SPOT:
-                params = {"category": category, "symbol": symbol}
-                rows = yield from self._pages(tables.POSITIONS, params, wire.decode_position_page)
-                if any(row.position_idx for row in rows):
-                    found.append(symbol)
-        return found
-
-    def open_orders(self, instrument: Instrument | None) -> Question[Sequence[OrderFact]]:
-        found: list[OrderFact] = []
-        for params in self._scopes(instrument):
-            rows = yield from self._pages(tables.OPEN_ORDERS, params, wire.decode_order_page)
-            found += self._order_facts(rows, params["category"])
-        return found
-
-    def order_status(self, order: TrackedOrder) -> Question[OrderFact | None]:
-        params = spelling.named(order.instrument) | {"orderLinkId": order.wire_id}
-        for path in (tables.OPEN_ORDERS, tables.ORDER_HISTORY):
-            result, _ = yield from self._ask(path, params)
-            found = self._order_facts(_decoded(wire.decode_order_page, result).list, params["category"])
-            if found:
-                return found[0]
-        return None
-
-    def executions(self, since: int, instrument: Instrument | None) -> Question[Sequence[ExecutionFact]]:
-        now = yield from self.server_time()
-        found: dict[tuple[Instrument, str], ExecutionFact] = {}
-        scopes = [spelling.named(instrument)] if instrument else [{"category": each} for each in self._categories]
-        for scope in scopes:
-            for start in range(since, max(now, since + 1), WEEK):
-                end = min(start + WEEK, max(now, since)) // MS
-                params = scope | {"startTime": str(start // MS), "endTime": str(end)}
-                rows = yield from self._pages(tables.EXECUTIONS, params, wire.decode_execution_page)
-                for row in rows:
-                    fact = _fact(facts.execution_fact, row, self._known, scope["category"])
-                    if fact is not None and fact.ts >= since // MS * MS:
-                        found[fact.instrument, fact.exec_id] = fact
-        return sorted(found.values(), key=lambda fact: fact.ts)
-
-    def positions(self, instrument: Instrument | None) -> Question[Sequence[PositionFact]]:
-        found: list[PositionFact] = []
-        for params in self._scopes(instrument):
-            if params["category"] == tables.SPOT:
-                continue
-            rows = yield from self._pages(tables.POSITIONS, params, wire.decode_position_page)
-            several = [_fact(facts.position_fact, row, self._known, params["category"]) for row in rows]
-            found += [fact for fact in several if fact is not None]
-        return found
-
-    def wallet(self) -> Question[Sequence[WalletFact]]:
-        result, said = yield from self._ask(tables.WALLET, {"accountType": "UNIFIED"})
-        page = _decoded(wire.decode_wallet_page, result)
-        return [_fact(facts.wallet_fact, coin, said.time * MS) for row in page.list for coin in row.coin]
-
-    def funding(self, instrument: Instrument) -> Question[FundingFact]:
-        if tables.category(instrument) == tables.SPOT:
-            raise Unsupported(f"{instrument.name} is spot: it has no funding")
-        result, _ = yield from self._ask(tables.TICKERS, spelling.named(instrument), public=True)
-        rows = _decoded(wire.decode_ticker_page, result).list
-        if len(rows) != 1 or not rows[0].funding_rate:
-            raise Unsupported(f"{instrument.name} has no funding")
-        try:
-            next_ts = facts.time_ns(rows[0].next_funding_time)
-            return FundingFact(instrument=instrument, rate=float(rows[0].funding_rate), next_ts=next_ts)
-        except ValueError as error:
-            raise BadMessage(str(error)) from error
-
-    def candles(self, instrument: Instrument, interval_s: int, start: int, end: int) -> Question[Sequence[Candle]]:
-        interval = tables.KLINE_INTERVALS.get(interval_s)
-        if interval is None:
-            known = ", ".join(map(str, tables.KLINE_INTERVALS))
-            raise Unsupported(f"Bybit has no candles of {interval_s} s, only of {known}")
-        found: dict[int, Candle] = {}
-        span = KLINE_PAGE * interval_s * SECOND
-        for begin in range(start, end, span):
-            last = (min(begin + span, end) - 1) // MS
-            window = {"start": str(-(-begin // MS)), "end": str(last), "interval": interval, "limit": str(KLINE_PAGE)}
-            result, _ = yield from self._ask(tables.KLINE, spelling.named(instrument) | window, public=True)
-            for row in _decoded(wire.decode_kline_page, result).list:
-                candle = _fact(facts.candle, row, instrument, interval_s)
-                if start <= candle.open_ts < end:
-                    found[candle.open_ts] = candle
-        return [found[opened] for opened in sorted(found)]
-
-    def _order_facts(self, rows: Iterable[wire.Order], category: str) -> list[OrderFact]:
-        several = [_fact(facts.order_fact, row, self._known, category) for row in rows]
-        return [fact for fact in several if fact is not None]
-
-    def _scopes(self, instrument: Instrument | None) -> list[Params]:
-        """What to ask by: the instrument, or every category; linear has to be asked by what it settles in."""
-        if instrument is not None:
-            return [spelling.named(instrument)]
-        scopes: list[Params] = []
-        for category in self._categories:
-            if category == tables.LINEAR:
-                scopes += [{"category": category, "settleCoin": coin} for coin in SETTLE_COINS]
-            else:
-                scopes.append({"category": category})
-        return scopes
-
-    def _pages(
-        self, path: str, params: Params, decode: Callable[[bytes], wire.Page[T]], *, public: bool = False
-    ) -> Question[list[T]]:
-        """All rows of a list."""
-        found: list[T] = []
-        asked = dict(params)
-        if path in PAGE:
-            asked["limit"] = str(PAGE[path])
-        while True:
-            result, _ = yield from self._ask(path, asked, public=public)
-            page = _decoded(decode, result)
-            found += page.list
-            if not page.next_page_cursor or not page.list or page.next_page_cursor == asked.get("cursor"):
-                return found
-            asked["cursor"] = page.next_page_cursor
-
-    def _ask(self, path: str, params: Params, *, public: bool = False) -> Question[tuple[bytes, wire.Answer]]:
-        """The result of a question, and the whole answer."""
-        # In alphabetical order, as the official client does. A cursor comes already escaped and goes back as it came.
-        query = "&".join(f"{name}={quote(value, safe='%:,')}" for name, value in sorted(params.items()))
-        target = f"{path}?{query}" if query else path
-        sign = None if public else self._signer()
-
-        def build(now_ms: int) -> HttpMessage:
-            headers = tables.signed_headers(sign, self._key, now_ms, self._window, query) if sign else {}
-            return HttpMessage("GET", target, headers)
-
-        costs = ((IP_RULE, 1), (path, 1)) if path in tables.READ_LIMITS else ((IP_RULE, 1),)
-        answer = yield Request(f"ask {path}", build, costs)
-        refused = _http_refusal(answer)
-        if refused is not None:
-            final = refused.code is GtwRejectCode.NotLoggedIn
-            raise Refused(refused.reason, final=final, retry_after_s=refused.retry_after_s)
-        said = _decoded(wire.decode_answer, answer.body)
-        if said.ret_code != errors.OK:
-            raise Refused(f"{said.ret_msg} (code {said.ret_code})", final=said.ret_code in errors.FINAL)
-        return bytes(said.result), said
-
-    def _signer(self) -> tables.Signer:
-        if self._sign is None:
-            raise Unsupported("this needs an API key, and the account has none")
-        return self._sign
-
     # -- rate limits -------------------------------------------------------------------------------------------------
 
     def usage(self, request: Request, answer: HttpAnswer) -> Iterable[Usage]:
@@ -491,35 +280,6 @@ class BybitCodec:
 def _header(answer: HttpAnswer, name: str) -> int | None:
     text = answer.headers.get(name, "")
     return int(text) if text.isascii() and text.isdigit() else None
-
-
-def _decoded(decode: Callable[[bytes], T], data: bytes) -> T:
-    try:
-        return decode(data)
-    except msgspec.MsgspecError as error:
-        raise BadMessage(str(error)) from error
-
-
-def _fact(make: Callable[..., T], *args: object) -> T:
-    try:
-        return make(*args)
-    except ValueError as error:
-        raise BadMessage(str(error)) from error
-
-
-def _http_refusal(answer: HttpAnswer) -> Reply | None:
-    """What a status other than 200 says, whose body need not be JSON."""
-    status = answer.status
-    if status == 200:
-        return None
-    reason = f"HTTP {status}"
-    if status == 403:
-        return Reply(limited=True, code=GtwRejectCode.RateLimited, reason=reason, retry_after_s=tables.IP_BAN_S)
-    if status == 429:
-        return Reply(limited=True, code=GtwRejectCode.RateLimited, reason=reason)
-    if status >= 500:
-        return Reply(unknown=True, reason=reason)
-    return Reply(code=GtwRejectCode.NotLoggedIn if status == 401 else GtwRejectCode.InvalidRequest, reason=reason)
 
 
 def _reply(code: int, message: str, identity: wire.Identity | None, key: str = "") -> Reply:
