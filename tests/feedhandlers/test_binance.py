@@ -16,33 +16,10 @@ from mlthon.data.importers.lines import Problems, read_lines
 from mlthon.data.rows import Kind
 from mlthon.engine.clock import MS
 from mlthon.engine.faces import LIVE, NO_ASK, NO_BID, RESET, SET_ASK, SET_BID, STALE
+from tests.venue.receivers import Seen
 
 USDM = resolve(Exchange.BinanceUsdm, "BTCUSDT")
 SPOT = resolve(Exchange.Binance, "BTCUSDT")
-
-
-class Seen:
-    """Keeps the calls."""
-
-    def __init__(self) -> None:
-        self.quotes: list[tuple[int, ...]] = []
-        self.trades: list[tuple[int, ...]] = []
-        self.books: list[tuple[int, ...]] = []
-
-    def quote(self, *args: int) -> None:
-        self.quotes.append(args)
-
-    def trade(self, *args: int) -> None:
-        self.trades.append(args)
-
-    def book(self, *args: int) -> None:
-        self.books.append(args)
-
-    def ops(self) -> list[int]:
-        """The book's operations since the last call."""
-        ops = [row[0] for row in self.books]
-        self.books.clear()
-        return ops
 
 
 class Rig:

@@ -18,6 +18,7 @@ from mlthon.basics.instrument import Instrument
 from mlthon.data.feed_handlers import feed_handler_module
 from mlthon.data.rows import Kind
 from mlthon.engine.faces import LIVE, NO_ASK, RESET, SET_ASK, SET_BID, STALE
+from tests.venue.receivers import Seen
 
 XBTUSD = resolve(Exchange.BitMEX, "XBTUSD")
 SPOT = resolve(Exchange.BitMEX, "XBT_USDT")
@@ -26,38 +27,6 @@ MS = 1_000_000
 
 def made(symbol: str, tick: Any, lot: Any = 1) -> Instrument:
     return define(Exchange.BitMEX, symbol, InstrumentType.Perpetual, f"{symbol.lower()}-usd", tick=tick, lot=lot)
-
-
-class Seen:
-    """Keeps the calls, and a book by level id as they make it."""
-
-    def __init__(self) -> None:
-        self.quotes: list[tuple[int, ...]] = []
-        self.trades: list[tuple[int, ...]] = []
-        self.books: list[tuple[int, ...]] = []
-        self.sides: dict[int, dict[int, int]] = {SET_BID: {}, SET_ASK: {}}
-
-    def quote(self, *args: int) -> None:
-        self.quotes.append(args)
-
-    def trade(self, *args: int) -> None:
-        self.trades.append(args)
-
-    def book(self, *args: int) -> None:
-        self.books.append(args)
-        op, price, qty = args[:3]
-        if op == RESET:
-            self.sides = {SET_BID: {}, SET_ASK: {}}
-        elif op in self.sides and qty:
-            self.sides[op][price] = qty
-        elif op in self.sides:
-            self.sides[op].pop(price, None)
-
-    def ops(self) -> list[int]:
-        """The book's operations since the last call."""
-        ops = [row[0] for row in self.books]
-        self.books.clear()
-        return ops
 
 
 class Rig:

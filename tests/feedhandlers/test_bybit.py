@@ -4,6 +4,8 @@ import gzip
 import io
 import json
 import zipfile
+from bisect import bisect_right
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,35 +18,11 @@ from mlthon.basics.defs import Exchange, InstrumentType
 from mlthon.basics.instrument import Instrument
 from mlthon.data.feed_handlers import feed_handler_module
 from mlthon.data.rows import Kind
-from mlthon.engine.faces import LIVE, RESET, SET_ASK, SET_BID, STALE
+from mlthon.engine.faces import LIVE, NO_ASK, NO_BID, SET_ASK, SET_BID, STALE
+from tests.venue.receivers import Seen
 
 PERP = resolve(Exchange.Bybit, "byt:perp:btc-usdt")
 SPOT = resolve(Exchange.Bybit, "byt:spot:btc-usdt")
-
-
-class Seen:
-    """Keeps the calls, and the book they make."""
-
-    def __init__(self) -> None:
-        self.quotes: list[tuple[int, ...]] = []
-        self.trades: list[tuple[int, ...]] = []
-        self.ops: list[int] = []
-        self.sides: tuple[dict[int, int], dict[int, int]] = ({}, {})
-
-    def quote(self, *args: int) -> None:
-        self.quotes.append(args)
-
-    def trade(self, *args: int) -> None:
-        self.trades.append(args)
-
-    def book(self, op: int, price: int, qty: int, level_id: int, exch_ts: int, recv_ts: int) -> None:
-        self.ops.append(op)
-        if op == RESET:
-            self.sides = ({}, {})
-        elif op in (SET_BID, SET_ASK):
-            self.sides[op - SET_BID][price] = qty
-            if not qty:
-                del self.sides[op - SET_BID][price]
 
 
 class Rig:
@@ -69,7 +47,7 @@ def test_snapshot_deltas_and_deletion() -> None:
     assert rig.handler.waiting() == [PERP]
     rig.start()
     rig.book("delta", 8, [["100.0", "0"]], [["100.5", "1"]])
-    assert rig.seen[PERP].sides == ({999: 2000}, {1010: 3000, 1005: 1000})
+    assert rig.seen[PERP].sides == {SET_BID: {999: 2000}, SET_ASK: {1010: 3000, 1005: 1000}}
     assert rig.handler.book(PERP).top() == (999, 2000, 1005, 1000)
     assert rig.handler.waiting() == []
     assert rig.handler.heard(PERP, Kind.BOOK) == 2
@@ -79,13 +57,13 @@ def test_a_gap_makes_the_book_wait_for_a_snapshot() -> None:
     rig = Rig()
     rig.start()
     rig.book("delta", 9, [["100.1", "1"]])
-    assert rig.seen[PERP].ops[-1] == STALE
+    assert rig.seen[PERP].books[-1][0] == STALE
     assert rig.handler.waiting() == [PERP]
     rig.book("delta", 10, [["100.2", "1"]])
-    assert rig.seen[PERP].ops[-1] == STALE
+    assert rig.seen[PERP].books[-1][0] == STALE
     rig.book("snapshot", 1, [["50.0", "1"]], [["51.0", "1"]])
-    assert rig.seen[PERP].ops[-1] == LIVE
-    assert rig.seen[PERP].sides == ({500: 1000}, {510: 1000})
+    assert rig.seen[PERP].books[-1][0] == LIVE
+    assert rig.seen[PERP].sides == {SET_BID: {500: 1000}, SET_ASK: {510: 1000}}
 
 
 @pytest.mark.parametrize("bids", [[["101.0", "1"]], [["100.05", "1"]], [["x", "1"]]])
@@ -93,7 +71,7 @@ def test_a_crossed_or_broken_delta_loses_the_book(bids: Any) -> None:
     rig = Rig()
     rig.start()
     rig.book("delta", 8, bids)
-    assert rig.seen[PERP].ops[-1] == STALE
+    assert rig.seen[PERP].books[-1][0] == STALE
     assert rig.handler.counts.crossed + len(rig.problems) == 1
 
 
@@ -101,7 +79,7 @@ def test_disconnected() -> None:
     rig = Rig()
     rig.start()
     rig.handler.disconnected(3)
-    assert rig.seen[PERP].ops[-1] == STALE
+    assert rig.seen[PERP].books[-1][0] == STALE
 
 
 def test_trades_and_quotes() -> None:
@@ -165,21 +143,28 @@ def naive(books: dict[str, tuple[dict[str, str], dict[str, str]]], message: Any)
 def compare(rig: Rig, books: Any) -> None:
     for instrument, seen in rig.seen.items():
         ticks, lots = instrument.price_scale.steps, instrument.qty_scale.steps
-        for ours, theirs in zip(seen.sides, books[instrument.symbol], strict=True):
+        for ours, theirs in zip(seen.sides.values(), books[instrument.symbol], strict=True):
             assert ours == {ticks(price): lots(qty) for price, qty in theirs.items()}
 
 
-def test_recording_of_depth_200(shared: Path) -> None:
-    names = ("btc-usdt", "eth-usdt", "sol-usdt", "doge-usdt")
-    rig = Rig(*(resolve(Exchange.Bybit, f"byt:perp:{name}") for name in names))
-    books: dict[str, Any] = {}
+COINS = ("BTC", "ETH", "SOL", "DOGE")
+
+
+def recorded(shared: Path) -> Iterator[str]:
+    """The messages of the recording of books, trades and tickers."""
     file = shared / "exchange-data/bybit/cryptofeed/2026-08-09/BYBIT.first-half.jsonl.gz"
-    trades = 0
     for row in map(json.loads, gzip.decompress(file.read_bytes()).splitlines()):
-        if row["t"] != "recv":
-            continue
-        rig.handler.message(row["data"].encode(), 1)
-        message = json.loads(row["data"])
+        if row["t"] == "recv":
+            yield row["data"]
+
+
+def test_recording_of_depth_200(shared: Path) -> None:
+    rig = Rig(*(resolve(Exchange.Bybit, f"byt:perp:{coin.lower()}-usdt") for coin in COINS))
+    books: dict[str, Any] = {}
+    trades = 0
+    for row in recorded(shared):
+        rig.handler.message(row.encode(), 1)
+        message = json.loads(row)
         topic = message.get("topic", "")
         if topic.startswith("orderbook"):
             naive(books, message)
@@ -227,6 +212,72 @@ def test_old_formats_are_told(shared: Path) -> None:
         file = shared / f"exchange-data/bybit/tardis-node/{name}.mapper-cases.first-half.jsonl"
         for row in map(json.loads, file.read_text().splitlines()):
             rig.handler.message(json.dumps(row["message"]).encode(), 1)
-    assert rig.seen[PERP].ops == []
+    assert rig.seen[PERP].books == []
     assert rig.seen[PERP].trades == []
     assert len(rig.problems) + rig.handler.counts.other == 32
+
+
+def test_recorded_books_agree_with_recorded_tickers(shared: Path) -> None:
+    """A ticker's `cs` and a book message's `seq` count the same thing, and none of the recording have the same number:
+    a ticker of 100 ms stands between two states of the book. Its best prices never leave those of the two; most times
+    its quantities too are the ones of the one or the other."""
+    symbols = {f"{coin}USDT": resolve(Exchange.Bybit, f"byt:perp:{coin.lower()}-usdt") for coin in COINS}
+    rig = Rig(*symbols.values())
+    tops: dict[str, list[tuple[int, tuple[int, ...]]]] = {symbol: [] for symbol in symbols}
+    tickers: list[tuple[str, int, tuple[int, ...]]] = []
+    for row in recorded(shared):
+        rig.handler.message(row.encode(), 1)
+        message = json.loads(row)
+        kind, symbol = message.get("topic", "").partition(".")[0], message.get("topic", "").rpartition(".")[2]
+        if kind == "orderbook":
+            tops[symbol].append((message["data"]["seq"], rig.handler.book(symbols[symbol]).top()))
+        elif kind == "tickers" and (quotes := rig.seen[symbols[symbol]].quotes):
+            tickers.append((symbol, message["cs"], quotes.pop()[:4]))
+            quotes.clear()
+    between = same = 0
+    for symbol, number, ticker in tickers:
+        at = bisect_right(tops[symbol], number, key=lambda top: top[0])
+        if 0 < at < len(tops[symbol]):
+            before, after = tops[symbol][at - 1][1], tops[symbol][at][1]
+            between += 1
+            same += ticker in (before, after)
+            for price in (0, 2):
+                assert min(before[price], after[price]) <= ticker[price] <= max(before[price], after[price])
+    assert (between, same) == (412, 345)
+
+
+@pytest.mark.parametrize("kind", ["bid", "ask"])
+def test_a_side_may_be_empty(kind: str) -> None:
+    rig = Rig()
+    rig.book("snapshot", 7, *([[["100.0", "1"]], []] if kind == "bid" else [[], [["100.0", "1"]]]))
+    assert rig.handler.waiting() == []
+    top = (1000, 1000, NO_ASK, 0) if kind == "bid" else (NO_BID, 0, 1000, 1000)
+    assert rig.handler.book(PERP).top() == top
+    rig.book("delta", 8, *([[["100.0", "0"]], []] if kind == "bid" else [[], [["100.0", "0"]]]))
+    assert rig.handler.book(PERP).top() == (NO_BID, 0, NO_ASK, 0)
+    rig.book("delta", 9, [["90.0", "1"]], [["91.0", "2"]])
+    assert rig.handler.book(PERP).top() == (900, 1000, 910, 2000)
+
+
+@pytest.mark.parametrize("wrong", [{"S": "Bought"}, {"p": "100.15"}, {"v": "0"}, {"p": "1e3"}, {"i": "no number"}])
+def test_a_trade_that_cannot_be_read_is_reported(wrong: dict[str, str]) -> None:
+    rig = Rig()
+    trade = {"T": 3, "s": "BTCUSDT", "S": "Buy", "v": "0.002", "p": "100.1", "i": "7"}
+    rig.send("publicTrade.BTCUSDT", "snapshot", [trade | wrong])
+    assert (rig.seen[PERP].trades, len(rig.problems), rig.handler.heard(PERP, Kind.TRADE)) == ([], 1, 1)
+    rig.send("publicTrade.BTCUSDT", "snapshot", [trade])
+    assert rig.seen[PERP].trades == [(1001, 2, 1, 7, 3_000_000, 1)]
+
+
+def test_ids_are_read_only_while_somebody_reads_them() -> None:
+    class Choosy(Seen):
+        reads_trade_ids = False
+
+    rig = Rig()
+    seen = rig.seen[PERP] = Choosy()
+    rig.handler = BybitFeedHandler(Exchange.Bybit, rig.seen, pytest.fail)
+    trade = {"T": 3, "s": "BTCUSDT", "S": "Buy", "v": "0.002", "p": "100.1", "i": "7"}
+    for read in (False, True, False):
+        seen.reads_trade_ids = read
+        rig.send("publicTrade.BTCUSDT", "snapshot", [trade])
+    assert [row[3] for row in seen.trades] == [0, 7, 0]

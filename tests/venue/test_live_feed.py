@@ -16,6 +16,7 @@ from mlthon.engine.clock import MS, SECOND, Clock
 from mlthon.engine.faces import LIVE, RESET, SET_ASK, SET_BID, STALE
 from mlthon.venue.live_feed import LiveFeed
 from mlthon.venue.wire import Answered, Failure, HttpAnswer, HttpMessage, Line, LineUser, Loss, Request
+from tests.venue.receivers import Seen
 
 BTC = resolve(Exchange.BinanceUsdm, "BTCUSDT")
 ETH = resolve(Exchange.BinanceUsdm, "ETHUSDT")
@@ -73,29 +74,6 @@ class FakeStatuses:
 
     def reconnect(self, detail: str, instruments: Iterable[Instrument] | None = None) -> None:
         self.told.append(("back", detail, frozenset(each.symbol for each in instruments or ())))
-
-
-class Seen:
-    """A receiver that keeps the calls."""
-
-    def __init__(self) -> None:
-        self.quotes: list[tuple[int, ...]] = []
-        self.trades: list[tuple[int, ...]] = []
-        self.books: list[tuple[int, ...]] = []
-
-    def quote(self, *args: int) -> None:
-        self.quotes.append(args)
-
-    def trade(self, *args: int) -> None:
-        self.trades.append(args)
-
-    def book(self, *args: int) -> None:
-        self.books.append(args)
-
-    def ops(self) -> list[int]:
-        ops = [row[0] for row in self.books]
-        self.books.clear()
-        return ops
 
 
 class Module:
