@@ -40,7 +40,7 @@ def no_such_venue(call: Call, venues: Collection[str]) -> str:
     if name is None:
         return f"{call.name}: no venue given; there are {', '.join(venues)}"
     guess = near(name, venues) if isinstance(name, str) else ""
-    return f"The venue {name!r} does not exist{guess}: there are {', '.join(venues)}"
+    return f"The venue {name!r} does not exist{guess or ':'} there are {', '.join(venues)}"
 
 
 def carry_out(asked: "Asked", venue: VenueStrategy) -> None:

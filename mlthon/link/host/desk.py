@@ -13,7 +13,7 @@ from attrs import frozen
 
 from mlthon.basics.defs import GtwRejectCode, OrderType
 from mlthon.basics.money import UNIT
-from mlthon.engine.candles import MINUTE, Candle
+from mlthon.engine.candles import MINUTE, Candle, MinuteCandles
 from mlthon.exchange.desk import OPEN
 from mlthon.exchange.exchange import EmbeddedExchange
 from mlthon.exchange.gateway import EmbeddedGateway
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from mlthon.basics.instrument import Instrument
     from mlthon.engine.router import Port
     from mlthon.exchange.account import Stake
-    from mlthon.link.host.market import Markets
     from mlthon.link.host.venue import VenueStrategy
 
 T = TypeVar("T")
@@ -118,13 +117,13 @@ class EmbeddedDesk:
         exchange: EmbeddedExchange,
         gateway: EmbeddedGateway,
         port: "Port",
-        markets: "Markets",
+        series: Callable[["Instrument"], MinuteCandles],
         endpoint: Endpoint | None = None,
     ) -> None:
         self._exchange = exchange
         self._gateway = gateway
         self._port = port
-        self._markets = markets
+        self._series = series
         self._endpoint = endpoint
 
     def balances(self, done: Done[Mapping[str, float]], failed: Failed) -> None:
@@ -182,7 +181,7 @@ class EmbeddedDesk:
     ) -> None:
         def look() -> list[Candle]:
             now = self._exchange.clock.now
-            series = self._markets.candles(instrument)
+            series = self._series(instrument)
             if since is None:
                 return series.candles(now, interval, count, offset=offset)
             first = max(since, series.minutes[0].start if series.minutes else since)

@@ -1,0 +1,210 @@
+"""Which venues and markets a bot gets: as configured, as said on the command line, and else as its text suggests.
+
+A bot's text names its venues (`fetch_positions('BitMEX')`), exchanges (`'bitmex'`) and symbols (`'XBTUSD'`) as string
+literals. What neither configuration nor command line says is taken from there; a market that is subscribed without a
+venue on its exchange gets the venue that the platform's users have there. What was found is told, so that nobody has to
+guess what a bot trades on.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from attrs import evolve, frozen
+
+from mlthon.basics.catalogue import instruments as catalogue_of
+from mlthon.basics.defs import Exchange
+from mlthon.config import RunConfig, VenueConfig
+from mlthon.errors import UserError, near
+from mlthon.link.bot.source import read
+from mlthon.link.host.sources import EXCHANGES, exchange_of, usual_symbol, venue_name
+
+_LITERAL: Final = re.compile(r"""(["'])([^"'\\\n]{1,40})\1""")
+_VENUE: Final = re.compile(
+    r"""(?:(?:fetch_candles|fetch_balances|fetch_open_orders|fetch_positions|create_limit_order|create_market_order"""
+    r"""|amend_order|cancel_order|call_endpoint)\s*\(\s*|\bvenue\w*\s*=\s*)["']([^"'\\\n]{1,40})["']""",
+    re.IGNORECASE,
+)
+
+
+@frozen(kw_only=True)
+class VenueChoice:
+    """A venue of a bot: `exchange` is the one that is traded on, `symbols` what stands there for the bot's symbols
+    where that is not the exchange of `src`."""
+
+    name: str
+    src: str
+    exchange: Exchange
+    account: str
+    elsewhere: bool = False
+    symbols: Mapping[str, str] = {}
+    signed_positions: bool = False
+
+
+@frozen(kw_only=True)
+class BotChoice:
+    """A bot with its venues and markets, (src, sym). `found`: what of them was taken from its text."""
+
+    name: str
+    file: Path
+    venues: tuple[VenueChoice, ...]
+    markets: tuple[tuple[str, str], ...]
+    found: tuple[str, ...] = ()
+    guessed: bool = False
+    """Whether the markets were: a run that lacks some of them goes without."""
+
+
+@frozen
+class Hints:
+    """What a bot's text names."""
+
+    venues: tuple[str, ...]
+    srcs: tuple[str, ...]
+    words: tuple[str, ...]
+
+
+def hints_of(text: str) -> Hints:
+    """What a bot's text names, each once, in its order."""
+    words = tuple(dict.fromkeys(match.group(2).strip() for match in _LITERAL.finditer(text)))
+    venues = tuple(dict.fromkeys(match.group(1).strip() for match in _VENUE.finditer(text)))
+    return Hints(
+        tuple(each for each in venues if each and each not in EXCHANGES),
+        tuple(each for each in words if each in EXCHANGES),
+        words,
+    )
+
+
+def choose_bots(
+    config: RunConfig, files: Sequence[Path], venues: Sequence[str] = (), subscribe: Sequence[str] = ()
+) -> list[BotChoice]:
+    """The bots of a run. `venues` and `subscribe` as on the command line (`BitMEX=bitmex`, `bitmex:XBTUSD`). Raises
+    `UserError`."""
+    configured = dict(config.venues) | parse_venues(venues, config.venues)
+    wanted = parse_markets(subscribe, "--subscribe") if subscribe else None
+    if wanted is None and config.link.subscribe is not None:
+        wanted = parse_markets(config.link.subscribe, "link.subscribe")
+    names = _names(files)
+    return [_choose(name, file, configured, wanted) for name, file in zip(names, files, strict=True)]
+
+
+def _names(files: Sequence[Path]) -> list[str]:
+    names: list[str] = []
+    for file in files:
+        stem = file.stem
+        names.append(stem if stem not in names else f"{stem}{names.count(stem) + 1}")
+    return names
+
+
+def _choose(
+    name: str, file: Path, configured: Mapping[str, VenueConfig], wanted: Sequence[tuple[str, str]] | None
+) -> BotChoice:
+    hints = hints_of(read(file))
+    found: list[str] = []
+    venues = dict(configured)
+    if not venues:
+        venues = _venues_named(hints, [src for src, _ in wanted or ()])
+        found += [f"venue {each} on {venue.src}" for each, venue in venues.items()]
+    markets = list(wanted) if wanted is not None else _markets_named(hints, venues)
+    if wanted is None:
+        found += [f"market {src}:{sym}" for src, sym in markets]
+    for src in dict.fromkeys(src for src, _ in markets):
+        if src not in {each.src for each in venues.values()}:
+            venues[venue_name(src)] = VenueConfig(src=src)
+            found.append(f"venue {venue_name(src)} on {src}")
+    chosen = tuple(venue_choice(each, venue) for each, venue in venues.items())
+    return BotChoice(
+        name=name,
+        file=file,
+        venues=chosen,
+        markets=tuple(_checked(each, chosen) for each in markets),
+        found=tuple(found),
+    )
+
+
+def venue_choice(name: str, venue: VenueConfig) -> VenueChoice:
+    """A venue as configured. Raises `UserError`."""
+    where = f"venues.{name}"
+    home = exchange_of(venue.src, f"{where}.src")
+    there = home if venue.trade_on is None else exchange_of(venue.trade_on, f"{where}.trade_on")
+    if venue.symbols and there is home:
+        raise UserError(f"{where}.symbols: only with trade_on", "The exchange's own symbols need no table.")
+    if there is not home and not venue.symbols:
+        raise UserError(
+            f"{where}: trade_on needs symbols",
+            f'For example: symbols = {{{usual_symbol(venue.src)} = "{usual_symbol(venue.trade_on or "")}"}}',
+        )
+    return VenueChoice(
+        name=name,
+        src=next(src for src, each in EXCHANGES.items() if each is home),
+        exchange=there,
+        account=venue.account or name,
+        elsewhere=there is not home,
+        symbols=venue.symbols,
+        signed_positions=venue.signed_positions,
+    )
+
+
+def _checked(market: tuple[str, str], venues: Iterable[VenueChoice]) -> tuple[str, str]:
+    """A market that there is. Raises `UserError`."""
+    src, sym = market
+    venue = next(each for each in venues if each.src == src)
+    if venue.elsewhere:
+        known: Iterable[str] = venue.symbols
+    else:
+        known = [each.symbol for each in catalogue_of(venue.exchange)]
+    known = list(known)
+    if known and sym not in known:
+        raise UserError(
+            f"subscribe: {src} has no symbol {sym!r}{near(sym, known)}", f"There are {', '.join(sorted(known))}."
+        )
+    return src, sym
+
+
+def parse_venues(texts: Sequence[str], configured: Mapping[str, VenueConfig]) -> dict[str, VenueConfig]:
+    """`--venue NAME=SRC`. Raises `UserError`."""
+    found = {}
+    for text in texts:
+        name, _, src = (part.strip() for part in text.partition("="))
+        if not name or not src:
+            raise UserError(f"--venue {text}: not NAME=SRC", "For example: --venue BitMEX=bitmex")
+        exchange_of(src, f"--venue {text}")
+        found[name] = evolve(configured[name], src=src.lower()) if name in configured else VenueConfig(src=src.lower())
+    return found
+
+
+def parse_markets(texts: Sequence[str], where: str) -> list[tuple[str, str]]:
+    """`SRC:SYMBOL`. Raises `UserError`."""
+    found = []
+    for text in texts:
+        src, _, sym = (part.strip() for part in text.partition(":"))
+        if not src or not sym:
+            raise UserError(f"{where}: {text!r} is not SRC:SYMBOL", "For example: bitmex:XBTUSD")
+        exchange_of(src, where)
+        found.append((src.lower(), sym))
+    return list(dict.fromkeys(found))
+
+
+def _venues_named(hints: Hints, subscribed: Sequence[str]) -> dict[str, VenueConfig]:
+    """The venues that a text names, on the exchanges that it names or that are subscribed."""
+    srcs = list(dict.fromkeys([*subscribed, *hints.srcs])) or ["bitmex"]
+    venues = {}
+    for name in hints.venues:
+        alike = [src for src in EXCHANGES if src in re.sub(r"\W", "", name).lower()]
+        venues[name] = VenueConfig(src=alike[0] if alike else srcs[0])
+    for src in srcs:
+        if src not in {each.src for each in venues.values()}:
+            venues[venue_name(src)] = VenueConfig(src=src)
+    return venues
+
+
+def _markets_named(hints: Hints, venues: Mapping[str, VenueConfig]) -> list[tuple[str, str]]:
+    """The symbols that a text names, by exchange; a main market where it names none of it."""
+    found: list[tuple[str, str]] = []
+    for src in dict.fromkeys(each.src for each in venues.values()):
+        elsewhere = {sym for each in venues.values() if each.src == src for sym in each.symbols}
+        symbols = elsewhere or {each.symbol for each in catalogue_of(exchange_of(src, "src"))}
+        named = [word for word in hints.words if word in symbols]
+        usual = next(iter(elsewhere), None) or usual_symbol(src)
+        found += [(src, sym) for sym in named or ([usual] if usual else [])]
+    return found
