@@ -39,6 +39,31 @@ def statuses(rig: Rig) -> list[tuple[str, str]]:
     return [(each[1].name, each[2]) for each in rig.strategy.of(STATUS)]
 
 
+def test_levels_of_a_message_at_once_are_those_one_by_one() -> None:
+    told = []
+    for at_once in (False, True):
+        rig = subscribed(MDSub.PriceLevelBook, MDSub.LevelBook)
+        feed = rig.engine.feed(BTC)
+        feed.expect_books()
+        book(rig, BTC, (RESET, 0, 0), (SET_BID, 100, 1), (SET_ASK, 102, 1), (LIVE, 0, 0))
+        if at_once:
+            feed.changes([(100, 2), (99, 1)], [(102, 0), (103, 4)], 7, 8)
+        else:
+            for op, price, qty in ((SET_BID, 100, 2), (SET_BID, 99, 1), (SET_ASK, 102, 0), (SET_ASK, 103, 4)):
+                feed.book(op, price, qty, 0, 7, 8)
+        told.append(rig.strategy.calls)
+    assert told[0] == told[1]
+    assert len(told[0]) > 8
+
+
+def test_trade_ids_are_read_for_taps_alone() -> None:
+    rig = subscribed(MDSub.PublicTrades)
+    feed = rig.engine.feed(BTC)
+    assert not feed.reads_trade_ids
+    feed.add_tap(rig.engine.feed(ETH))
+    assert feed.reads_trade_ids
+
+
 # -- quotes and trades -------------------------------------------------------------------------------------------------
 
 
