@@ -93,7 +93,7 @@ def test_verify_knows_orders_that_were_asked_after(tmp_path: Path, capsys: pytes
         ("UPDATE orders SET leaves = 5 WHERE client_id = '4'", "with 5 lots left, where 300 should be"),
         ("UPDATE orders SET qty = 200 WHERE client_id = '1'", "300 lots filled of 200"),
         ("UPDATE orders SET is_over = 1 WHERE client_id = '4'", "New, but marked as over"),
-        ("DELETE FROM orders WHERE client_id = '4'", "its events are there, the order is not"),
+        ("DELETE FROM orders WHERE client_id = '4'", "PendingNew, but its events say New"),
         ("DELETE FROM events WHERE seq = 5", "events 5 to 5 are missing"),
         ("DELETE FROM events WHERE kind = 'new'", "of an order that was never sent"),
         (f"{AGAIN} 'fill'", "execution E1 came twice"),

@@ -15,7 +15,9 @@ from mlthon.basics.defs import TIF, Exchange, ExecInstructions, OrderStatus, Ord
 from mlthon.basics.instrument import Instrument
 from mlthon.engine.journal import Entry, Fill, Sent, Standing, StoreFailed
 from mlthon.errors import UserError
-from mlthon.live.journal_store import JournalReader, SqliteJournal, _fields, _instrument
+from mlthon.live.journal_check import check
+from mlthon.live.journal_file import MOST_INTENTS, fields_of, instrument_of
+from mlthon.live.journal_store import JournalReader, SqliteJournal
 from tests.engine.rig import BTC, ETH
 
 NOW = 1_800_000_000 * 10**9
@@ -244,8 +246,74 @@ def test_nothing_committed_is_lost_when_the_process_is_killed(path: Path) -> Non
 def test_every_shipped_instrument_survives_the_journal() -> None:
     for exchange in catalogue.exchanges():
         for each in catalogue.instruments(exchange):
-            again = _instrument(_fields(each))
+            again = instrument_of(fields_of(each))
             assert type(again) is type(each)
             assert again.__dict__.keys() >= {"min_quantity"}
             shown = [(name, str(getattr(again, name))) for name in Instrument.__annotations__]
             assert shown == [(name, str(getattr(each, name))) for name in Instrument.__annotations__]
+
+
+def crash(journal: SqliteJournal) -> None:
+    """Leave it as a process that is killed does."""
+    journal._lock.close()
+
+
+def test_an_order_is_seen_though_only_its_first_event_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    journal = SqliteJournal(path, now=NOW)
+    journal.commit([new()])
+    raw = sqlite3.connect(path)
+    assert raw.execute("SELECT count(*) FROM orders").fetchone() == (0,)
+    with JournalReader(path) as reader:
+        (seen,) = reader.open_orders()
+        assert list(check(reader)) == []
+        journal.commit([entry("cancel")])
+        assert reader.open_orders() == [seen]
+        journal.commit([entry("ack", detail=("X1", 1000, 300, 300, NOW), standing=standing(OrderStatus.New))])
+        (acked,) = reader.open_orders()
+    assert raw.execute("SELECT count(*) FROM orders").fetchone() == (1,)
+    raw.close()
+    assert acked.sent == seen.sent
+    assert (seen.standing.state, acked.standing.state) == (OrderStatus.PendingNew, OrderStatus.New)
+    assert (seen.in_doubt, acked.in_doubt) == (True, False)
+    journal.close()
+
+
+def test_rows_that_a_crash_left_out_are_made_by_the_next_run(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    journal = SqliteJournal(path, now=NOW)
+    ack = entry("ack", "mab3f1-1", detail=("X1", 1000, 300, 300, NOW), standing=standing(OrderStatus.New))
+    journal.commit([new("mab3f1-1"), ack])
+    journal.commit([new("mab3f1-2")])
+    crash(journal)
+    after = SqliteJournal(path, now=NOW)
+    raw = sqlite3.connect(path)
+    assert raw.execute("SELECT wire_id, state FROM orders ORDER BY 1").fetchall() == [
+        ("mab3f1-1", "New"),
+        ("mab3f1-2", "PendingNew"),
+    ]
+    raw.close()
+    assert [each.wire_id for each in after.open_orders()] == ["mab3f1-1", "mab3f1-2"]
+    assert list(check(after)) == []
+    after.close()
+
+
+def test_a_long_row_of_orders_without_answers_gets_its_rows_in_between(tmp_path: Path) -> None:
+    journal = SqliteJournal(tmp_path / "journal.db", now=NOW)
+    for number in range(3 * MOST_INTENTS):
+        journal.commit([new(f"mab3f1-{number}", created=NOW + number)])
+        if number % 7 == 0:
+            journal.commit([entry("cancel", f"mab3f1-{number}")])
+    assert len(journal.open_orders()) == 3 * MOST_INTENTS
+    assert list(check(journal)) == []
+    journal.close()
+
+
+def test_an_orderly_end_leaves_no_order_without_its_row(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    journal = SqliteJournal(path, now=NOW)
+    journal.commit([new()])
+    journal.close()
+    raw = sqlite3.connect(path)
+    assert raw.execute("SELECT count(*) FROM orders").fetchone() == (1,)
+    raw.close()
