@@ -1,0 +1,67 @@
+"""Calls that block until the host has answered, from any thread. Answers come straight here, past the mailbox."""
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from mlthon.link.contract import Call, HostFace
+from mlthon.link.errors import LinkClosed
+
+
+class _Waiter:
+    """A thread that waits: its lock is held until the answer has come."""
+
+    __slots__ = ("answer", "lock", "mark", "market")
+
+    def __init__(self, market: int | None) -> None:
+        self.lock = threading.Lock()
+        self.lock.acquire()
+        self.answer: Mapping[str, Any] | None = None
+        self.market = market
+        self.mark = 0
+
+
+class Calls:
+    """All calls of one bot. `posted(market)` says how many trades of a market have come so far."""
+
+    def __init__(self, host: HostFace, posted: Callable[[int], int]) -> None:
+        self._host = host
+        self._posted = posted
+        self._lock = threading.Lock()
+        self._waiters: dict[int, _Waiter] = {}
+        self._last = 0
+        self._closed = False
+
+    def ask(self, name: str, given: Mapping[str, Any], market: int | None = None) -> tuple[Mapping[str, Any], int]:
+        """The envelope of the answer, and how many trades of `market` had come when it came. Raises `LinkClosed`."""
+        waiter = _Waiter(market)
+        with self._lock:
+            self._last += 1
+            call = self._last
+            closed = self._closed
+            if not closed:
+                self._waiters[call] = waiter
+        if not closed:
+            self._host.tell(Call(call, name, given))
+            waiter.lock.acquire()
+        if waiter.answer is None:
+            raise LinkClosed(f"{name} is not answered any more: the bot is being ended")
+        return waiter.answer, waiter.mark
+
+    def answer(self, call: int, envelope: Mapping[str, Any] | None) -> None:
+        """The host has answered (None: it never will)."""
+        waiter = self._waiters.pop(call, None)
+        if waiter is None:
+            return
+        waiter.answer = envelope
+        if waiter.market is not None:
+            waiter.mark = self._posted(waiter.market)
+        waiter.lock.release()
+
+    def close(self) -> None:
+        """Nobody is answered any more: calls under way and to come raise `LinkClosed`."""
+        with self._lock:
+            self._closed = True
+            left = list(self._waiters)
+        for call in left:
+            self.answer(call, None)
