@@ -322,6 +322,7 @@ def exchange(
     seed: Annotated[int, Parameter(converter=_whole)] = 1,
     tls: Path | None = None,
     faults: str | None = None,
+    view: bool = False,
     verbose: Annotated[bool, Parameter(name=["--verbose", "-v"])] = False,
 ) -> int:
     """Run a local exchange that clients of the real one can trade on.
@@ -353,6 +354,8 @@ def exchange(
     faults
         What fails on purpose, and when: disconnect=18s,delay=5%:200ms-2s,error=1%:503@/v5/order, or a TOML file with a
         table [faults]; docs/local-exchange.md has all kinds.
+    view
+        Show book, trades, accounts, orders and faults in the terminal (a page for the browser is there anyway).
     verbose
         Also show information messages.
     """
@@ -373,6 +376,7 @@ def exchange(
             seed=seed,
             tls=tls,
             faults=faults,
+            view=view,
             verbosity=int(verbose),
         )
     )

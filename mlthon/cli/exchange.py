@@ -1,8 +1,10 @@
 """`python -m mlthon exchange NAME`: a local exchange for any client of that exchange, in any language."""
 
 import math
+import sys
 import time
 import tomllib
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,11 +13,14 @@ from typing import Any
 from attrs import frozen
 
 from mlthon.basics.catalogue import UnknownInstrument, resolve
+from mlthon.basics.defs import InstrumentType, Quantification
 from mlthon.basics.instrument import Instrument
+from mlthon.basics.money import UNIT
 from mlthon.cli.exchange_faults import FaultPlan, read_faults
 from mlthon.cli.logs import set_up
 from mlthon.data.rows import Source
 from mlthon.data.sources import NoData, open_sources
+from mlthon.data.synthetic.profiles import profile_of
 from mlthon.engine.clock import MS, SECOND, Clock
 from mlthon.errors import UserError
 from mlthon.exchange.config import ConfigError, ExchangeConfig, LatencyConfig
@@ -27,6 +32,10 @@ from mlthon.exchange.served.faults import FaultyDialect, Strike
 HISTORY_MINUTES = 1500
 DEFAULT_KEY = ("test-key", "test-secret")
 LONGEST_LATENCY_MS = 60_000.0
+FUNDS = 100_000.0
+"""What an account has of each currency that is paid with, unless told otherwise; of a coin, what is worth as much."""
+INVENTORY = 2_000.0
+"""What its coins of spot are worth."""
 
 
 @frozen(kw_only=True)
@@ -44,6 +53,7 @@ class ExchangeOptions:
     seed: int
     tls: Path | None
     faults: str | None
+    view: bool
     verbosity: int
 
 
@@ -69,11 +79,18 @@ def run_exchange(options: ExchangeOptions) -> int:
         raise UserError(f"--port {options.port}: not between 0 and 65535", "0 takes any free port.")
     if options.seed < 0:
         raise UserError(f"--seed {options.seed}: below 0", "Any whole number from 0 on will do.")
+    if options.view and not sys.stdout.isatty():
+        raise UserError(
+            "--view: standard output is no terminal", "Without it the same is at the address it prints: curl."
+        )
     trio.run(_serve, options, find(options.name), read_faults(options.faults))
     return 0
 
 
 async def _serve(options: ExchangeOptions, dialect_class: DialectClass, plan: FaultPlan) -> None:
+    import trio
+
+    from mlthon.cli.exchange_view import keep_showing
     from mlthon.live.exchange_admin import Admin
     from mlthon.live.exchange_market import MarketPlayer
     from mlthon.live.exchange_server import ExchangeServer, certificates, run_until_signal
@@ -90,9 +107,10 @@ async def _serve(options: ExchangeOptions, dialect_class: DialectClass, plan: Fa
         ids=dialect_class.ids,
         history_minutes=HISTORY_MINUTES,
     )
+    usual = usual_balances(tuple(served.markets))
     try:
         for entry in entries:
-            served.add_account(entry.name, entry.keys, entry.balances)
+            served.add_account(entry.name, entry.keys, usual if entry.balances is None else entry.balances)
     except ValueError as error:
         raise UserError(f"{options.accounts}: {error}") from None
     player = MarketPlayer(served, sources, options.seed, options.speed)
@@ -114,7 +132,11 @@ async def _serve(options: ExchangeOptions, dialect_class: DialectClass, plan: Fa
             except OSError as error:
                 raise UserError(f"--tls {options.tls}: {error.strerror or error}") from None
         try:
-            await run_until_signal(server, options.host, options.port, certificates=files, started=started)
+            async with trio.open_nursery() as nursery:
+                if options.view:
+                    nursery.start_soon(keep_showing, server.admin.view)
+                await run_until_signal(server, options.host, options.port, certificates=files, started=started)
+                nursery.cancel_scope.cancel()
         except* OSError as group:
             first = group.exceptions[0]
             while isinstance(first, BaseExceptionGroup):
@@ -143,8 +165,30 @@ def _banner(
     if options.tls is not None:
         lines.append(f"  certificate authority  {options.tls}")
     lines += [f"  fault  {rule.text}" for rule in plan.rules]
+    lines.append(f"  page  {url}/  (as text: curl {url}/)")
     lines.append(f"  admin  {url}/admin/status")
     return "\n".join(lines)
+
+
+def usual_balances(instruments: Sequence[Instrument]) -> dict[str, float]:
+    """Coin -> amount with which an account starts that says nothing itself: much of what is paid with, and of what spot
+    trades only a little, because on spot it counts as a position: strategies that limit theirs have to find room."""
+    found: dict[str, float] = {}
+    # inverse contracts first: they tell what their coin is worth, and others may be settled in it
+    for instrument in sorted(instruments, key=lambda each: each.quantification is not Quantification.Inverse):
+        inverse = instrument.quantification is Quantification.Inverse
+        coin = instrument.settle_currency or instrument.quote_currency or ""
+        found.setdefault(coin, _coins(instrument, FUNDS) if inverse else FUNDS)
+    for instrument in instruments:
+        if instrument.instrument_type is InstrumentType.Spot:
+            found[instrument.base_currency or ""] = _coins(instrument, INVENTORY)
+    return found
+
+
+def _coins(instrument: Instrument, worth: float) -> float:
+    """How many of the base currency are worth so much at a usual price, to three digits."""
+    price = profile_of(instrument).start_price * instrument.price_scale.step_units / UNIT
+    return float(f"{worth / price:.3g}")
 
 
 def _sources(paths: tuple[Path, ...]) -> list[Source]:

@@ -1,15 +1,16 @@
 """The admin endpoint of a local exchange, `/admin/...`: look into it, and disturb it.
 
-GET: `status`, `accounts`, `account?name=`, `book?symbol=&levels=`. POST with a JSON object: `price` {symbol, price},
-`halt` {reason}, `resume`, `disconnect`, `fault` {kind, count, path, status, delay_ms}, `clear-faults`. Where two
-markets share a symbol, catalogue names (`byt:spot:btc-usdt`) tell them apart. No answer holds a secret.
+GET: `status`, `accounts`, `account?name=`, `book?symbol=&levels=`, `view?symbol=` (everything at a glance, bounded).
+POST with a JSON object: `price` {symbol, price}, `halt` {reason}, `resume`, `disconnect`, `fault` {kind, count, path,
+status, delay_ms}, `clear-faults`. Where two markets share a symbol, catalogue names (`byt:spot:btc-usdt`) tell them
+apart. No answer holds a secret.
 """
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
-from attrs import frozen
+from attrs import field, frozen
 
 from mlthon.basics.money import to_str
 from mlthon.basics.scale import NotOnStep
@@ -18,6 +19,7 @@ from mlthon.exchange.served.exchange import ServedExchange
 from mlthon.exchange.served.faults import Fault, FaultyDialect
 from mlthon.exchange.served.market import ServedMarket
 from mlthon.live.exchange_market import MarketPlayer
+from mlthon.live.exchange_page import Traffic, look
 
 Answer = tuple[int, dict[str, Any]]
 
@@ -36,6 +38,7 @@ class Admin:
     player: MarketPlayer
     disconnect: Callable[[], int]
     clients: Callable[[], dict[str, int]]
+    traffic: Traffic = field(factory=Traffic)
 
     def answer(self, method: str, name: str, params: Mapping[str, str], body: bytes) -> Answer:
         """HTTP status and JSON object of a request to `/admin/NAME`."""
@@ -96,6 +99,12 @@ class Admin:
                 for name, side in (("bids", 1), ("asks", -1))
             },
         }
+
+    def view(self, params: Mapping[str, str]) -> dict[str, Any]:
+        """Everything at a glance, of one market the book and trades. Raises AdminError for a market there is not."""
+        symbol = params.get("symbol", "")
+        market = self._market(symbol) if symbol else next(iter(self.served.markets.values()))
+        return look(self.served, self.faults, market, self.traffic, self.clients())
 
     # -- disturbing --------------------------------------------------------------------------------------------------
 
@@ -201,7 +210,13 @@ def _object(body: bytes) -> dict[str, Any]:
     return found
 
 
-_GET = {"status": Admin._status, "accounts": Admin._accounts, "account": Admin._account, "book": Admin._book}
+_GET = {
+    "status": Admin._status,
+    "accounts": Admin._accounts,
+    "account": Admin._account,
+    "book": Admin._book,
+    "view": Admin.view,
+}
 _POST = {
     "price": Admin._price,
     "halt": Admin._halt,

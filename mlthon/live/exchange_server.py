@@ -30,6 +30,7 @@ from mlthon.engine.clock import MS, SECOND, Clock
 from mlthon.exchange.served.contract import ServerRequest, ServerResponse
 from mlthon.exchange.served.faults import FaultyDialect
 from mlthon.live.exchange_admin import Admin
+from mlthon.live.exchange_page import HTML, as_text
 
 log = logging.getLogger("mlthon.exchange")
 
@@ -147,6 +148,7 @@ class Client:
                 return
             data = event.get("text")
             wall.catch_up()
+            self._server.count()
             if self._closing is None:
                 message(data if data is not None else event.get("bytes", b""))
             wall.poke()
@@ -195,6 +197,7 @@ class ExchangeServer:
     def app(self) -> Starlette:
         """The ASGI application."""
         routes = [
+            Route("/", self._page, methods=["GET"]),
             Route("/admin/{name}", self._admin, methods=["GET", "POST"]),
             WebSocketRoute("/{path:path}", self._websocket),
             Route("/{path:path}", self._http, methods=METHODS),
@@ -210,6 +213,15 @@ class ExchangeServer:
         self.wall.poke()
         return Response(msgspec.json.encode(found), status, media_type="application/json")
 
+    async def _page(self, request: Request) -> Response:
+        """The page for browsers; its content as text for everything else."""
+        if self.admin is None:
+            return Response(status_code=404)
+        if "text/html" in request.headers.get("accept", ""):
+            return Response(HTML, media_type="text/html")
+        self.wall.catch_up()
+        return Response(as_text(self.admin.view({})), media_type="text/plain")
+
     async def _websocket(self, socket: WebSocket) -> None:
         client = Client(self, socket)
         self.clients.add(client)
@@ -217,6 +229,11 @@ class ExchangeServer:
             await client.serve()
         finally:
             self.clients.discard(client)
+
+    def count(self) -> None:
+        """A request came."""
+        if self.admin is not None:
+            self.admin.traffic.count(self.clock.now)
 
     async def _http(self, request: Request) -> Response:
         body = await request.body()
@@ -240,6 +257,7 @@ class ExchangeServer:
                 answered.set()
 
         self.wall.catch_up()
+        self.count()
         self.dialect.http(asked, respond)
         self.wall.poke()
         with trio.move_on_after(ANSWER_TIMEOUT_S):

@@ -123,8 +123,9 @@ def killed_and_compared(folder: Path, exchange: str, kills: int, seed: int) -> t
     return problems + compare(folder, theirs), Counter(orders=len(theirs["orders"]), fills=len(theirs["executions"]))
 
 
-def compare(folder: Path, theirs: dict[str, Any]) -> list[str]:
-    """Where the journal and the exchange's books differ, in words."""
+def compare(folder: Path, theirs: dict[str, Any], held: Decimal | None = None) -> list[str]:
+    """Where the journal and the exchange's books differ, in words. `held`: what the account got hold of; None: its
+    positions."""
     orders = {row["wire_id"]: row for row in exported(folder, "orders")}
     fills = {row["exec_id"]: row for row in exported(folder, "fills")}
     found = []
@@ -142,7 +143,8 @@ def compare(folder: Path, theirs: dict[str, Any]) -> list[str]:
     executed = {each["exec_id"]: each for each in theirs["executions"]}
     found += [f"fill {exec_id} was lost" for exec_id in executed.keys() - fills.keys()]
     found += [f"fill {exec_id} never happened" for exec_id in fills.keys() - executed.keys()]
-    held = sum(map(Decimal, theirs["positions"].values()))
+    if held is None:
+        held = sum(map(Decimal, theirs["positions"].values()), Decimal())
     mine_held = sum(row["side"] * Decimal(str(row["qty"])) for row in fills.values())
     if held != mine_held:
         found.append(f"the journal's fills make up {mine_held}; the account holds {held}")
