@@ -1,15 +1,18 @@
 """Locks that can never be had: threads that wait for each other in a circle, told with the line where each waits."""
 
 import logging
+import os
 import sys
 from types import FrameType
 from typing import Final
 
-from mlthon.link.simulated.places import place
+from mlthon.link.simulated.places import is_ours, place
 from mlthon.link.simulated.primitives import on_blocked
 from mlthon.link.simulated.threads import Thread, threads
 
 log = logging.getLogger("mlthon.link")
+
+HERE: Final = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
 class Deadlocks:
@@ -37,8 +40,11 @@ class Deadlocks:
                 return
             circle.append(holder)
         told = "; ".join(f"{_name(each)} waits at {place(_frame_of(each, frame, me))}" for each in circle)
-        whole = "a lock that it holds itself" if len(circle) == 1 else "locks that the others hold"
-        text = f"deadlock: {told}: for {whole}; it will wait for ever"
+        text = (
+            f"deadlock: {told} for a lock that it holds itself"
+            if len(circle) == 1
+            else f"deadlock: {told}; each for a lock that the next one holds"
+        )
         self.found.append(text)
         log.error("%s", text)
 
@@ -52,17 +58,14 @@ def _frame_of(thread: Thread, frame: FrameType | None = None, running: Thread | 
 
 
 def _is_signal(frame: FrameType | None) -> bool:
-    """Whether a wait is a Condition's: its lock is there to be released by somebody else."""
+    """Whether a lock is waited for that is there to be released by somebody else: a Condition's, or one of our own."""
     import threading
 
-    wait = threading.Condition.wait.__code__
-    for _ in range(6):
-        if frame is None:
-            return False
-        if frame.f_code is wait:
-            return True
+    while frame is not None and frame.f_code.co_filename.startswith(HERE):
         frame = frame.f_back
-    return False
+    return frame is not None and (
+        frame.f_code is threading.Condition.wait.__code__ or is_ours(frame.f_code.co_filename)
+    )
 
 
 def _name(thread: Thread) -> str:

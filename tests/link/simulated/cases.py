@@ -42,15 +42,12 @@ def clocks() -> Any:
     return {
         "early": early_time() - now,
         "now": datetime.datetime.now(zone).timestamp() - now,
-        "utcnow": datetime.datetime.utcnow().replace(tzinfo=zone).timestamp() - now,
+        "utcnow": datetime.datetime.utcnow().replace(tzinfo=zone).timestamp() - now,  # noqa: DTZ003
         "pandas": pd.Timestamp.now("UTC").timestamp() - now,
         "gmtime": time.strftime("%Y", time.gmtime()),
         "ns": time.time_ns() / 1e9 - now,
         "gettime": time.clock_gettime(time.CLOCK_REALTIME) - now,
-        "same": time.perf_counter()
-        == time.monotonic()
-        == early_monotonic()
-        == time.clock_gettime(time.CLOCK_MONOTONIC),
+        "same": time.perf_counter() == early_monotonic() == time.clock_gettime(time.CLOCK_MONOTONIC),
         "record": logging.LogRecord("x", 20, "x", 1, "x", None, None).created - now,
     }
 

@@ -1,7 +1,7 @@
 """A prepared process that runs cases: each is the main thread of a bot for a while of virtual time.
 
 `python -S prepared.py PATHS FILE NAME ...` runs the functions of FILE so named, each as a bot's main thread under an
-engine's clock that goes on for `SPAN` seconds, and prints one line of JSON for each: what it returned, or what it raised.
+engine's clock that goes on for `SPAN` seconds, and prints one line of JSON for each: what it returned or raised.
 """
 
 import json
@@ -39,7 +39,7 @@ def run(case: Any, clock: Clock, alarm: Alarm) -> dict[str, Any]:
     def main() -> None:
         try:
             answer["value"] = case()
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001
             answer["error"] = f"{type(error).__name__}: {error}"
 
     began = clock.now
@@ -62,7 +62,8 @@ def main() -> None:
     alarm.install()
     Deadlocks().install()
     spec = importlib.util.spec_from_file_location("cases", FILE)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     cases = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(cases)
     for name in NAMES:

@@ -1,0 +1,134 @@
+"""A bot in this process: `SimulatedBot` is its `BotFace`, and the host hears it by `Door`.
+
+A market datum for a dispatcher that has nothing to do is handed to it by a switch (`Handed`); its callbacks have run,
+or are blocked, when `quote` or `trade` returns. What comes while the dispatcher is blocked waits in the mailbox.
+Everything else that the host tells becomes a call on the clock, so that nothing of the bot runs in the middle of what
+the engine is doing; answers wake whoever waits for them, which is such a call already.
+"""
+
+import threading
+from typing import Any
+
+from greenlet import getcurrent  # type: ignore[import-untyped]
+
+from mlthon.link.bot.mailbox import Item, Mailbox
+from mlthon.link.bot.runtime import BotRuntime
+from mlthon.link.contract import Answer, Hello, HostFace, ToBot, ToHost
+from mlthon.link.simulated.threads import Thread, threads
+
+
+class Door:
+    """A `HostFace` for threads of the bot: what they say is carried out on their stack, as the hub."""
+
+    def __init__(self, host: HostFace) -> None:
+        self._host = host
+
+    def tell(self, message: ToHost) -> None:
+        me = threads.current
+        threads.current = threads.hub
+        try:
+            self._host.tell(message)
+        finally:
+            threads.current = me
+
+
+class Handed(Mailbox):
+    """A mailbox that hands what comes to its reader at once, if that is waiting and it is the hub that puts it in."""
+
+    def __init__(self, markets: int, trades_kept: int) -> None:
+        super().__init__(markets, trades_kept)
+        self._reader: Thread = threads.hub
+        self._free = False
+        self._hub: Any = threads.hub.greenlet
+
+    @property
+    def idle(self) -> bool:
+        return self._free
+
+    def quote(self, market: int, bid: float, bid_size: float, ask: float, ask_size: float, time: int) -> None:
+        if self._free and getcurrent() is self._hub:
+            self._quotes[market] = (market, bid, bid_size, ask, ask_size, time)
+            threads.resume(self._reader, market)
+        else:
+            super().quote(market, bid, bid_size, ask, ask_size, time)
+            self._rouse()
+
+    def trade(self, market: int, side: int, price: float, size: float, time: int) -> None:
+        if self._free and getcurrent() is self._hub:
+            self.posted[market] += 1
+            threads.resume(self._reader, (market, side, price, size, time))
+        else:
+            super().trade(market, side, price, size, time)
+            self._rouse()
+
+    def post(self, message: ToBot) -> None:
+        if self._free and getcurrent() is self._hub:
+            threads.resume(self._reader, message)
+        else:
+            super().post(message)
+            self._rouse()
+
+    def take(self) -> "Item | None":
+        while not self._items:
+            if self._closed:
+                return None
+            self._reader = threads.current
+            self._free = True
+            item = threads.give_way()
+            self._free = False
+            if item != ():  # `_rouse` gives nothing
+                return item  # type: ignore[no-any-return]
+        return super().take()
+
+    def take_quote(self, market: int) -> tuple[int, float, float, float, float, int]:
+        return self._quotes.pop(market)
+
+    def close(self) -> None:
+        super().close()
+        self._rouse()
+
+    def _rouse(self) -> None:
+        """Have a reader that waits look again; a busy one does so when it is done."""
+        if self._free:
+            self._free = False
+            threads.unpark(self._reader)
+
+
+class SimulatedBot:
+    """One bot. `trades_kept`: how many trades may wait for it."""
+
+    def __init__(self, host: HostFace, trades_kept: int) -> None:
+        self._door = Door(host)
+        self._trades_kept = trades_kept
+        self._runtime: BotRuntime
+
+    def quote(self, market: int, bid: float, bid_size: float, ask: float, ask_size: float, time: int) -> None:
+        """See `BotFace`; once the bot is there, its mailbox's own method stands here."""
+        raise RuntimeError("a quote for a bot that has not said Loaded")
+
+    def trade(self, market: int, side: int, price: float, size: float, time: int) -> None:
+        """See `BotFace`; as `quote`."""
+        raise RuntimeError("a trade for a bot that has not said Loaded")
+
+    def tell(self, message: ToBot) -> None:
+        """See `BotFace`."""
+        if isinstance(message, Answer):
+            self._runtime.tell(message)
+        else:
+            threads.clock.call_soon(self._deliver, message)
+
+    def _deliver(self, message: ToBot) -> None:
+        if isinstance(message, Hello):
+            self._begin(message)
+        else:
+            self._runtime.tell(message)
+
+    def _begin(self, hello: Hello) -> None:
+        self._runtime = runtime = BotRuntime(hello, self._door, trades_kept=self._trades_kept)
+        mailbox = Handed(len(hello.markets), self._trades_kept)
+        mailbox.posted = runtime.mailbox.posted
+        runtime.mailbox = mailbox
+        self.quote = mailbox.quote  # type: ignore[method-assign]
+        self.trade = mailbox.trade  # type: ignore[method-assign]
+        threading.excepthook = runtime.guard.thread_raised
+        threads.start(threads.spawn(runtime.run, "MainThread", main=True))
