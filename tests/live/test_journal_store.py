@@ -282,14 +282,14 @@ def test_an_order_is_seen_though_only_its_first_event_was_written(tmp_path: Path
 def test_rows_that_a_crash_left_out_are_made_by_the_next_run(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     journal = SqliteJournal(path, now=NOW)
-    ack = entry("ack", "mab3f1-1", detail=("X1", 1000, 300, 300, NOW), standing=standing(OrderStatus.New))
+    ack = entry("ack", "mab3f1-1", detail=("X1", 1000, 300, 300, NOW), standing=standing(OrderStatus.Untriggered))
     journal.commit([new("mab3f1-1"), ack])
     journal.commit([new("mab3f1-2")])
     crash(journal)
     after = SqliteJournal(path, now=NOW)
     raw = sqlite3.connect(path)
     assert raw.execute("SELECT wire_id, state FROM orders ORDER BY 1").fetchall() == [
-        ("mab3f1-1", "New"),
+        ("mab3f1-1", "Untriggered"),
         ("mab3f1-2", "PendingNew"),
     ]
     raw.close()
