@@ -4,6 +4,7 @@
 #   make test       the tests (two workers; without those marked slow)
 #   make test-slow  the tests marked slow
 #   make clients    third-party clients (pybit, ccxt, ...) against the local exchange servers; installs them first
+#   make end-to-end  the demo strategy live on each local exchange for two minutes; books compared
 #   make lint       ruff and mypy --strict
 #   make bench      the benchmarks
 #   make lock       for maintainers: resolve the dependencies anew (with uv, in an environment of its own)
@@ -14,7 +15,7 @@ BIN := $(VENV)/bin
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 
-.PHONY: demo test test-slow clients lint format bench lock clean
+.PHONY: demo test test-slow clients end-to-end lint format bench lock clean
 
 demo: $(RUN)
 	$(BIN)/python -m mlthon demo_strat
@@ -27,6 +28,9 @@ test-slow: $(DEV)
 
 clients: $(DEV)
 	$(BIN)/python -m tests.clients
+
+end-to-end: $(DEV)
+	$(BIN)/python -m tests.clients.end_to_end
 
 lint: $(DEV)
 	$(BIN)/ruff check
