@@ -2,12 +2,12 @@
 
 W3 keeps the handler's own book and calls once a message with its top. W4 goes on through the engine's feed to a
 strategy's `on_public_trade`. W5 is W4 with the messages coming over a loopback websocket from another process, through
-the edge of live trading. Only what comes between bytes and callback is timed. A run whose callbacks do not add up to
-what the messages say raises RuntimeError: it measures nothing.
+the edge and the feed of live trading, which subscribe first. Only what comes between bytes and callback is timed. A run
+whose callbacks do not add up to what the messages say raises RuntimeError: it measures nothing.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import cast
 
@@ -16,11 +16,11 @@ import trio
 from benchmarks import messages
 from benchmarks.outcome import Outcome, main
 from benchmarks.sender import sending
-from feedhandlers.bybit import BybitFeedHandler, feed_handler
+from feedhandlers import bybit
 from mlthon.api.istrat_env import IStratEnv, MDSub
 from mlthon.api.istrategy import IStrategy
 from mlthon.basics.catalogue import resolve
-from mlthon.basics.defs import Exchange, GtwStatus, Side
+from mlthon.basics.defs import Exchange, FeedHandlerStatus, GtwStatus, Side
 from mlthon.basics.price import Price
 from mlthon.basics.qty import Qty
 from mlthon.engine.clock import MS, Clock
@@ -29,7 +29,7 @@ from mlthon.engine.faces import Gateway
 from mlthon.live.driver import Driver, WallTime
 from mlthon.live.edge import EdgeSettings, TrioEdge
 from mlthon.venue.codec import Endpoints
-from mlthon.venue.wire import Line
+from mlthon.venue.live_feed import LiveFeed
 
 EXCHANGE = Exchange.Bybit
 ACCOUNT = "main"
@@ -37,34 +37,40 @@ SYMBOL = "byt:perp:btc-usdt"
 INSTRUMENT = resolve(EXCHANGE, SYMBOL)
 RECEIVED = messages.START_MS * MS
 
-
-class Levels:
-    """Takes the changes of the book and does nothing: W3's callback wants the top alone."""
-
-    def quote(self, bid: int, bid_qty: int, ask: int, ask_qty: int, exch_ts: int, recv_ts: int) -> None: ...
-
-    def trade(self, price: int, qty: int, side: int, trade_id: int, exch_ts: int, recv_ts: int) -> None: ...
-
-    def book(self, op: int, price: int, qty: int, level_id: int, exch_ts: int, recv_ts: int) -> None: ...
+Levels = Sequence[tuple[int, int]]
 
 
 class Tops:
-    """W3's callback."""
+    """W3's receiver: its callback once a message reads the top of the handler's book."""
+
+    top: Callable[[], tuple[int, int, int, int]]
 
     def __init__(self) -> None:
         self.count = 0
         self.last: tuple[int, ...] = ()
 
+    def changes(self, _bids: Levels, _asks: Levels, _exch_ts: int, _recv_ts: int) -> None:
+        self.on_top(*self.top())
+
     def on_top(self, bid: int, bid_qty: int, ask: int, ask_qty: int) -> None:
         self.count += 1
         self.last = (bid, bid_qty, ask, ask_qty)
 
+    def book(self, op: int, price: int, qty: int, level_id: int, exch_ts: int, recv_ts: int) -> None:
+        """A snapshot begins or is whole."""
+
+    def quote(self, bid: int, bid_qty: int, ask: int, ask_qty: int, exch_ts: int, recv_ts: int) -> None: ...
+
+    def trade(self, price: int, qty: int, side: int, trade_id: int, exch_ts: int, recv_ts: int) -> None: ...
+
 
 class Listener(IStrategy):
-    """A strategy that counts trades and remembers the last; `done` is called with the last of `expected`."""
+    """A strategy that counts trades and remembers the last; `done` is called with the last of `expected`. `began`: when
+    the feed was said to be there."""
 
     def __init__(self, expected: int, done: Callable[[], None]) -> None:
         self.left = expected
+        self.began = 0.0
         self.done = done
         self.last: tuple[Side, Price, Qty, int, int] | None = None
 
@@ -74,6 +80,10 @@ class Listener(IStrategy):
 
     def on_start(self, params: str) -> None:
         self.env.subscribe_to_market_data(EXCHANGE, [SYMBOL], [MDSub.PublicTrades])
+
+    def on_feed_handler_status(self, exchange: Exchange, status: FeedHandlerStatus, detail: str) -> None:
+        if status is FeedHandlerStatus.SnapshotStart:
+            self.began = time.perf_counter()
 
     def on_public_trade(
         self, exchange: Exchange, instrument_id: int, side: Side, price: Price, qty: Qty, exec_ts: int, recv_ts: int
@@ -106,27 +116,27 @@ def heard(count: int, run_s: float) -> Outcome:
 
 def w3(events: int | None) -> Outcome:
     lines, expected = messages.book(events)
-    handler = feed_handler(EXCHANGE, {INSTRUMENT: Levels()}, problem)
-    message, top = handler.message, handler.book(INSTRUMENT).top
     tops = Tops()
+    handler = bybit.feed_handler(EXCHANGE, {INSTRUMENT: tops}, problem)
+    tops.top = handler.book(INSTRUMENT).top
+    message = handler.message
     start = time.perf_counter()
     for line in lines:
         message(line, RECEIVED)
-        tops.on_top(*top())
     run_s = time.perf_counter() - start
     if (tops.count, tops.last) != (len(lines), expected):
         raise RuntimeError(f"the book ends with {tops.last} after {tops.count} callbacks, not with {expected}")
     return heard(len(lines), run_s)
 
 
-def listening(strategy: Listener, clock: Clock) -> BybitFeedHandler:
-    """A feed handler that feeds an engine in which the strategy listens."""
+def engine_of(strategy: IStrategy, clock: Clock, gateway: Gateway) -> Engine:
+    """A running engine with one strategy."""
     engine = Engine(clock, [INSTRUMENT], EngineSettings())
-    engine.port(EXCHANGE, ACCOUNT).gateway = cast(Gateway, Silent())
+    engine.port(EXCHANGE, ACCOUNT).gateway = gateway
     engine.add_strategy("listener", strategy, [EXCHANGE], ACCOUNT, {})
     engine.start()
     clock.run_until(clock.now)
-    return feed_handler(EXCHANGE, {INSTRUMENT: engine.feed(INSTRUMENT)}, problem)
+    return engine
 
 
 def check(strategy: Listener, last: bytes) -> None:
@@ -142,7 +152,8 @@ def check(strategy: Listener, last: bytes) -> None:
 def w4(events: int | None) -> Outcome:
     lines = messages.trades(events)
     strategy = Listener(len(lines), done_at_once)
-    message = listening(strategy, Clock(RECEIVED)).message
+    engine = engine_of(strategy, Clock(RECEIVED), cast(Gateway, Silent()))
+    message = bybit.feed_handler(EXCHANGE, {INSTRUMENT: engine.feed(INSTRUMENT)}, problem).message
     start = time.perf_counter()
     for line in lines:
         message(line, RECEIVED)
@@ -151,21 +162,13 @@ def w4(events: int | None) -> Outcome:
     return heard(len(lines), run_s)
 
 
-class LineUser:
-    """Hands a line's messages to the feed handler and notes when the first came."""
-
-    def __init__(self, message: Callable[[bytes, int], None]) -> None:
-        self.began = 0.0
-        self._message = message
-
-    def line_opened(self, name: str) -> None:
-        self.began = time.perf_counter()
-
-    def line_message(self, name: str, data: bytes, recv_ts: int) -> None:
-        self._message(data, recv_ts)
-
-    def line_closed(self, name: str, reason: str) -> None:
-        """The end of the run closes it; an earlier one shows in the count."""
+def live_feed(engine: Engine, edge: TrioEdge, driver: Driver, endpoints: Endpoints) -> LiveFeed:
+    """The engine's live feed, started."""
+    receivers = {INSTRUMENT: engine.feed(INSTRUMENT)}
+    feed = LiveFeed(EXCHANGE, bybit, endpoints, edge, driver.clock, engine.feeds[EXCHANGE], receivers)
+    feed.start()
+    driver.look()
+    return feed
 
 
 async def over_the_line(url: str, expected: int) -> tuple[float, Listener]:
@@ -181,22 +184,26 @@ async def over_the_line(url: str, expected: int) -> tuple[float, Listener]:
     strategy = Listener(expected, done)
     wall = WallTime()
     driver = Driver(Clock(wall.now()), wall)
-    user = LineUser(listening(strategy, driver.clock).message)
+    endpoints = Endpoints("local", {"public.linear": url}, False)
+    engine = engine_of(strategy, driver.clock, cast(Gateway, Silent()))
     async with trio.open_nursery() as nursery:
+        edge = TrioEdge(driver, nursery, endpoints, EdgeSettings(proxy=""), Random(1))
+        feed = live_feed(engine, edge, driver, endpoints)
         nursery.start_soon(driver.run)
-        edge = TrioEdge(driver, nursery, Endpoints("local", {}, False), EdgeSettings(proxy=""), Random(1))
-        edge.open_line(Line("loopback", lambda _now_ms: url), user)
         await over.wait()
+        feed.stop()
         await edge.aclose()
         nursery.cancel_scope.cancel()
-    if driver.failures:
-        raise RuntimeError(f"{driver.failures} messages raised")
-    return ended - user.began, strategy
+    if driver.failures or feed.problems or feed.faults:
+        raise RuntimeError(
+            f"{driver.failures} calls and {feed.faults} messages raised, {feed.problems} were unreadable"
+        )
+    return ended - strategy.began, strategy
 
 
 def w5(events: int | None) -> Outcome:
     lines = messages.trades(events)
-    with sending(messages.trades_path(events)) as url:
+    with sending(messages.trades_path(events), wait_for_message=True) as url:
         run_s, strategy = trio.run(over_the_line, url, len(lines))
     check(strategy, lines[-1])
     return heard(len(lines), run_s)

@@ -3,7 +3,7 @@
     python -m benchmarks.tick_to_order [COUNT]
 
 A process sends a trade, waits for the order that a strategy sends from its `on_public_trade`, and notes the time
-between: two trips over loopback, the edge, the feed handler, the engine, Bybit's codec and, in the second line, the
+between: two trips over loopback, the edge, the live feed, the engine, Bybit's codec and, in the second line, the
 journal's transaction. Not on the way here: the risk stage and the live gateway's rate rules and bookkeeping.
 """
 
@@ -21,11 +21,9 @@ import trio
 
 from benchmarks import feeds, messages
 from benchmarks.sender import CHUNK, frame, shake_hands
-from feedhandlers.bybit import feed_handler
 from gateways.bybit import codec
 from mlthon.basics.defs import GtwStatus, Side
 from mlthon.engine.clock import MS, Clock
-from mlthon.engine.engine import Engine, EngineSettings
 from mlthon.engine.faces import Gateway
 from mlthon.engine.journal import JournalStage
 from mlthon.engine.tracker import TrackedOrder
@@ -33,8 +31,10 @@ from mlthon.live.driver import Driver, WallTime
 from mlthon.live.edge import EdgeSettings, TrioEdge
 from mlthon.live.journal_store import SqliteJournal
 from mlthon.venue.codec import Credentials, Endpoints
-from mlthon.venue.wire import Frame, Line
+from mlthon.venue.wire import Frame
 
+LINE: Final = "Bybit-linear-1"
+"""The name that the live feed gives its line; here it carries the orders too."""
 COUNT: Final = 3_000
 WARM_UP: Final = 200
 PAUSE_S: Final = 0.001
@@ -73,7 +73,7 @@ class Sending:
 
     def new_order(self, order: TrackedOrder) -> None:
         message = self._codec.new_order(order).build(self._wall.now() // MS)
-        if not (isinstance(message, Frame) and self._edge.send("loopback", message.text)):
+        if not (isinstance(message, Frame) and self._edge.send(LINE, message.text)):
             raise RuntimeError("the order was not sent")
 
 
@@ -83,6 +83,7 @@ def ask(listener: socket.socket, count: int, told: Connection) -> None:
     client, _ = listener.accept()
     client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     shake_hands(client)
+    client.recv(CHUNK)  # the subscription
     took = []
     for line in lines:
         time.sleep(PAUSE_S)
@@ -99,22 +100,18 @@ async def answer(url: str, count: int, journal: SqliteJournal | None) -> None:
     over = trio.Event()
     wall = WallTime()
     driver = Driver(Clock(wall.now()), wall)
-    engine = Engine(driver.clock, [feeds.INSTRUMENT], EngineSettings())
+    endpoints = Endpoints("local", {"public.linear": url}, False)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(driver.run)
-        edge = TrioEdge(driver, nursery, Endpoints("local", {}, False), EdgeSettings(proxy=""), Random(1))
-        port = engine.port(feeds.EXCHANGE, feeds.ACCOUNT)
+        edge = TrioEdge(driver, nursery, endpoints, EdgeSettings(proxy=""), Random(1))
         gateway = cast(Gateway, Sending(edge, wall))
-        port.gateway = gateway
+        engine = feeds.engine_of(Buyer(count, over.set), driver.clock, gateway)
         if journal is not None:
+            port = engine.port(feeds.EXCHANGE, feeds.ACCOUNT)
             stage = JournalStage(port, feeds.EXCHANGE, feeds.ACCOUNT, driver.clock, journal, port.find)
             stage.gateway = gateway
             port.gateway = stage
-        engine.add_strategy("buyer", Buyer(count, over.set), [feeds.EXCHANGE], feeds.ACCOUNT, {})
-        engine.start()
-        driver.advance(wall.now())
-        handler = feed_handler(feeds.EXCHANGE, {feeds.INSTRUMENT: engine.feed(feeds.INSTRUMENT)}, feeds.problem)
-        edge.open_line(Line("loopback", lambda _now_ms: url), feeds.LineUser(handler.message))
+        feeds.live_feed(engine, edge, driver, endpoints)
+        nursery.start_soon(driver.run)
         with trio.fail_after(60):
             await over.wait()
         await trio.sleep(0.1)
