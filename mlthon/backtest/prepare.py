@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from mlthon.backtest.assembly import Assembly, assemble, instruments_of, lanes_of
+from mlthon.backtest.express import express_of
 from mlthon.backtest.loader import load_strategy
 from mlthon.backtest.run import DATA_ENDED, Plan, Run, Sampler, Turnover
 from mlthon.backtest.synthetic import DEFAULT_DURATION, DEFAULT_START, synthetic_instruments, synthetic_plan
@@ -80,7 +81,13 @@ def prepare(
             replay.digest_into(sha.market)
         ending = DATA_ENDED if cut is None else CUT
         plan = Plan(
-            shifted(replay, shift), lanes_of(replay, assembly), begin + shift, over + shift, replay.first_heard, ending
+            shifted(replay, shift),
+            lanes_of(replay, assembly),
+            begin + shift,
+            over + shift,
+            replay.first_heard,
+            ending,
+            express_of(replay, assembly),
         )
     return Run(
         ", ".join(classes),
@@ -157,6 +164,5 @@ def shifted(items: Iterable[Batch | Gap], shift: int) -> Iterable[Batch | Gap]:
 def _moved(shift: int, item: Batch | Gap) -> Batch | Gap:
     if isinstance(item, Gap):
         return Gap(item.start + shift, item.end + shift)
-    item.ts = [ts + shift for ts in item.ts]
-    item.exch_ts = [ts + shift for ts in item.exch_ts]
+    item.moved = shift
     return item

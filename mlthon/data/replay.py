@@ -46,6 +46,9 @@ which makes going through them a third faster than with 65,536."""
 
 Lane = tuple[Stream, Phase]
 
+_FIELDS: Final = ("ts", "stream", "a", "b", "c", "d", "exch_ts")
+_TIMES: Final = ("ts", "exch_ts")
+
 
 class Hash(Protocol):
     """What hashlib's objects are."""
@@ -62,32 +65,54 @@ class Gap:
 
 
 class Batch:
-    """Rows in order of time, one list a field. `stream[i]` is the number of row i's lane in `Replay.lanes`."""
+    """Rows in order of time, one list a field (`ts`, `stream`, `a`, `b`, `c`, `d`, `exch_ts`), each made when it is
+    first asked for. `stream[i]` is the number of row i's lane in `Replay.lanes`. `arrays`: the same fields as arrays.
+    `moved`: how much later (ns) than recorded it is played; `ts` and `exch_ts` say when, arrays and digest do not."""
 
-    __slots__ = ("_arrays", "a", "b", "c", "d", "exch_ts", "stream", "ts")
+    __slots__ = ("a", "arrays", "b", "c", "d", "exch_ts", "moved", "stream", "ts")
+
+    ts: list[int]
+    stream: list[int]
+    a: list[int]
+    b: list[int]
+    c: list[int]
+    d: list[int]
+    exch_ts: list[int]
 
     def __init__(self, ts: Ints, lanes: Ints, a: Ints, b: Ints, c: Ints, d: Ints, exch_ts: Ints) -> None:
-        self._arrays = (ts, lanes, a, b, c, d, exch_ts)
-        self.ts: list[int] = ts.tolist()
-        self.stream: list[int] = lanes.tolist()
-        self.a: list[int] = a.tolist()
-        self.b: list[int] = b.tolist()
-        self.c: list[int] = c.tolist()
-        self.d: list[int] = d.tolist()
-        self.exch_ts: list[int] = self.ts if exch_ts is ts else exch_ts.tolist()
+        self.arrays = (ts, lanes, a, b, c, d, exch_ts)
+        self.moved = 0
+
+    def __getattr__(self, name: str) -> list[int]:
+        """The list of a field that has not been asked for yet."""
+        if name not in _FIELDS:
+            raise AttributeError(f"a batch has no {name!r}")
+        column: list[int]
+        if name == "exch_ts" and self.one_time:
+            column = self.ts
+        else:
+            array = self.arrays[_FIELDS.index(name)]
+            column = (array + self.moved if self.moved and name in _TIMES else array).tolist()
+        setattr(self, name, column)
+        return column
+
+    @property
+    def one_time(self) -> bool:
+        """Whether every row is heard of when it happens."""
+        return self.arrays[6] is self.arrays[0]
 
     def __len__(self) -> int:
-        return len(self.ts)
+        return len(self.arrays[0])
 
     def count(self, lane: int, first: int, last: int) -> int:
         """How many of the rows from `first` until before `last` belong to this lane or a later one."""
-        return int(np.count_nonzero(self._arrays[1][first:last] >= lane))
+        return int(np.count_nonzero(self.arrays[1][first:last] >= lane))
 
     def digest_into(self, digest: Hash) -> None:
         """Feed the rows to a hashlib object, row by row as little-endian int64: the digest of a run of batches depends
         on the rows alone, not on where the batches are cut."""
-        rows = np.empty((len(self), len(self._arrays)), "<i8")
-        for number, array in enumerate(self._arrays):
+        rows = np.empty((len(self), len(self.arrays)), "<i8")
+        for number, array in enumerate(self.arrays):
             rows[:, number] = array
         digest.update(rows.data.cast("B"))  # type: ignore[arg-type]
 

@@ -14,11 +14,13 @@ runs.
 """
 
 from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mlthon.api.istrat_env import MDSub
 from mlthon.basics.defs import Exchange, FeedHandlerStatus, Side
 from mlthon.basics.instrument import Instrument
+from mlthon.basics.price import Price
+from mlthon.basics.qty import Qty
 from mlthon.engine.clock import MS, Clock
 from mlthon.engine.faces import (
     LIVE,
@@ -59,16 +61,26 @@ class Subscription:
         return [feed for feed, kinds in self.kinds.items() if kinds & BOOK_KINDS]
 
 
+class Hearers(NamedTuple):
+    """Who hears of an instrument where that is one strategy each at most: `quotes` both sides one after the other,
+    `pairs` both in one call, `trades` the trades."""
+
+    quotes: "Session | None"
+    pairs: "Session | None"
+    trades: "Session | None"
+
+
 class InstrumentFeed:
     """One instrument's market data, fanned out. Implements `MarketEvents`; `quote` and `trade` are attributes, because
     the way they take depends on who subscribes (`bind`).
 
     `has_books`: whether the source sends book events; without them a one-level book follows the quotes.
-    `has_orders`: whether it sends single orders.
+    `has_orders`: whether it sends single orders. `bid`: that of the last quote whose sides went out one by one.
+    `hearers`: who would be called, for whoever plays many rows and calls them itself; another object with each change
+    of subscriptions, and None where more than one call a row or more than quotes and trades are wanted.
     """
 
     __slots__ = (
-        "_bid",
         "_books",
         "_exchange",
         "_group",
@@ -82,7 +94,9 @@ class InstrumentFeed:
         "_taps",
         "_top_books",
         "_traders",
+        "bid",
         "has_orders",
+        "hearers",
         "instrument",
         "orders",
         "quote",
@@ -98,7 +112,7 @@ class InstrumentFeed:
         self._id = instrument.number
         self._prices = instrument.price_scale.values
         self._qtys = instrument.qty_scale.values
-        self._bid = NO_BID
+        self.bid = NO_BID
         self._pairs: tuple[Lane, ...] = ()
         self._sides: tuple[Session, ...] = ()
         self._traders: tuple[Lane, ...] = ()
@@ -107,6 +121,7 @@ class InstrumentFeed:
         self._taps: tuple[MarketEvents, ...] = ()
         self.reads_trade_ids = False
         """See `mlthon.engine.faces.TradeIds`: no callback of a strategy has one."""
+        self.hearers: Hearers | None = Hearers(None, None, None)
         self.quote: Lane = self._to_nobody
         self.trade: Lane = self._to_nobody
         # The engine's own book. By side: price -> (quantity, level id). Single orders: id -> (op, price, quantity).
@@ -143,8 +158,8 @@ class InstrumentFeed:
     def _quote_to_all(self, bid: int, bid_qty: int, ask: int, ask_qty: int, exch_ts: int, recv_ts: int) -> None:
         """The way of a quote to whoever asked for it. Who takes the sides one by one gets both with each quote, the ask
         first when prices rise, so that nobody ever sees a crossed pair."""
-        rising = bid > self._bid
-        self._bid = bid
+        rising = bid > self.bid
+        self.bid = bid
         for to_pair in self._pairs:
             to_pair(bid, bid_qty, ask, ask_qty, exch_ts, recv_ts)
         if self._sides:
@@ -155,24 +170,30 @@ class InstrumentFeed:
             tap.quote(bid, bid_qty, ask, ask_qty, exch_ts, recv_ts)
 
     def _each_side(self, rising: bool, bid: int, bid_qty: int, ask: int, ask_qty: int, recv_ms: int) -> None:
-        exchange, number = self._exchange, self._id
         bid_price, shown_bid = self._prices[bid], self._qtys[bid_qty]
         ask_price, shown_ask = self._prices[ask], self._qtys[ask_qty]
         for session in self._sides:
-            if rising:
-                try:
-                    session.strategy.on_best_ask_level_update(exchange, number, ask_price, shown_ask, recv_ms)
-                except Exception as error:  # noqa: BLE001 - see _quote_to_pair
-                    session.failed("on_best_ask_level_update", error)
+            self.tell_sides(session, rising, bid_price, shown_bid, ask_price, shown_ask, recv_ms)
+
+    def tell_sides(
+        self, session: "Session", rising: bool, bid: Price, bid_qty: Qty, ask: Price, ask_qty: Qty, recv_ms: int
+    ) -> None:
+        """Tell one strategy both sides of a quote, one after the other."""
+        exchange, number = self._exchange, self._id
+        if rising:
             try:
-                session.strategy.on_best_bid_level_update(exchange, number, bid_price, shown_bid, recv_ms)
+                session.strategy.on_best_ask_level_update(exchange, number, ask, ask_qty, recv_ms)
             except Exception as error:  # noqa: BLE001 - see _quote_to_pair
-                session.failed("on_best_bid_level_update", error)
-            if not rising:
-                try:
-                    session.strategy.on_best_ask_level_update(exchange, number, ask_price, shown_ask, recv_ms)
-                except Exception as error:  # noqa: BLE001 - see _quote_to_pair
-                    session.failed("on_best_ask_level_update", error)
+                session.failed("on_best_ask_level_update", error)
+        try:
+            session.strategy.on_best_bid_level_update(exchange, number, bid, bid_qty, recv_ms)
+        except Exception as error:  # noqa: BLE001 - see _quote_to_pair
+            session.failed("on_best_bid_level_update", error)
+        if not rising:
+            try:
+                session.strategy.on_best_ask_level_update(exchange, number, ask, ask_qty, recv_ms)
+            except Exception as error:  # noqa: BLE001 - see _quote_to_pair
+                session.failed("on_best_ask_level_update", error)
 
     def _trade_to_one(self, session: "Session") -> Lane:
         """The way of a trade to one strategy."""
@@ -329,15 +350,18 @@ class InstrumentFeed:
         mine = [each for each in self._group.subscriptions.values() if self in each.kinds]
         quoted = [each.session for each in mine if MDSub.BBO in each.kinds[self]]
         pairs = [each for each in quoted if hasattr(each.strategy, "on_best_levels_update")]
+        traders = [each.session for each in mine if MDSub.PublicTrades in each.kinds[self]]
         self._pairs = tuple(map(self._quote_to_pair, pairs))
         self._sides = tuple(each for each in quoted if each not in pairs)
-        self._traders = tuple(
-            self._trade_to_one(each.session) for each in mine if MDSub.PublicTrades in each.kinds[self]
-        )
+        self._traders = tuple(map(self._trade_to_one, traders))
         self._books = tuple(each for each in mine if each.kinds[self] & BOOK_KINDS)
         self._top_books = () if self._has_books else self._books
         self.quote = self._shortest(self._pairs, bool(self._sides or self._top_books), self._quote_to_all)
         self.trade = self._shortest(self._traders, False, self._trade_to_all)
+        self.hearers = None
+        if len(quoted) <= 1 and len(traders) <= 1 and not self._taps and not self._top_books:
+            self.hearers = Hearers(*(next(iter(each), None) for each in (self._sides, pairs, traders)))
+        self._group.clock.wake()
 
     def _shortest(self, ways: tuple[Lane, ...], others: bool, to_all: Lane) -> Lane:
         if others or self._taps or len(ways) > 1:
@@ -363,7 +387,7 @@ class ExchangeFeed:
         """Called when what is wanted may have changed; set by who opens lines for it."""
         self._gone: set[Instrument] = set()
         self._said: dict[Session, FeedHandlerStatus] = {}
-        self._clock = clock
+        self.clock = clock
 
     def feed(self, instrument: Instrument) -> InstrumentFeed:
         found = self.instruments.get(instrument)
@@ -485,7 +509,7 @@ class ExchangeFeed:
 
     def _show(self, subscription: Subscription, detail: str) -> None:
         self._say(subscription, FeedHandlerStatus.SnapshotStart, detail)
-        now = self._clock.now // MS
+        now = self.clock.now // MS
         for feed in subscription.books():
             feed.deliver_book(subscription, now)
         subscription.live = True
