@@ -53,7 +53,8 @@ app.command(journal)
 _WHAT = Group("What to run", sort_key=1)
 _DATA = Group("Market data", sort_key=2)
 _LIVE = Group("Live exchanges", sort_key=3)
-_OUTPUT = Group("Output", sort_key=4)
+_BOTS = Group("ProfitView bots", sort_key=4)
+_OUTPUT = Group("Output", sort_key=5)
 for _flag in ("--help", "--version"):
     app[_flag].group = _OUTPUT
 
@@ -75,6 +76,9 @@ def run(
     exchange: Annotated[tuple[str, ...], Parameter(group=_LIVE)] = (),
     url: Annotated[str | None, Parameter(group=_LIVE)] = None,
     yes_trade_real_money: Annotated[bool, Parameter(group=_LIVE)] = False,
+    venue: Annotated[tuple[str, ...], Parameter(group=_BOTS)] = (),
+    subscribe: Annotated[tuple[str, ...], Parameter(group=_BOTS)] = (),
+    reload: Annotated[bool, Parameter(group=_BOTS)] = False,
     json: Annotated[bool, Parameter(group=_OUTPUT)] = False,
     report: Annotated[Path | None, Parameter(group=_OUTPUT)] = None,
     verbose: Annotated[bool, Parameter(name=["--verbose", "-v"], group=_OUTPUT)] = False,
@@ -86,8 +90,8 @@ def run(
     Parameters
     ----------
     strategy
-        A module (demo_strat), module:Class, a file (my.py, my.py:Class), or the name of a [strategies.NAME] table;
-        without it every such table of the configuration is run.
+        A module (demo_strat), module:Class, a file (my.py, my.py:Class), a ProfitView bot (bot.py), or the name of a
+        [strategies.NAME] table; without it every such table of the configuration is run.
     mode
         backtest: as fast as it goes. paper: paced by the wall clock, or with --exchange on live market data.
         live: orders go to the exchange.
@@ -114,6 +118,12 @@ def run(
         Live: where the exchange is: main, testnet, demo, local, or the address of a host (http://127.0.0.1:8080).
     yes_trade_real_money
         Live: allow an exchange where orders cost money.
+    venue
+        NAME=SRC: an account as the bot calls it, and its exchange (BitMEX=bitmex). May be repeated.
+    subscribe
+        SRC:SYMBOL: a market whose quotes and trades the bot hears (bitmex:XBTUSD). May be repeated.
+    reload
+        Take changes of the packages beside the bot while it runs.
     json
         Print one line of JSON at the end and nothing else on standard output.
     report
@@ -147,6 +157,9 @@ def run(
             exchange=exchange,
             url=url,
             real_money=yes_trade_real_money,
+            venues=venue,
+            subscribe=subscribe,
+            reload=reload,
         )
     )
 

@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
 
-from mlthon.backtest.loader import default_config, parse_spec, place_of
+from mlthon.backtest.loader import default_config, load_strategy, parse_spec, place_of
 from mlthon.backtest.prepare import prepare
 from mlthon.backtest.report import Report
 from mlthon.backtest.result import Progress, Result
@@ -29,6 +29,10 @@ from mlthon.data.rows import Problem, Source
 from mlthon.data.sources import NoData, open_sources
 from mlthon.engine.clock import TimeStuck
 from mlthon.errors import UserError, near
+from mlthon.link.bot.source import is_bot
+
+if TYPE_CHECKING:
+    from mlthon.link.host.assembly import Bots
 
 log = logging.getLogger("mlthon")
 
@@ -55,10 +59,20 @@ class Options:
     exchange: tuple[str, ...] = ()
     url: str | None = None
     real_money: bool = False
+    venue: tuple[str, ...] = ()
+    subscribe: tuple[str, ...] = ()
+    allow_network: bool = False
+    venues: tuple[str, ...] = ()
+    subscribe: tuple[str, ...] = ()
+    reload: bool = False
 
 
 def run_strategy(options: Options) -> int:
     """Run what the options say and return the exit status. Raises `UserError`."""
+    if options.mode == "backtest" and options.strategy is not None and is_bot(Path(options.strategy)):
+        from mlthon.cli.bot_run import run_bot
+
+        return run_bot(options)
     if options.mode == "live" or options.exchange:
         if options.mode == "backtest":
             raise UserError("--exchange is for --mode live or paper", "A backtest takes its exchanges from its data.")
@@ -90,13 +104,14 @@ def _run(options: Options) -> tuple[Report, bool]:
         log.warning("left out: %s", problem)
     report = Report()
     with make_busy("making ready ...", quiet=quiet):
-        run = _prepare(options, config, strategies, sources, report)
+        run, bots = _prepare(options, config, strategies, sources, report)
+    show_bots(bots, quiet=quiet)
     if options.report is not None:
         make_folder(options.report)
     watch = ParamsWatch(config, run.assembly.engine.sessions) if options.mode == "paper" else None
     with Interrupts() as interrupts:
         with make_view(quiet=quiet, title=run.name) as view:
-            result = _play(run, speed, watch, view, interrupts)
+            result = _play(run, speed, watch, view, interrupts, bots)
         if interrupts.asked:
             result = evolve(result, ended="stopped by Ctrl-C")
         report.close(result)
@@ -152,32 +167,86 @@ def _prepare(
     strategies: Mapping[str, StrategyConfig],
     sources: Sequence[Source] | None,
     report: Report,
-) -> Run:
+) -> "tuple[Run, Bots | None]":
     if options.seed is not None and options.seed < 0:
         raise UserError(f"--seed {options.seed}: below 0", "Any whole number from 0 on will do.")
+    files = bot_files(strategies)
+    given: dict[str, Any] = {
+        "mode": options.mode,
+        "seed": options.seed,
+        "start": time_ns(options.start, "--start") if options.start else None,
+        "end": time_ns(options.end, "--end") if options.end else None,
+        "duration": duration_ns(options.duration, "--duration") if options.duration else None,
+        "taps": [report.books],
+        "samplers": [report.sample],
+        "now": time.time_ns() if options.mode == "paper" else None,
+    }
     try:
-        return prepare(
+        if not files:
+            refuse_bot_options(options)
+            return prepare(config, strategies, sources, **given), None
+        from mlthon.link.host.assembly import link_run
+
+        more = {name: (load_strategy(each.strategy), each) for name, each in strategies.items() if name not in files}
+        linked = link_run(
             config,
-            strategies,
+            files,
             sources,
-            mode=options.mode,
-            seed=options.seed,
-            start=time_ns(options.start, "--start") if options.start else None,
-            end=time_ns(options.end, "--end") if options.end else None,
-            duration=duration_ns(options.duration, "--duration") if options.duration else None,
-            taps=[report.books],
-            samplers=[report.sample],
-            now=time.time_ns() if options.mode == "paper" else None,
+            None,
+            venues=options.venues,
+            subscribe=options.subscribe,
+            reload=options.reload,
+            more=more,
+            **given,
         )
+        return linked.run, linked.bots
     except UnknownInstrument as error:
         raise UserError(str(error), "List them with: python -m mlthon instruments") from None
 
 
-def _play(run: Run, speed: float, watch: ParamsWatch | None, view: View, interrupts: "Interrupts") -> Result:
+def bot_files(strategies: Mapping[str, StrategyConfig]) -> dict[str, Path]:
+    """Those of the strategies that are ProfitView bots."""
+    files = {}
+    for name, each in strategies.items():
+        file = parse_spec(each.strategy).file
+        # a glance at the text: what bots run on is imported only for bots
+        if file is not None and file.is_file() and b"profitview" in file.read_bytes():
+            from mlthon.link.bot.source import is_bot
+
+            if is_bot(file):
+                files[name] = file
+    return files
+
+
+def refuse_bot_options(options: Options) -> None:
+    """Raise `UserError` for options that have a meaning for bots alone."""
+    given = {"--venue": options.venues, "--subscribe": options.subscribe, "--reload": options.reload}
+    for name, value in given.items():
+        if value:
+            raise UserError(f"{name}: only for ProfitView bots", "A bot imports Link from profitview.")
+
+
+def show_bots(bots: "Bots | None", *, quiet: bool) -> None:
+    """Say what bots trade on, and let what they print and log be seen."""
+    if bots is None or quiet:
+        return
+    logging.getLogger("mlthon.bot").setLevel(logging.INFO)
+    for line in bots.told:
+        print(line, file=sys.stderr, flush=True)
+
+
+def _play(
+    run: Run,
+    speed: float,
+    watch: ParamsWatch | None,
+    view: View,
+    interrupts: "Interrupts",
+    bots: "Bots | None",
+) -> Result:
     try:
         if watch is None:
             return run.go(view.update, interrupts.stop)
-        return _play_paced(run, speed, view.update, interrupts.stop, watch.look)
+        return _play_paced(run, speed, view.update, interrupts.stop, watch.look, bots)
     except SystemExit as error:
         raise UserError(
             f"{place_of(error, Path.cwd())}: the strategy ended the program (sys.exit) in a callback",
@@ -193,12 +262,20 @@ def _play_paced(
     on_progress: Callable[[Progress], None],
     stop: Callable[[], bool],
     look: Callable[[], None],
+    bots: "Bots | None",
 ) -> Result:
-    import trio
-
+    from mlthon.live.checks import run_trio
     from mlthon.live.paced import go_paced
 
-    return trio.run(go_paced, run, speed, on_progress, stop, look)
+    if bots is None:
+        return run_trio(lambda: go_paced(run, speed, on_progress, stop, look))
+    from mlthon.live.bots import BotProcesses
+
+    services = [BotProcesses(bots.hosts, bots.config.link)]
+    result = run_trio(lambda: go_paced(run, speed, on_progress, lambda: stop() or bots.over, look, services))
+    for failure in bots.failures:
+        raise failure
+    return result
 
 
 def _warn_of(sources: Sequence[Source]) -> None:

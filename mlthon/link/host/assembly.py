@@ -54,8 +54,10 @@ class Bots:
         choices: Sequence[BotChoice],
         settings: HostSettings | None = None,
         board: SignalBoard | None = None,
+        *,
+        reload: bool = False,
     ) -> None:
-        """Raises `UserError`."""
+        """`reload`: bots take changes of the packages beside them. Raises `UserError`."""
         self.config = config
         self.choices = list(choices)
         self.board = board or SignalBoard()
@@ -67,7 +69,7 @@ class Bots:
         self._venues: dict[str, tuple[VenueChoice, VenueStrategy]] = {}
         self._files: dict[str, str] = {}
         base = settings or HostSettings(
-            cancel_on_exit=config.link.cancel_on_exit, call_timeout_s=config.link.call_timeout_s
+            cancel_on_exit=config.link.cancel_on_exit, call_timeout_s=config.link.call_timeout_s, reload=reload
         )
         for choice in self.choices:
             self._add(choice, base)
@@ -256,12 +258,13 @@ class LinkedRun:
 
 def link_run(
     config: RunConfig,
-    files: Sequence[Path],
+    files: Sequence[Path] | Mapping[str, Path],
     sources: Sequence[Source] | None,
-    faces: Faces,
+    faces: Faces | None,
     *,
     venues: Sequence[str] = (),
     subscribe: Sequence[str] = (),
+    reload: bool = False,
     settings: HostSettings | None = None,
     board: SignalBoard | None = None,
     more: Strategies | None = None,
@@ -271,10 +274,13 @@ def link_run(
     now: int | None = None,
     **options: Any,
 ) -> LinkedRun:
-    """A run of bots on data, or without `sources` on the synthetic market. `faces` makes each bot; nothing is told to
-    it before the run begins. `venues`, `subscribe`: as on the command line. `more`: strategies beside the bots (signal
-    bots). The rest, `options` included, is `mlthon.backtest.prepare.prepare`'s. Raises `UserError`."""
-    bots = Bots(config, choose_bots(config, files, venues, subscribe), settings, board)
+    """A run of bots on data, or without `sources` on the synthetic market.
+
+    `files`: the bots, by name if they have names. `faces` makes each bot's face (None: they are joined later); nothing
+    is told to it before the run begins. `venues`, `subscribe`: as on the command line. `more`: strategies beside the
+    bots (signal bots). The rest, `options` included, is `mlthon.backtest.prepare.prepare`'s. Raises `UserError`.
+    """
+    bots = Bots(config, choose_bots(config, files, venues, subscribe), settings, board, reload=reload)
     run = prepare(
         bots.configured() if sources is None else config,
         {**bots.strategies, **(more or {})},
@@ -292,7 +298,8 @@ def link_run(
     elif start is not None:
         history = recorded_history(sources, start, run.start - start)
     attach_embedded(bots, run.assembly, history)
-    bots.join(faces)
+    if faces is not None:
+        bots.join(faces)
     return LinkedRun(run, bots)
 
 

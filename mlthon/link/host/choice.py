@@ -76,24 +76,29 @@ def hints_of(text: str) -> Hints:
 
 
 def choose_bots(
-    config: RunConfig, files: Sequence[Path], venues: Sequence[str] = (), subscribe: Sequence[str] = ()
+    config: RunConfig,
+    files: Sequence[Path] | Mapping[str, Path],
+    venues: Sequence[str] = (),
+    subscribe: Sequence[str] = (),
 ) -> list[BotChoice]:
-    """The bots of a run. `venues` and `subscribe` as on the command line (`BitMEX=bitmex`, `bitmex:XBTUSD`). Raises
-    `UserError`."""
+    """The bots of a run, by name or named after their files. `venues` and `subscribe` as on the command line
+    (`BitMEX=bitmex`, `bitmex:XBTUSD`). Raises `UserError`."""
     configured = dict(config.venues) | parse_venues(venues, config.venues)
     wanted = parse_markets(subscribe, "--subscribe") if subscribe else None
     if wanted is None and config.link.subscribe is not None:
         wanted = parse_markets(config.link.subscribe, "link.subscribe")
-    names = _names(files)
-    return [_choose(name, file, configured, wanted) for name, file in zip(names, files, strict=True)]
+    named = files if isinstance(files, Mapping) else _named(files)
+    return [_choose(name, file, configured, wanted) for name, file in named.items()]
 
 
-def _names(files: Sequence[Path]) -> list[str]:
-    names: list[str] = []
+def _named(files: Sequence[Path]) -> dict[str, Path]:
+    named: dict[str, Path] = {}
     for file in files:
-        stem = file.stem
-        names.append(stem if stem not in names else f"{stem}{names.count(stem) + 1}")
-    return names
+        name, number = file.stem, 2
+        while name in named:
+            name, number = f"{file.stem}{number}", number + 1
+        named[name] = file
+    return named
 
 
 def _choose(

@@ -52,6 +52,8 @@ if TYPE_CHECKING:
     from mlthon.link.host.market import Markets
 
 log = logging.getLogger("mlthon.link")
+said = logging.getLogger("mlthon.bot")
+"""What bots themselves say."""
 
 LOW: Final = 2
 """With so few requests left of a rate limit a call waits until it starts anew."""
@@ -214,13 +216,14 @@ class BotHost:
             known.update({sym: metadata(each) for sym, each in venue.listings.items() if sym not in known})
         return found
 
-    def gone(self, reason: str) -> None:
-        """The bot is no more: nothing more is told to it, and its orders are cancelled if so configured."""
+    def gone(self, reason: str, *, again: bool = False) -> None:
+        """The bot is no more: nothing more is told to it, and its orders are cancelled if so configured. `again`: it
+        will be started anew."""
         face, self.face = self.face, None
         if face is not None:
             self._feeds.leave(face)
             self._channels.leave(self._published)
-        self.over = True
+        self.over = not again
         for venue in self._stopping:
             venue.env.send_stop_ack()
         self._stopping.clear()
@@ -344,7 +347,7 @@ class BotHost:
             break
 
     def _logged(self, message: Logged) -> None:
-        log.log(message.level, "%s: %s", self.name, message.text)
+        said.log(message.level, "%s: %s", self.name, message.text)
 
     def _stop_trading(self, message: StopTrading) -> None:
         log.warning("%s stops trading: %s", self.name, message.message or "no reason given")

@@ -1,6 +1,7 @@
 """A bot that is a script: a face that writes down what it is told, and a run on the synthetic market to tell it."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ class Linked:
 
     def go(self, *plans: Callable[[ScriptedBot], Any]) -> ScriptedBot:
         """Run it: at each quote the next plan is carried out."""
-        self.bot.plans = [lambda plan=plan: plan(self.bot) for plan in plans]
+        self.bot.plans = [partial(plan, self.bot) for plan in plans]
         self.linked.run.go()
         return self.bot
 

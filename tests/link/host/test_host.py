@@ -1,5 +1,6 @@
 """Exchange calls and events of a bot on the embedded BitMEX."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ def test_hello_tells_venues_markets_and_instruments(tmp_path: Path) -> None:
     assert isinstance(hello, Hello)
     assert hello.markets == [("bitmex", "XBTUSD")]
     assert set(hello.venues) == {"BitMEX"}
-    assert hello.venues["BitMEX"] | {"id": ""} == {"id": "", "kind": "real", "name": "BitMEX", "src": "bitmex"}
+    assert dict(hello.venues["BitMEX"]) | {"id": ""} == {"id": "", "kind": "real", "name": "BitMEX", "src": "bitmex"}
     assert hello.instruments["bitmex"]["XBTUSD"]["tickSize"] == 0.5
     assert hello.instruments["bitmex"]["XBTUSD"]["lotSize"] == 100.0
     health = next(each for each in reversed(bot.told) if isinstance(each, Health))
@@ -165,7 +166,7 @@ def test_the_three_rules_of_cancel_order(tmp_path: Path) -> None:
     assert cancelled == [ids[:1], ids[2:], ids[1:2], []]
 
 
-WRONG = {
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "an unknown venue": (
         {"name": "fetch_positions", "venue": "BitMEXX"},
         "The venue 'BitMEXX' does not exist; did you mean 'BitMEX'? there are BitMEX",
@@ -268,7 +269,7 @@ def test_candles_have_the_documented_rows_and_agree_with_history(tmp_path: Path)
     assert all(type(rows[-1][key]) is float for key in ("open", "high", "low", "close", "volume"))
     assert [row["time"] for row in rows] == list(range(rows[0]["time"], rows[-1]["time"] + 1, 60_000))
     assert rows[-360:-1] == history[:-1]
-    assert all(row["open"] == before["close"] for before, row in zip(rows, rows[1:], strict=False))
+    assert all(row["open"] == before["close"] for before, row in pairwise(rows))
     assert [row["time"] for row in since] == [START * 1000 + 300_000 * n for n in (-3, -2, -1, 0)]
     inside = [each for each in bot.trades if rows[-2]["time"] <= each[4] < rows[-1]["time"]]
     assert rows[-2]["volume"] == sum(each[3] for each in inside)

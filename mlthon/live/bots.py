@@ -1,0 +1,231 @@
+"""Bots in processes of their own: started with the run, joined to it by a Unix socket, ended with it.
+
+One service (`BotProcesses`) keeps all bots of a run. Each bot's process is `python -m mlthon.link.bot.child SOCKET`,
+the socket in a temporary folder that only this user may enter. What the engine tells a bot waits in an `Outbox`, which
+one task writes out; what the bot says is brought into the run by `Host.deliver`. So a bot that hangs, floods or dies
+costs the engine nothing but a full outbox. What it prints goes to the logger `mlthon.bot`, a line at a time.
+
+A bot that dies is told; if so configured it is started again, after a pause that doubles each time up to a minute.
+Its environment has none of this program's own variables: those hold API keys.
+"""
+
+import logging
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from mlthon.config import LinkConfig
+from mlthon.errors import UserError
+from mlthon.link.host.host import BotHost
+from mlthon.link.wire import WireError, frame, to_host
+from mlthon.live.outbox import Outbox
+from mlthon.live.services import Host
+
+log = logging.getLogger("mlthon.link")
+printed = logging.getLogger("mlthon.bot")
+
+CONNECT_S: Final = 30.0
+"""How long a bot's process may take to connect."""
+END_S: Final = 2.0
+"""How long a process may take to end once it has been asked to."""
+LONGEST_PAUSE_S: Final = 60.0
+CHUNK: Final = 1 << 16
+ITEMS_A_FRAME: Final = 4096
+LONGEST_LINE: Final = 1 << 16
+OURS: Final = "MLTHON_"
+"""Environment variables that begin so are this program's own."""
+
+
+class BotProcesses:
+    """A service: see the module."""
+
+    name = "the bots"
+
+    def __init__(self, hosts: Sequence[BotHost], config: LinkConfig, command: Sequence[str] = ()) -> None:
+        """`command`: what is run with the socket's path as its last argument, instead of a bot's process."""
+        self._command = list(command) or [sys.executable, "-m", "mlthon.link.bot.child"]
+        self._bots = [_Bot(host, config, self._command) for host in hosts]
+
+    async def serve(self, host: Host, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Start all bots; the run begins when their processes are connected. Raises `UserError`."""
+        with tempfile.TemporaryDirectory(prefix="mlthon-") as folder:
+            async with trio.open_nursery() as nursery:
+                async with trio.open_nursery() as starting:
+                    for number, bot in enumerate(self._bots):
+                        path = Path(folder) / str(number)
+                        starting.start_soon(nursery.start, bot.live, path, host)
+                task_status.started()
+
+
+class _Bot:
+    """One bot, from its first process to its last."""
+
+    def __init__(self, host: BotHost, config: LinkConfig, command: Sequence[str]) -> None:
+        self._host = host
+        self._config = config
+        self._command = command
+        self._wake = trio.Event()
+        self._outbox = self._new_outbox()
+
+    def _new_outbox(self) -> Outbox:
+        return Outbox(lambda: self._wake.set(), self._config.backlog)
+
+    async def live(self, path: Path, run: Host, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Keep the bot running until it has ended for good."""
+        pause = self._config.restart_s
+        first = True
+        while True:
+            reason = await self._one_life(path, run, task_status if first else None)
+            again = self._config.restart and not self._host.over
+            if not self._host.over:
+                run.deliver(partial(self._host.gone, reason, again=again))
+            if not again:
+                return
+            log.warning("%s: started again in %g s", self._host.name, pause)
+            await trio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_S)
+            first = False
+
+    async def _one_life(self, path: Path, run: Host, task_status: trio.TaskStatus[None] | None) -> str:
+        """One process of the bot; why it ended."""
+        self._outbox = self._new_outbox()
+        with _Listener(path) as listener:
+            process = await self._spawn(path)
+            try:
+                async with trio.open_nursery() as nursery:
+                    for stream in (process.stdout, process.stderr):
+                        if stream is not None:
+                            nursery.start_soon(_log_lines, self._host.name, stream)
+                    stream = await self._connected(listener, process, task_status is not None)
+                    if stream is None:
+                        return f"its process ended with status {await process.wait()} before it connected"
+                    run.deliver(self._host.join, self._outbox)
+                    if task_status is not None:
+                        task_status.started()
+                    async with stream:
+                        nursery.start_soon(self._write, stream)
+                        broken = await self._read(stream, run)
+                    with trio.move_on_after(END_S):
+                        await process.wait()
+                    nursery.cancel_scope.cancel()
+            finally:
+                with trio.CancelScope(shield=True):
+                    await _end(process)
+        return broken or f"its process ended with status {process.returncode}"
+
+    async def _spawn(self, path: Path) -> trio.Process:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+        environment["PYTHONUNBUFFERED"] = "1"
+        return await trio.lowlevel.open_process(
+            [*self._command, str(path)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment,
+            # Ctrl-C is for the engine, which has the bot stop
+            start_new_session=True,
+        )
+
+    async def _connected(
+        self, listener: trio.SocketListener, process: trio.Process, must: bool
+    ) -> trio.SocketStream | None:
+        """The process's connection; None where it ended before. Raises `UserError` where the first one takes too
+        long."""
+        found: list[trio.SocketStream] = []
+
+        async def accept() -> None:
+            found.append(await listener.accept())
+            race.cancel_scope.cancel()
+
+        async def died() -> None:
+            await process.wait()
+            race.cancel_scope.cancel()
+
+        with trio.move_on_after(CONNECT_S) as limit:
+            async with trio.open_nursery() as race:
+                race.start_soon(accept)
+                race.start_soon(died)
+        if found:
+            return found[0]
+        if must:
+            what = f"did not connect within {CONNECT_S:g} s" if limit.cancelled_caught else "ended before it connected"
+            raise UserError(f"{self._host.name}: its process {what}", "What it printed stands above.")
+        return None
+
+    async def _write(self, stream: trio.SocketStream) -> None:
+        """Write out what waits, as fast as the bot reads."""
+        outbox = self._outbox
+        while True:
+            if not len(outbox):
+                self._wake = trio.Event()
+                await self._wake.wait()
+            items = outbox.take()
+            try:
+                for first in range(0, len(items), ITEMS_A_FRAME):
+                    await stream.send_all(frame(items[first : first + ITEMS_A_FRAME]))
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                return
+
+    async def _read(self, stream: trio.SocketStream, run: Host) -> str:
+        """Bring in what the bot says until it hangs up; what was wrong with it, if anything was."""
+        decoder = to_host()
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            while chunk := await stream.receive_some(CHUNK):
+                try:
+                    messages = decoder.feed(chunk)
+                except WireError as error:
+                    return f"what it says cannot be read: {error}"
+                for message in messages:
+                    run.deliver(self._host.tell, message)
+        return ""
+
+
+class _Listener:
+    """A listening Unix socket while it is needed; its file goes with it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+
+    def __enter__(self) -> trio.SocketListener:
+        self._path.unlink(missing_ok=True)
+        self._socket.bind(str(self._path))
+        self._socket.listen(1)
+        return trio.SocketListener(trio.socket.from_stdlib_socket(self._socket))
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+        self._path.unlink(missing_ok=True)
+
+
+async def _log_lines(name: str, stream: trio.abc.ReceiveStream) -> None:
+    """Log what a process prints, a line at a time."""
+    rest = b""
+    async for chunk in stream:
+        *lines, rest = (rest + chunk).split(b"\n")
+        if len(rest) > LONGEST_LINE:
+            lines, rest = [*lines, rest], b""
+        for line in lines:
+            printed.info("%s: %s", name, line.decode("utf-8", "replace"))
+    if rest:
+        printed.info("%s: %s", name, rest.decode("utf-8", "replace"))
+
+
+async def _end(process: trio.Process) -> None:
+    """See to it that a process, and whatever it started in its group, is gone."""
+    if process.returncode is None:
+        process.terminate()
+        with trio.move_on_after(END_S):
+            await process.wait()
+    if process.returncode is None:
+        process.kill()
+        await process.wait()
