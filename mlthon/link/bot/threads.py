@@ -33,17 +33,13 @@ class Threads:
         """Run `target` in a thread of the platform's."""
 
         def run() -> None:
-            self.own()
+            self._own.add(threading.get_ident())
             try:
                 target()
             finally:
                 self._own.discard(threading.get_ident())
 
         threading.Thread(target=run, name=name, daemon=True).start()
-
-    def own(self) -> None:
-        """The calling thread is the platform's."""
-        self._own.add(threading.get_ident())
 
     def background(self) -> dict[int, str]:
         """See `Link.background_threads`."""

@@ -1,0 +1,185 @@
+"""The process of a bot: `python -m mlthon.link.bot.child SOCKET`.
+
+It connects to the Unix socket of its engine, whose path is all that it is given, waits for `Hello`, and runs the bot in
+its main thread. A reader thread takes what comes; whichever thread has something to say writes it, together with what
+others left meanwhile. What the bot prints goes to stderr. SIGINT is left to the engine, which says `Stop`.
+
+When the socket closes the engine has died: the bot gets `on_stop` and some seconds for it, then the process ends. It
+always ends by leaving at once, so that no thread of the bot can keep it alive; what must be tidied up belongs into
+`on_stop`. Status 0: stopped; 1: not loaded or constructed, or its engine died.
+"""
+
+import faulthandler
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections import deque
+from io import TextIOWrapper
+from typing import Any, Final, NoReturn
+
+import msgspec
+
+from mlthon.link import wire
+from mlthon.link.bot.logs import HostHandler
+from mlthon.link.bot.runtime import BotRuntime
+from mlthon.link.contract import Failed, Hello, ToBot, ToHost
+
+GRACE: Final = 5.0
+"""Seconds that `on_stop` may take once the engine has gone."""
+_CHUNK: Final = 256 * 1024
+
+
+class SocketHost:
+    """The `HostFace` of a child: everything goes out over the socket, in the order of telling."""
+
+    def __init__(self, line: socket.socket) -> None:
+        self._line = line
+        self._items: deque[bytes] = deque()
+        self._writing = threading.Lock()
+        self.failed = False
+        """The bot could not be loaded or constructed."""
+
+    def tell(self, message: ToHost) -> None:
+        """See `HostFace`. What a line that has closed does not take is lost: the reader hears of its end."""
+        try:
+            item = wire.encode(message)
+        except wire.WireError:
+            item = wire.encode(_speakable(message))
+        self.failed = self.failed or isinstance(message, Failed)
+        self._items.append(item)
+        # Whoever holds the lock sends what others add. The look after letting it go catches what came in between.
+        while self._items and self._writing.acquire(blocking=False):
+            try:
+                self._send()
+            finally:
+                self._writing.release()
+
+    def close(self) -> None:
+        """Wait until all is sent, and close the line."""
+        with self._writing:
+            self._send()
+            try:
+                self._line.shutdown(socket.SHUT_RDWR)
+            except OSError:  # the other end was faster
+                return
+
+    def _send(self) -> None:
+        items = self._items
+        while items:
+            batch = [items.popleft() for _ in range(len(items))]
+            try:
+                self._line.sendall(wire.frame(batch))
+            except OSError:
+                return
+
+
+class Child:
+    """Joins a bot's runtime to a connected socket."""
+
+    def __init__(self, line: socket.socket) -> None:
+        self._line = line
+        self._decoder = wire.to_bot()
+        self.host = SocketHost(line)
+        hello, self._early = self._hello()
+        self.runtime = BotRuntime(hello, self.host)
+        self._lost = False
+
+    def _hello(self) -> tuple[Hello, list[Any]]:
+        """The first message, and what came in with it."""
+        found: list[Any] = []
+        while not found:
+            data = self._line.recv(_CHUNK)
+            if not data:
+                raise wire.WireError("the engine closed the line before it said Hello")
+            found = self._decoder.feed(data)
+        if not isinstance(found[0], Hello):
+            raise wire.WireError(f"the engine began with {type(found[0]).__name__}, not with Hello")
+        return found[0], found[1:]
+
+    def run(self) -> NoReturn:
+        """Run the bot in this thread, and end the process when it has ended: its constructor may never return."""
+        for target, name in ((self._read, "reader"), (self._end, "end")):
+            self.runtime.threads.start_own(target, name)
+        self.runtime.run()
+        self._end()
+
+    def _end(self) -> NoReturn:
+        self.runtime.wait_ended()
+        self.host.close()
+        _leave(1 if self.host.failed or self._lost else 0)
+
+    def _read(self) -> None:
+        reason = "it closed the line"
+        try:
+            self._take(self._early)
+            while data := self._line.recv(_CHUNK):
+                self._take(self._decoder.feed(data))
+        except (OSError, wire.WireError) as error:
+            reason = str(error)
+        if self.runtime.wait_ended(0):
+            return
+        self._lost = True
+        self.runtime.lose(reason)
+        if not self.runtime.wait_ended(GRACE):
+            _leave(1)
+
+    def _take(self, items: list[tuple[Any, ...] | ToBot]) -> None:
+        runtime = self.runtime
+        for item in items:
+            if not isinstance(item, tuple):
+                runtime.tell(item)
+            elif len(item) == wire.QUOTE_LENGTH:
+                runtime.quote(*item)
+            elif len(item) == wire.TRADE_LENGTH:
+                runtime.trade(*item)
+            else:
+                raise wire.WireError(f"a market datum of {len(item)} elements")
+
+
+def main(path: str) -> NoReturn:
+    """Run the bot that the engine at `path` names, and end the process."""
+    faulthandler.enable()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.dup2(2, 1)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
+        try:
+            line.connect(path)
+            child = Child(line)
+        except (OSError, wire.WireError) as error:
+            print(f"no engine at {path}: {error}", file=sys.stderr)
+            _leave(1)
+        sys.argv = [child.runtime.hello.file]
+        threading.excepthook = child.runtime.guard.thread_raised
+        # What libraries warn of belongs into the bot's log.
+        logging.getLogger().addHandler(HostHandler(child.host.tell))
+        child.run()
+
+
+def _leave(status: int) -> NoReturn:
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(status)
+
+
+def _speakable(value: Any) -> Any:
+    """A message whose texts hold what UTF-8 cannot say (lone surrogates), escaped."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, list | tuple):
+        return [_speakable(each) for each in value]
+    if isinstance(value, dict):
+        return {_speakable(key): _speakable(each) for key, each in value.items()}
+    if isinstance(value, msgspec.Struct):
+        return type(value)(*(_speakable(getattr(value, name)) for name in value.__struct_fields__))
+    return value
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m mlthon.link.bot.child SOCKET (the engine starts it)")
+    main(sys.argv[1])

@@ -1,0 +1,186 @@
+"""A bot in a process of its own, joined by a real Unix socket."""
+
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from mlthon.link import wire
+from mlthon.link.contract import (
+    Answer,
+    Call,
+    Failed,
+    Hello,
+    Loaded,
+    Logged,
+    Private,
+    Publish,
+    Raised,
+    Started,
+    Stop,
+    Stopped,
+    ToBot,
+    ToHost,
+)
+from tests.link.bot.kit import INSTRUMENTS, MARKETS, T0, VENUES, envelope, write
+
+Message = TypeVar("Message")
+
+
+class Engine:
+    """The other end of a child's socket."""
+
+    def __init__(self, line: socket.socket, process: "subprocess.Popen[str]") -> None:
+        self.line, self.process = line, process
+        self.told: list[ToHost] = []
+        self._decoder = wire.to_host()
+
+    def tell(self, *messages: ToBot) -> None:
+        self.line.sendall(wire.frame([wire.encode(each) for each in messages]))
+
+    def wait(self, kind: type[Message], true: Callable[[Message], Any] = lambda _: True) -> Message:
+        """The first message of its kind that `true` holds for; calls are answered meanwhile."""
+        while True:
+            for each in self.told:
+                if isinstance(each, kind) and true(each):
+                    return each
+            data = self.line.recv(65536)
+            assert data, f"the child closed the line; told: {self.told}"
+            for message in self._decoder.feed(data):
+                self.told.append(message)
+                if isinstance(message, Call):
+                    self.tell(Answer(message.call, envelope([] if message.name == "history" else message.arguments)))
+
+
+@contextmanager
+def child(folder: Path, source: str) -> Iterator[Engine]:
+    path = write(folder, source)
+    with tempfile.TemporaryDirectory(prefix="bot") as place, socket.socket(socket.AF_UNIX) as listener:
+        address = f"{place}/s"
+        listener.bind(address)
+        listener.listen()
+        listener.settimeout(20)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "mlthon.link.bot.child", address],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            line, _ = listener.accept()
+            with line:
+                line.settimeout(20)
+                engine = Engine(line, process)
+                engine.tell(Hello("test", str(path), VENUES, MARKETS, INSTRUMENTS))
+                yield engine
+        finally:
+            process.kill()
+            process.communicate()
+
+
+BOT = """
+    from profitview import Link, logger
+    import logging, sys, threading
+
+    class Trading(Link):
+        def __init__(self):
+            super().__init__()
+            self.made = self.create_limit_order('BitMEX', 'XBTUSD', 'Buy', 100, 20000.5)['data']
+            self.count = 0
+
+        def on_start(self):
+            print('printed', sys.argv[0].endswith('bot.py'))
+            logger.info(('made', self.made['price']))
+            logging.getLogger('some.library').warning('beware')
+            threading.Thread(target=self.forever).start()
+            threading.Thread(target=lambda: 1 / 0, name='mine').start()
+
+        def forever(self):
+            threading.Event().wait()
+
+        def quote_update(self, src, sym, data):
+            self.count += 1
+            self.publish('quote', [src, sym, data])
+
+        def order_update(self, src, sym, data):
+            self.publish('order', (data, 'lone \\ud800 surrogate'))
+
+        def on_stop(self):
+            self.cancel_order('BitMEX')
+            self.publish('count', self.count)
+"""
+
+
+def test_a_bot_lives_in_a_process_and_its_threads_do_not_keep_it_alive(tmp_path: Path) -> None:
+    with child(tmp_path, BOT) as engine:
+        engine.wait(Started)
+        assert engine.wait(Call).arguments["price"] == 20000.5
+        assert engine.wait(Logged, lambda each: "made" in each.text).text == "('made', 20000.5)"
+        assert engine.wait(Logged, lambda each: "beware" in each.text).level == 30
+        assert engine.wait(Raised).where == "thread mine"
+        engine.line.sendall(wire.frame([wire.encode_quote(0, 1.0, 2.0, 3.0, 4.0, T0)]))
+        quote = engine.wait(Publish, lambda each: each.topic == "quote")
+        assert quote.data == ["bitmex", "XBTUSD", {"bid": [1.0, 2.0], "ask": [3.0, 4.0], "time": T0}]
+        engine.tell(Private("order_update", "bitmex", "XBTUSD", {"order_id": "x"}))
+        order = engine.wait(Publish, lambda each: each.topic == "order")
+        assert order.data == [{"order_id": "x"}, "lone \\ud800 surrogate"]
+        engine.process.send_signal(signal.SIGINT)
+        engine.tell(Stop("asked to"))
+        assert engine.wait(Publish, lambda each: each.topic == "count").data == 1
+        engine.wait(Stopped)
+        out, err = engine.process.communicate(timeout=20)
+        assert engine.process.returncode == 0
+        assert out == ""
+        assert "printed True" in err
+
+
+def test_a_bot_ends_when_its_engine_dies_after_on_stop(tmp_path: Path) -> None:
+    source = """
+        from profitview import Link
+        import time
+
+        class Trading(Link):
+            def __init__(self):
+                super().__init__()
+                while True:
+                    time.sleep(0.01)
+
+            def on_stop(self):
+                try:
+                    self.cancel_order('BitMEX')
+                except Exception as error:
+                    print('on_stop:', type(error).__name__)
+    """
+    with child(tmp_path, source) as engine:
+        engine.wait(Loaded)
+        time.sleep(0.1)
+        engine.line.close()
+        _, err = engine.process.communicate(timeout=20)
+        assert "on_stop: LinkClosed" in err
+        assert engine.process.returncode == 1
+
+
+def test_a_bot_that_cannot_be_loaded_is_told_and_its_process_says_so(tmp_path: Path) -> None:
+    with child(tmp_path, "from profitview import Link\n\nclass Trading(Link:\n    pass\n") as engine:
+        failed = engine.wait(Failed)
+        assert "bot.py:3: SyntaxError" in failed.problem
+        engine.process.communicate(timeout=20)
+        assert engine.process.returncode == 1
+
+
+def test_a_child_without_an_engine_says_so(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "mlthon.link.bot.child", str(tmp_path / "none")],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert done.returncode == 1
+    assert "no engine at" in done.stderr
