@@ -5,6 +5,10 @@ through it. The intent of every request about orders is committed to a `JournalS
 called, so that whatever happens to the process, the next one knows which orders may be at the exchange. Events are
 committed before the port hears of them, so that a fill that a strategy has seen is never seen again after a restart.
 
+With a store that writes later (`DeferredStore`, for which each commit is a wait for the disk) only what leaves the
+program waits: a request goes on to the gateway once it, and with it every event that the strategy had heard of before,
+is safe. Events go up at once. A cancel waits for nothing but an order of its own that has not left yet.
+
 A store that fails must not make things worse: new orders and modifications are refused, cancels still go out, and what
 could not be written is kept in memory, in order, and written with the next entry that can be, or a second later.
 
@@ -13,7 +17,7 @@ How entries are stored and read back is `mlthon.live.journal_store`.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from msgspec import Struct
@@ -116,6 +120,14 @@ class JournalStore(Protocol):
         """Write all of them, in order, or none. They are safe when this returns. Raises StoreFailed."""
 
 
+class DeferredStore(Protocol):
+    """Where entries are kept by somebody who writes them later, in the order in which they came."""
+
+    def submit(self, entries: Sequence[Entry], done: Callable[[str], None]) -> None:
+        """Write all of them, or keep them for the next try. `done` is called later with why that failed; with nothing
+        once they are safe. Calls come in the order of submission."""
+
+
 class OpenOrder(Struct, frozen=True, kw_only=True):
     """What an earlier run sent and is not known to be over. `instrument` is as it was when the order was sent."""
 
@@ -186,7 +198,12 @@ class JournalStage:
         clock: Clock,
         store: JournalStore,
         find: Callable[[str], TrackedOrder | None],
+        deferred: DeferredStore | None = None,
     ) -> None:
+        """`deferred`: writes in place of `store`, later."""
+        self._deferred = deferred
+        self._unsent: dict[str, tuple[Instrument, list[Callable[[], None]]]] = {}
+        """Wire id of an order that waits for the disk -> its instrument and what is to follow it."""
         self.exchange = exchange
         self.account = account
         self._port = port
@@ -222,6 +239,9 @@ class JournalStage:
 
     def _write(self, *entries: Entry) -> bool:
         """Commit what waits and these; False if they had to be kept in memory."""
+        if self._deferred is not None:
+            self._deferred.submit(entries, self._written)
+            return True
         self._backlog.extend(entries)
         try:
             self._store.commit(self._backlog)
@@ -232,6 +252,13 @@ class JournalStage:
         if self._failure:
             self._recovered()
         return True
+
+    def _written(self, reason: str) -> None:
+        """The deferred store has written something, or could not."""
+        if reason:
+            self._failed(reason)
+        elif self._failure:
+            self._recovered()
 
     def _failed(self, reason: str) -> None:
         if not self._failure:
@@ -249,7 +276,7 @@ class JournalStage:
 
     def _retry(self) -> None:
         self._retrying = False
-        if self._backlog:
+        if self._backlog or self._deferred is not None:
             self._write()
 
     def _recovered(self) -> None:
@@ -276,24 +303,61 @@ class JournalStage:
         return status, self._failure_text() if self._failure else detail
 
     def new_order(self, order: TrackedOrder) -> None:
-        if self._write(self._entry("new", order.wire_id, (), sent=_sent(order), standing=_standing(order))):
-            self.gateway.new_order(order)
-        else:
-            self._refuse(self.new_order_reject, order.wire_id)
+        entry = self._entry("new", order.wire_id, (), sent=_sent(order), standing=_standing(order))
+        if self._deferred is not None:
+            self._unsent[order.wire_id] = order.instrument, []
+        self._intend(
+            entry,
+            lambda: self._sent_at_last(order, lambda: self.gateway.new_order(order)),
+            lambda: self._sent_at_last(order, lambda: self._refuse(self.new_order_reject, order.wire_id)),
+        )
 
     def modify_order(self, order: TrackedOrder, price: int | None, qty: int | None) -> None:
-        if self._write(self._entry("modify", order.wire_id, (price, qty))):
-            self.gateway.modify_order(order, price, qty)
-        else:
-            self._refuse(self.modify_order_reject, order.wire_id)
+        self._intend(
+            self._entry("modify", order.wire_id, (price, qty)),
+            lambda: self.gateway.modify_order(order, price, qty),
+            lambda: self._refuse(self.modify_order_reject, order.wire_id),
+        )
 
     def cancel_order(self, order: TrackedOrder) -> None:
         self._write(self._entry("cancel", order.wire_id, ()))
-        self.gateway.cancel_order(order)
+        self._after({order.wire_id} & self._unsent.keys(), lambda: self.gateway.cancel_order(order))
 
     def cancel_all(self, instrument: Instrument) -> None:
         self._write(self._entry("cancel_all", "", (instrument.name,)))
-        self.gateway.cancel_all(instrument)
+        unsent = [wire_id for wire_id, (where, _) in self._unsent.items() if where is instrument]
+        self._after(unsent, lambda: self.gateway.cancel_all(instrument))
+
+    def _intend(self, entry: Entry, send: Callable[[], None], refuse: Callable[[], None]) -> None:
+        """Send once the intent is safe; refuse where it cannot be written."""
+        if self._deferred is None:
+            if self._write(entry):
+                send()
+            else:
+                refuse()
+            return
+
+        def written(reason: str) -> None:
+            self._written(reason)
+            if reason:
+                refuse()
+            else:
+                send()
+
+        self._deferred.submit((entry,), written)
+
+    def _after(self, wire_ids: Collection[str], call: Callable[[], None]) -> None:
+        """Call once the last of the orders that wait for the disk has left; at once where there is none."""
+        if wire_ids:
+            self._unsent[list(wire_ids)[-1]][1].append(call)
+        else:
+            call()
+
+    def _sent_at_last(self, order: TrackedOrder, send: Callable[[], None]) -> None:
+        _, following = self._unsent.pop(order.wire_id, (order.instrument, []))
+        send()
+        for call in following:
+            call()
 
     def _refuse(self, refuse: Callable[..., None], wire_id: str) -> None:
         self._clock.call_at(self._clock.now + REFUSAL, refuse, wire_id, GtwRejectCode.GtwNotReady, self._failure_text())

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+import trio
 from attrs import frozen
 
 from mlthon.basics.instrument import Instrument
@@ -72,7 +73,9 @@ async def open_account(
     )
     check = check_account(venue.exchange, account, fact, venue.offset)
     port = engine.port(venue.exchange, account)
-    stage = JournalStage(port, venue.exchange, account, engine.clock, journal, port.find)
+    token = trio.lowlevel.current_trio_token()
+    later = journal.write_later(lambda call: token.run_sync_soon(driver.deliver, call))
+    stage = JournalStage(port, venue.exchange, account, engine.clock, journal, port.find, later)
     settings = GatewaySettings(
         audit_s=config.live.reconcile_s,
         dead_man_s=venue.settings.live.dead_man_s or 0.0,
@@ -197,6 +200,7 @@ class Watch:
     def stop(self) -> None:
         """The run ends in order; everything that it knows is in the journal."""
         self._over = True
+        self._journal.flush()
         left = [each.wire_id for each in self._open() if self._cancel_left]
         if left:
             log.error(

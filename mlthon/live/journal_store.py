@@ -22,7 +22,7 @@ import logging
 import os
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal
@@ -50,6 +50,7 @@ from mlthon.live.journal_file import (
     told,
 )
 from mlthon.live.journal_file import detail_of as detail_of
+from mlthon.live.journal_group import GroupCommit
 from mlthon.order.state import TERMINAL
 
 log = logging.getLogger("mlthon.journal")
@@ -201,6 +202,8 @@ class SqliteJournal(JournalReader):
 
     def __init__(self, path: Path, *, durability: Durability = "process", now: int) -> None:
         """`now`: the time (ns) at which the run starts."""
+        self._durability = durability
+        self._group: GroupCommit | None = None
         self._lock = locked(path)
         try:
             with told(path):
@@ -228,13 +231,28 @@ class SqliteJournal(JournalReader):
         cursor = self._write.execute("INSERT INTO runs (started, pid) VALUES (?, ?)", (now, os.getpid()))
         return int(cursor.lastrowid or 0)
 
+    def write_later(self, hand_over: Callable[[Callable[[], None]], object]) -> GroupCommit | None:
+        """Who writes entries in a thread of its own, where each commit waits for the disk; None where none does.
+        `hand_over` has a call made in the engine's thread."""
+        if self._durability == "power" and self._group is None:
+            self._group = GroupCommit(self.commit, hand_over)
+        return self._group
+
+    def flush(self) -> None:
+        """Wait until everything that was handed in is written, not for ever."""
+        if self._group is not None and not self._group.flush():
+            log.error("%s: the disk does not take the journal's last entries", self.path)
+
     def end_run(self, now: int) -> None:
         """The run ended in order, at `now` (ns)."""
+        self.flush()
         with told(self.path):
             self._write.execute("UPDATE runs SET ended = ? WHERE number = ?", (now, self.run))
 
     def close(self) -> None:
         """Bring everything into the file and let others open it."""
+        if self._group is not None:
+            self._group.close()
         if self._rowless:
             try:
                 self.commit(())

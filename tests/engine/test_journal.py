@@ -305,3 +305,93 @@ def test_an_order_in_steps_that_are_no_more_is_not_taken_over() -> None:
     coarser = Perpetual(**fields, price_tick_rules="7", quantity_tick_rules="0.001")
     with pytest.raises(ChangedSteps, match="other price or quantity steps"):
         restored(left_open(), Rig().session, coarser)
+
+
+# -- a store that writes later ---------------------------------------------------------------------------------------
+
+
+class LaterStore(MemoryStore):
+    """Writes what was handed in when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting: list[tuple[tuple[Entry, ...], Any]] = []
+
+    def submit(self, entries: Sequence[Entry], done: Any) -> None:
+        self.waiting.append((tuple(entries), done))
+
+    def write(self) -> None:
+        waiting, self.waiting = self.waiting, []
+        if not self.broken:
+            self.entries += [each for entries, _ in waiting for each in entries]
+        for _, done in waiting:
+            done(self.broken)
+
+
+class Later(Journalled):
+    def __init__(self, *strategies: Any) -> None:
+        super().__init__(*strategies)
+        self.later = LaterStore()
+        port = self.port
+        self.stage = JournalStage(port, Exchange.Bybit, "main", self.clock, self.store, port.find, self.later)
+        self.stage.gateway = self.gateway
+        self.gateway.port = self.stage
+        port.gateway = self.stage
+
+    def asked(self) -> list[str]:
+        return [each[0] for each in self.gateway.requests]
+
+
+def test_requests_leave_when_they_are_safe_and_events_go_up_at_once() -> None:
+    rig = Later()
+    order = rig.buy()
+    rig.wait(5)
+    assert rig.asked() == []
+    rig.later.write()
+    assert rig.asked() == ["new"]
+    rig.wait(2)
+    assert order.state is OrderStatus.New
+    rig.env.send_modify_order(Exchange.Bybit, 1, "101")
+    assert rig.asked() == ["new"]
+    rig.later.write()
+    assert rig.asked() == ["new", "modify"]
+    assert rig.later.kinds() == ["new", "ack", "modify"]
+
+
+def test_a_cancel_waits_for_nothing_but_its_own_order() -> None:
+    rig = Later()
+    rig.buy(1)
+    rig.later.write()
+    rig.wait(2)
+    rig.env.send_cancel_order(Exchange.Bybit, BTC, 1)
+    assert rig.asked() == ["new", "cancel"]
+    rig.buy(2)
+    rig.env.send_cancel_order(Exchange.Bybit, BTC, 2)
+    rig.buy(3)
+    rig.env.send_cancel_all(Exchange.Bybit, BTC)
+    assert rig.asked() == ["new", "cancel"]
+    rig.later.write()
+    assert rig.asked()[2:] == ["new", "cancel", "new", "cancel_all"]
+
+
+def test_with_a_deferred_store_that_fails_orders_are_refused_and_cancels_go_out_until_it_works_again() -> None:
+    rig = Later()
+    rig.buy(1)
+    rig.later.write()
+    rig.wait(2)
+    rig.later.broken = "no room"
+    rig.buy(2)
+    rig.env.send_modify_order(Exchange.Bybit, 1, "101")
+    rig.later.write()
+    rig.wait(2)
+    assert "no room" in rig.strategy.of("on_new_order_reject")[0][3]
+    assert "no room" in rig.strategy.of("on_modify_order_reject")[0][3]
+    assert rig.strategy.of("on_gateway_status")[-1][1] is GtwStatus.Maintenance
+    rig.env.send_cancel_order(Exchange.Bybit, BTC, 1)
+    assert rig.asked() == ["new", "cancel"]
+    rig.later.broken = ""
+    rig.wait(1100)
+    rig.later.write()
+    rig.wait(2)
+    assert rig.stage.failure == ""
+    assert rig.strategy.of("on_gateway_status")[-1][1] is READY
