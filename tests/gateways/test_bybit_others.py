@@ -1,0 +1,240 @@
+"""Bybit's codec against ccxt's requests, and against samples that other clients keep: those of ccxt's comments, of
+JKorf and of XChange. They are documentation samples and trimmed payloads, not captures; symbols that are none of the
+catalogue's are left out by the codec, as they are here."""
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+import pytest
+
+from mlthon.basics.catalogue import resolve
+from mlthon.basics.defs import Exchange, GtwRejectCode, OrderStatus, OrderType
+from mlthon.venue.codec import BadMessage
+from mlthon.venue.facts import ExecutionFact, LineRefused, OrderFact, PositionFact, Reply, WalletFact
+from mlthon.venue.wire import Frame, HttpAnswer
+from tests.gateways.test_bybit import LINEAR, NEW_ORDERS, NOW, QUESTIONS, asked, body, http, made, order
+
+ETH = resolve(Exchange.Bybit, "byt:perp:eth-usdt")
+INVERSE = resolve(Exchange.Bybit, "byt:perp:btc-usd")
+ORDERS = {
+    "place_limit_post_only": "place_limit_post_only",
+    "place_limit_ioc": "place_limit_ioc_reduce_only",
+    "place_market": "place_market",
+}
+"""ccxt's call -> pybit's."""
+OURS = {"orderLinkId"}
+"""What only ours have: orders are named by an id that is known before the answer comes, ccxt's by the exchange's."""
+
+
+def rows(shared: Path, client: str) -> list[dict[str, Any]]:
+    file = shared / f"exchange-clients/recordings/bybit/{client}.jsonl"
+    return [json.loads(line) for line in file.read_text().splitlines()[1:]]
+
+
+@pytest.fixture(scope="module")
+def ccxt(shared: Path) -> dict[str, dict[str, Any]]:
+    return {row["call"]: row for row in rows(shared, "ccxt") if "method" in row}
+
+
+@pytest.fixture(scope="module")
+def comments(shared: Path) -> dict[str, list[Any]]:
+    """ccxt's function -> the samples in its comments."""
+    found: dict[str, list[Any]] = {}
+    file = shared / "exchange-data/bybit/ccxt/bybit.comment-samples.json.gz"
+    for each in json.loads(gzip.decompress(file.read_bytes())):
+        found.setdefault(each["function"], []).append(each["json"])
+    return found
+
+
+def heard(sample: object, line: str = "private") -> list[Any]:
+    return list(made().line_message(line, json.dumps(sample).encode(), 1))
+
+
+def said(sample: object) -> HttpAnswer:
+    return HttpAnswer(200, {}, json.dumps(sample).encode(), 0, 5)
+
+
+# -- requests ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("call", ORDERS)
+def test_new_orders_as_ccxt(ccxt: dict[str, Any], call: str) -> None:
+    ours, theirs = http(made().new_order(order(*NEW_ORDERS[ORDERS[call]]))), ccxt[call]
+    sent = json.loads(ours.body)
+    assert (ours.method, ours.target) == (theirs["method"], theirs["path"])
+    assert {name: value for name, value in sent.items() if name not in OURS} == {
+        name: value for name, value in json.loads(theirs["body"]).items() if name not in OURS
+    }
+    signing = {name for name in theirs["headers"] if name.startswith("X-BAPI")}
+    assert signing
+    assert signing <= set(ours.headers)
+
+
+def test_changes_and_cancels_as_ccxt(ccxt: dict[str, Any]) -> None:
+    codec = made()
+    (every,) = codec.cancel_all(LINEAR)
+    requests = {"amend": codec.modify_order(order(), 490_000, 20), "cancel_one": codec.cancel_order(order())}
+    for call, request in {**requests, "cancel_all": every}.items():
+        assert (http(request).method, http(request).target) == (ccxt[call]["method"], ccxt[call]["path"])
+        theirs = json.loads(ccxt[call]["body"])
+        named = {} if theirs.pop("orderId", None) is None else {"orderLinkId": "cl-0001"}
+        assert body(request) == theirs | named
+
+
+@pytest.mark.parametrize(
+    ("call", "question"),
+    [
+        ("server_time", "server_time"),
+        ("funding_rate", "tickers"),
+        ("balances", "balances"),
+        ("positions", "positions"),
+        ("open_orders", "open_orders"),
+        ("candles", "candles"),
+    ],
+)
+def test_questions_as_ccxt(ccxt: dict[str, Any], call: str, question: str) -> None:
+    """Page sizes and times are each client's own choice."""
+    ours, theirs = http(next(QUESTIONS[question](made()))), ccxt[call]
+    path, _, query = ours.target.partition("?")
+    assert (ours.method, path) == (theirs["method"], theirs["path"])
+    free = {"limit", "start", "end"}
+    assert {pair for pair in parse_qsl(query) if pair[0] not in free} == {
+        pair for pair in parse_qsl(theirs["query"]) if pair[0] not in free
+    }
+
+
+def test_the_trade_websocket_as_ccxt_pro(shared: Path) -> None:
+    sent = {row["call"]: row["ws_send"] for row in rows(shared, "ccxt-pro") if "ws_send" in row}
+    codec = made({"orders": "websocket"})
+    requests = {
+        "ws_place_limit_post_only": codec.new_order(order(*NEW_ORDERS["place_limit_post_only"])),
+        "ws_amend": codec.modify_order(order(), 490_000, 20),
+        "ws_cancel": codec.cancel_order(order()),
+    }
+    for call, request in requests.items():
+        frame = request.build(NOW)
+        assert isinstance(frame, Frame)
+        ours, theirs = json.loads(frame.text), sent[call]
+        assert (ours["op"], ours["header"]) == (theirs["op"], theirs["header"])
+        (mine,), (other,) = ours["args"], theirs["args"]
+        assert mine.pop("orderLinkId") == "cl-0001"
+        other.pop("orderId", None)
+        assert mine == other
+
+
+# -- the private stream ------------------------------------------------------------------------------------------------
+
+
+def test_executions_of_ccxts_comments(comments: dict[str, list[Any]]) -> None:
+    (sell,) = heard(comments["handle_my_trades"][1])
+    assert isinstance(sell, ExecutionFact)
+    assert (sell.exec_id, sell.wire_id) == ("7e2ae69c-4edf-5800-a352-893d52b446aa", "")
+    assert (sell.instrument.name, sell.side, sell.price, sell.qty) == ("byt:perp:xrp-usdt", -1, 3374, 250)
+    assert (sell.fee, sell.fee_coin, sell.maker, sell.ts) == (5_061 * 10**12, "USDT", False, 1672364174443 * 10**6)
+    (fast,) = heard(comments["handle_my_trades"][2])
+    assert isinstance(fast, ExecutionFact)
+    assert (fast.wire_id, fast.side, fast.price, fast.qty) == ("test-00001", 1, 1_125_296, 1)
+
+
+def test_position_and_wallet_of_ccxts_comments(comments: dict[str, list[Any]]) -> None:
+    (held,) = heard(comments["handle_positions"][0])
+    assert isinstance(held, PositionFact)
+    assert (held.instrument, held.position, held.entry_price) == (INVERSE, 3, 19358.58553268)
+    assert (held.mark_price, held.liquidation_price) == (25924.0, 15.0)
+    coins = {each.coin: (each.total, each.available) for each in heard(comments["handle_balance"][1])}
+    assert all(isinstance(each, WalletFact) for each in heard(comments["handle_balance"][1]))
+    assert coins["USDT"] == (11_728_544_149_040_000_000_000, 11_725_818_258_290_000_000_000)
+    assert coins["BTC"] == (64_883_930_000_000_000,) * 2
+
+
+def test_an_option_of_the_account_is_left_out(comments: dict[str, list[Any]], shared: Path) -> None:
+    sample = comments["handle_order"][1]
+    assert sample["data"][0]["symbol"] == "ETH-30DEC22-1400-C"
+    assert heard(sample) == []
+    file = shared / "exchange-data/bybit/xchange-stream/orderChangeResponse.json5"
+    assert list(made().line_message("private", file.read_bytes(), 1)) == []
+
+
+@pytest.mark.parametrize(("function", "number"), [("handle_order", 0), ("handle_my_trades", 0), ("handle_balance", 0)])
+def test_messages_of_the_api_before_v5_are_told(comments: dict[str, list[Any]], function: str, number: int) -> None:
+    with pytest.raises(BadMessage):
+        heard(comments[function][number])
+
+
+def test_answers_on_lines_of_ccxts_comments(comments: dict[str, list[Any]]) -> None:
+    (taken,) = heard(comments["handle_order_ws"][0], "trade")
+    assert isinstance(taken, Reply)
+    assert (taken.key, taken.accepted, taken.exchange_id) == ("1", True, "1673523595617593600")
+    invalid, strange, poor = comments["handle_error_message"]
+    assert heard(invalid) == [LineRefused(line="private", reason="error:invalid op", final=False)]
+    (refused,) = heard(poor, "trade")
+    assert isinstance(refused, Reply)
+    assert (refused.accepted, refused.code) == (False, GtwRejectCode.InsufficientBalance)
+    with pytest.raises(BadMessage):
+        heard(strange)
+
+
+def jkorf(shared: Path, name: str) -> Any:
+    """The answer of an endpoint file, or the message of a subscription file: what follows its first lines."""
+    text = (shared / "exchange-data/bybit/jkorf" / name).read_text("utf-8-sig")
+    return json.loads(text[text.index("\n{") + 1 :])
+
+
+def test_positions_of_hedge_mode_and_unknown_instruments_of_jkorf_are_left_out(shared: Path) -> None:
+    hedge = jkorf(shared, "Subscriptions/V5/Private/Position.txt")
+    assert hedge["data"][0]["positionIdx"] == 2
+    assert heard(hedge) == []
+    hedge["data"][0]["positionIdx"] = 0
+    (flat,) = heard(hedge)
+    assert isinstance(flat, PositionFact)
+    assert (flat.instrument, flat.position, flat.mark_price) == (LINEAR, 0, 28184.5)
+    sample = jkorf(shared, "Subscriptions/V5/Private/MinimalUserTrades.txt")
+    assert sample["data"][0]["symbol"] == "ICPUSDT"
+    assert heard(sample) == []
+
+
+# -- REST --------------------------------------------------------------------------------------------------------------
+
+
+def test_an_order_of_ccxts_comments(comments: dict[str, list[Any]]) -> None:
+    fact, _ = asked(made().order_status(order(instrument=ETH)), said(comments["fetch_order"][0]))
+    assert isinstance(fact, OrderFact)
+    assert (fact.wire_id, fact.exchange_id) == ("1672217748277652", "1321052653536515584")
+    assert (fact.order_type, fact.status) == (OrderType.StopLimit, OrderStatus.Cancelled)
+    assert (fact.side, fact.price, fact.qty, fact.filled, fact.stop_price) == (1, 100_000, 50, 0, 150_000)
+
+
+def test_an_order_of_xchange(shared: Path) -> None:
+    """In hedge mode (`positionIdx` 1), which a run refuses at its start; the order reads all the same."""
+    file = shared / "exchange-data/bybit/xchange/getOrderDetailsLinear.json5"
+    fact, _ = asked(made().order_status(order(instrument=ETH)), HttpAnswer(200, {}, file.read_bytes(), 0, 5))
+    assert isinstance(fact, OrderFact)
+    assert (fact.wire_id, fact.status) == ("test-000005", OrderStatus.New)
+    assert (fact.side, fact.price, fact.qty, fact.filled) == (1, 160_000, 10, 0)
+
+
+def test_positions_wallet_and_funding_of_samples(comments: dict[str, list[Any]], shared: Path) -> None:
+    (short,), _ = asked(made().positions(INVERSE), said(jkorf(shared, "Endpoints/V5Api/Trading/GetPositions.txt")))
+    assert isinstance(short, PositionFact)
+    assert (short.instrument, short.position, short.entry_price) == (INVERSE, -300, 27464.50441675)
+    (coin,), _ = asked(made().wallet(), said(comments["parse_balance"][2]))
+    assert (coin.coin, coin.total) == ("BTC", 805_994 * 10**12)
+    funding, _ = asked(made().funding(INVERSE), said(comments["fetch_ticker"][0]))
+    assert (funding.rate, funding.next_ts) == (-0.001034, 1672387200000 * 10**6)
+
+
+def test_replies_of_samples(comments: dict[str, list[Any]], shared: Path) -> None:
+    codec = made()
+    placed = codec.reply(codec.new_order(order()), said(jkorf(shared, "Endpoints/V5Api/Trading/PlaceOrder.txt")))
+    assert (placed.accepted, placed.exchange_id) == (True, "1321003749386327552")
+    file = shared / "exchange-data/bybit/xchange/placeMarketOrder.json5"
+    again = codec.reply(codec.new_order(order()), HttpAnswer(200, {}, file.read_bytes(), 0, 5))
+    assert (again.accepted, again.exchange_id) == (True, placed.exchange_id)
+    cancelled = codec.reply(codec.cancel_order(order()), said(comments["cancel_order"][0]))
+    assert cancelled.accepted
+    refused = codec.reply(codec.new_order(order()), said(comments["handle_errors"][0]))
+    assert (refused.accepted, refused.unknown) == (False, False)
+    assert "symbol params err" in refused.reason
