@@ -41,7 +41,6 @@ async def go_paced(
         raise ValueError(f"the speed of a paced run must be a number over 0, not {speed}")
     player = _Player(run, speed, on_progress, stop, look)
     async with serving(services, Host(player.deliver, player.now)):
-        player.restart()
         ended = await player.play()
         if services:
             await player.wind_down()
@@ -68,10 +67,6 @@ class _Player:
         """The time of the row that is played next: nothing may move the clock past it."""
         self._planned = 0
         self._wake = trio.Event()
-
-    def restart(self) -> None:
-        """The run's time begins now."""
-        self._began = self._told = self._looked = trio.current_time()
 
     def now(self) -> int:
         """The run's time (ns) at this moment of the wall clock."""

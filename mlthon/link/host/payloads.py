@@ -73,12 +73,21 @@ def open_order(listing: Listing, order: OpenOrder) -> Payload:
 
 
 def order_update(
-    venue: str, listing: Listing, order: TrackedOrder, ts: int, *, price: bool = True, size: bool = True
+    venue: str,
+    listing: Listing,
+    order: TrackedOrder,
+    ts: int,
+    *,
+    price: bool = True,
+    size: bool = True,
+    average: float | None = None,
 ) -> Payload:
-    """`order_update`. After an amendment only what it changed is there: `price`, `size` say which."""
+    """`order_update`. After an amendment only what it changed is there: `price`, `size` say which. `average`: the fill
+    price of an order that has no price of its own."""
     payload: Payload = {"venue": venue, "side": SIDES[order.side]}
     if price:
-        payload["order_price"] = price_of(listing, order)
+        own = price_of(listing, order)
+        payload["order_price"] = average if own is None else own
     if size:
         payload["order_size"] = listing.sizes[order.qty]
         payload["remain_size"] = listing.sizes[order.leaves]

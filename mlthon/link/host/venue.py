@@ -83,6 +83,10 @@ class _Sent:
         self.lots = 0
         self.cost = 0
 
+    def average(self, listing: Listing) -> float | None:
+        """The average price of what it traded; None before it has."""
+        return listing.prices[1] * self.cost / self.lots if self.lots else None
+
 
 class _Cancels:
     """The cancels of one call: what came of each order, by client id; None while nothing has. `strict`: a cancel that
@@ -263,8 +267,7 @@ class VenueStrategy(IStrategy):
         listing = self._by_instrument.get(order.instrument)
         if sent is None or listing is None:
             return
-        average = listing.prices[1] * sent.cost / sent.lots if sent.lots else None
-        price = average if order.order_type is OrderType.Market else None
+        price = sent.average(listing) if order.order_type is OrderType.Market else None
         sent.waiting.done(payloads.order_answer(listing, order, ts, price))
 
     def on_new_order_reject(self, exchange: Exchange, client_id: str, code: GtwRejectCode, reason: str) -> None:
@@ -382,7 +385,9 @@ class VenueStrategy(IStrategy):
     def _update(self, order: TrackedOrder, ts: int, *, price: bool = True, size: bool = True) -> None:
         listing = self._by_instrument.get(order.instrument)
         if listing is not None and self.teller is not None and self.teller.wants("order_update"):
-            data = payloads.order_update(self.name, listing, order, ts, price=price, size=size)
+            sent = self._sent.get(order.client_id)
+            average = None if sent is None else sent.average(listing)
+            data = payloads.order_update(self.name, listing, order, ts, price=price, size=size, average=average)
             self.teller.private("order_update", self.src, listing.sym, data)
 
     def _look_at_position(self, listing: Listing) -> None:
