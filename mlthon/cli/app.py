@@ -79,6 +79,7 @@ def run(
     venue: Annotated[tuple[str, ...], Parameter(group=_BOTS)] = (),
     subscribe: Annotated[tuple[str, ...], Parameter(group=_BOTS)] = (),
     reload: Annotated[bool, Parameter(group=_BOTS)] = False,
+    allow_network: Annotated[bool, Parameter(group=_BOTS)] = False,
     json: Annotated[bool, Parameter(group=_OUTPUT)] = False,
     report: Annotated[Path | None, Parameter(group=_OUTPUT)] = None,
     verbose: Annotated[bool, Parameter(name=["--verbose", "-v"], group=_OUTPUT)] = False,
@@ -124,6 +125,8 @@ def run(
         SRC:SYMBOL: a market whose quotes and trades the bot hears (bitmex:XBTUSD). May be repeated.
     reload
         Take changes of the packages beside the bot while it runs.
+    allow_network
+        In a backtest: the bot may use the network and start programs, and the run waits for them.
     json
         Print one line of JSON at the end and nothing else on standard output.
     report
@@ -160,6 +163,7 @@ def run(
             venues=venue,
             subscribe=subscribe,
             reload=reload,
+            allow_network=allow_network,
         )
     )
 

@@ -25,11 +25,10 @@ from mlthon.cli.values import duration_ns, time_ns
 from mlthon.cli.view import View, make_busy, make_view
 from mlthon.cli.watch import ParamsWatch
 from mlthon.config import RunConfig, StrategyConfig, load_config, refuse_strays
-from mlthon.data.rows import Problem, Source
+from mlthon.data.rows import Source
 from mlthon.data.sources import NoData, open_sources
 from mlthon.engine.clock import TimeStuck
 from mlthon.errors import UserError, near
-from mlthon.link.bot.source import is_bot
 
 if TYPE_CHECKING:
     from mlthon.link.host.assembly import Bots
@@ -59,20 +58,14 @@ class Options:
     exchange: tuple[str, ...] = ()
     url: str | None = None
     real_money: bool = False
-    venue: tuple[str, ...] = ()
-    subscribe: tuple[str, ...] = ()
-    allow_network: bool = False
     venues: tuple[str, ...] = ()
     subscribe: tuple[str, ...] = ()
     reload: bool = False
+    allow_network: bool = False
 
 
 def run_strategy(options: Options) -> int:
     """Run what the options say and return the exit status. Raises `UserError`."""
-    if options.mode == "backtest" and options.strategy is not None and is_bot(Path(options.strategy)):
-        from mlthon.cli.bot_run import run_bot
-
-        return run_bot(options)
     if options.mode == "live" or options.exchange:
         if options.mode == "backtest":
             raise UserError("--exchange is for --mode live or paper", "A backtest takes its exchanges from its data.")
@@ -83,6 +76,10 @@ def run_strategy(options: Options) -> int:
         if given:
             raise UserError(f"{name}: nothing here is live", "Name the exchange too: --exchange bybit")
     set_up(options.verbosity)
+    if options.mode == "backtest" and bot_files(configuration(options)[1]):
+        from mlthon.cli.bot_run import run_bot
+
+        return run_bot(options)
     # With --json standard output is for that one line: what a strategy prints joins the messages.
     with redirect_stdout(sys.stderr) if options.json else nullcontext():
         report, interrupted = _run(options)
@@ -94,17 +91,12 @@ def _run(options: Options) -> tuple[Report, bool]:
     """The closed report of the run, and whether Ctrl-C ended it."""
     speed = _speed(options)
     quiet = options.verbosity < 0
-    file = options.config or (default_config(options.strategy) if options.strategy else None)
-    config = load_config(file, options.settings)
-    strategies = choose(options.strategy, config)
-    refuse_strays(config)
+    config, strategies = configuration(options)
     with make_busy("reading the data ...", quiet=quiet):
-        sources, problems = _open(options.data or config.data or ())
-    for problem in problems:
-        log.warning("left out: %s", problem)
+        sources = open_data(options.data or config.data or ())
     report = Report()
     with make_busy("making ready ...", quiet=quiet):
-        run, bots = _prepare(options, config, strategies, sources, report)
+        run, bots = make_run(options, config, strategies, sources, report)
     show_bots(bots, quiet=quiet)
     if options.report is not None:
         make_folder(options.report)
@@ -115,10 +107,19 @@ def _run(options: Options) -> tuple[Report, bool]:
         if interrupts.asked:
             result = evolve(result, ended="stopped by Ctrl-C")
         report.close(result)
-        _warn_of(sources or ())
+        warn_of(sources or ())
         if options.report is not None:
             write_report(report, options.report)
     return report, interrupts.asked
+
+
+def configuration(options: Options) -> tuple[RunConfig, dict[str, StrategyConfig]]:
+    """The configuration of a run, and its strategies by name. Raises `UserError`."""
+    file = options.config or (default_config(options.strategy) if options.strategy else None)
+    config = load_config(file, options.settings)
+    strategies = choose(options.strategy, config)
+    refuse_strays(config)
+    return config, strategies
 
 
 def choose(strategy: str | None, config: RunConfig) -> dict[str, StrategyConfig]:
@@ -152,22 +153,27 @@ def _speed(options: Options) -> float:
     return options.speed
 
 
-def _open(paths: Sequence[Path | str]) -> tuple[Sequence[Source] | None, Sequence[Problem]]:
+def open_data(paths: Sequence[Path | str]) -> Sequence[Source] | None:
+    """The sources at the paths, None without any; what cannot be read is said. Raises `UserError`."""
     if not paths:
-        return None, ()
+        return None
     try:
-        return open_sources(paths)
+        sources, problems = open_sources(paths)
     except (NoData, OSError) as error:
         raise UserError(str(error), "See docs/data-formats.md for what can be read.") from None
+    for problem in problems:
+        log.warning("left out: %s", problem)
+    return sources
 
 
-def _prepare(
+def make_run(
     options: Options,
     config: RunConfig,
     strategies: Mapping[str, StrategyConfig],
     sources: Sequence[Source] | None,
     report: Report,
 ) -> "tuple[Run, Bots | None]":
+    """The run that the options say, and its bots, which are joined to it by the caller. Raises `UserError`."""
     if options.seed is not None and options.seed < 0:
         raise UserError(f"--seed {options.seed}: below 0", "Any whole number from 0 on will do.")
     files = bot_files(strategies)
@@ -220,7 +226,12 @@ def bot_files(strategies: Mapping[str, StrategyConfig]) -> dict[str, Path]:
 
 def refuse_bot_options(options: Options) -> None:
     """Raise `UserError` for options that have a meaning for bots alone."""
-    given = {"--venue": options.venues, "--subscribe": options.subscribe, "--reload": options.reload}
+    given: dict[str, object] = {
+        "--venue": options.venues,
+        "--subscribe": options.subscribe,
+        "--reload": options.reload,
+        "--allow-network": options.allow_network,
+    }
     for name, value in given.items():
         if value:
             raise UserError(f"{name}: only for ProfitView bots", "A bot imports Link from profitview.")
@@ -278,7 +289,7 @@ def _play_paced(
     return result
 
 
-def _warn_of(sources: Sequence[Source]) -> None:
+def warn_of(sources: Sequence[Source]) -> None:
     """Say what of the data could not be read; it is known only once it has been."""
     found = [problem for source in sources for problem in getattr(source, "problems", ())]
     for problem in found[:PROBLEMS_SHOWN]:

@@ -14,6 +14,7 @@ one of two kinds:
 import logging
 import signal
 import sys
+from collections.abc import Callable
 from time import process_time  # the real one: this module is imported before it is replaced
 from types import CodeType, FrameType
 from typing import Final
@@ -36,8 +37,10 @@ Look = tuple[tuple[int, CodeType, tuple[int, ...]], ...]
 class Alarm:
     """Looks at the thread that runs. `stuck` is what ended the run, once something has."""
 
-    def __init__(self, patience_s: float = PATIENCE_S) -> None:
+    def __init__(self, patience_s: float = PATIENCE_S, alive: Callable[[], None] | None = None) -> None:
+        """`alive` is called at each look at a thread of the bot."""
         self.stuck: str | None = None
+        self._alive = alive
         self._patience = patience_s
         self._switches = -1
         self._began = 0.0
@@ -67,6 +70,8 @@ class Alarm:
             return
         if is_ours(frame.f_code.co_filename):
             return  # in the middle of a switch or a lock: the next look will do
+        if self._alive is not None:
+            self._alive()
         now = process_time()
         if threads.switches != self._switches:
             self._switches = threads.switches
