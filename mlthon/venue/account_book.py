@@ -20,9 +20,13 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
-from mlthon.basics.defs import CancelCode, GtwRejectCode, OrderStatus, OrderType
-from mlthon.engine.clock import SECOND, Clock, Handle
+from mlthon.basics.defs import CancelCode, GtwRejectCode, OrderStatus
+from mlthon.engine.clock import SECOND, Clock
 from mlthon.order.state import TERMINAL
+from mlthon.venue.booked_order import Amendment as Amendment
+from mlthon.venue.booked_order import BookedOrder as BookedOrder
+from mlthon.venue.booked_order import Cancellation as Cancellation
+from mlthon.venue.booked_order import End
 from mlthon.venue.facts import ExecutionFact, OrderFact
 
 if TYPE_CHECKING:
@@ -38,128 +42,6 @@ KEPT_EXECUTIONS: Final = 200_000
 """How many execution ids are remembered: far more than trade in the time over which executions are fetched again."""
 FETCHES: Final = 6
 """How often missing executions are asked for, each time after twice as long, before an order's end is told anyway."""
-
-_UNPRICED: Final = (OrderType.Market, OrderType.Stop, OrderType.TakeProfit)
-"""Orders without a price of ours: whatever price an exchange shows for them is its own."""
-
-
-class Amendment:
-    """A modification under way; `done` once it is answered. `sent_ts`: when it was handed down (ns)."""
-
-    __slots__ = ("done", "order", "price", "qty", "sent_ts")
-
-    def __init__(self, order: "BookedOrder", price: int | None, qty: int | None, sent_ts: int) -> None:
-        self.order = order
-        self.price = price
-        self.qty = qty
-        self.sent_ts = sent_ts
-        self.done = False
-
-
-class Cancellation:
-    """A cancel under way; `done` once it is answered. `told`: who hears of the answer instead of the events, for a
-    cancel that is part of a cancel-all: None where it was accepted, else why not."""
-
-    __slots__ = ("done", "order", "sent_ts", "told")
-
-    def __init__(
-        self, order: "BookedOrder", told: "Callable[[tuple[GtwRejectCode, str] | None], None] | None", sent_ts: int
-    ) -> None:
-        self.order = order
-        self.told = told
-        self.sent_ts = sent_ts
-        self.done = False
-
-
-class _End:
-    """How an order ended; it is told once nothing of the order is missing any more."""
-
-    __slots__ = ("code", "reason", "ts")
-
-    def __init__(self, code: CancelCode, reason: str, ts: int) -> None:
-        self.code = code
-        self.reason = reason
-        self.ts = ts
-
-
-class BookedOrder:
-    """One order as it is known. `filled`: the sum of its executions; `claimed`: the most that the exchange said had
-    traded. `ts`: of the newest order fact, `heard` when one last came (this clock). `order` is None if foreign."""
-
-    __slots__ = (
-        "acked",
-        "amendments",
-        "cancel_asked",
-        "cancellations",
-        "claimed",
-        "created_ts",
-        "end",
-        "ended",
-        "exchange_id",
-        "fetches",
-        "filled",
-        "heard",
-        "instrument",
-        "modified",
-        "order",
-        "overdue",
-        "price",
-        "qty",
-        "restored",
-        "status",
-        "superseded",
-        "ts",
-        "unknown",
-        "wire_id",
-    )
-
-    def __init__(
-        self,
-        wire_id: str,
-        instrument: "Instrument",
-        price: int,
-        qty: int,
-        order: "TrackedOrder | None",
-        created_ts: int,
-    ) -> None:
-        self.wire_id = wire_id
-        self.instrument = instrument
-        self.price = price
-        self.qty = qty
-        self.order = order
-        self.created_ts = created_ts
-        self.exchange_id = ""
-        self.status = OrderStatus.PendingNew
-        self.filled = 0
-        self.claimed = 0
-        self.acked = False
-        self.ended = False
-        self.unknown = False
-        self.restored = False
-        """Sent by an earlier run."""
-        self.cancel_asked = False
-        self.end: _End | None = None
-        self.ts = 0
-        self.heard = 0
-        self.modified = 0
-        self.superseded: tuple[int, int] | None = None
-        self.amendments: list[Amendment] = []
-        self.cancellations: list[Cancellation] = []
-        self.overdue: Handle | None = None
-        self.fetches = 0
-
-    @property
-    def leaves(self) -> int:
-        """What may still trade if the order is open (lots)."""
-        return max(0, self.qty - self.filled)
-
-    @property
-    def over(self) -> bool:
-        """Whether the exchange has said that it ended, though its end may wait for missing executions."""
-        return self.ended or self.end is not None
-
-    def __repr__(self) -> str:
-        return f"<booked {self.wire_id} {self.filled}/{self.qty} {self.status.name}>"
 
 
 class AccountBook:
@@ -272,7 +154,7 @@ class AccountBook:
             return
         if booked.acked:
             log.error("order %s was refused after it had been accepted: %s", booked.wire_id, reason)
-            self._end(booked, _End(CancelCode.ByExchange, reason, self._clock.now))
+            self._end(booked, End(CancelCode.ByExchange, reason, self._clock.now))
             return
         booked.status = OrderStatus.Rejected
         self._note(booked, "rejected")
@@ -286,12 +168,7 @@ class AccountBook:
         booked = amendment.order
         while not amendment.done and booked.amendments:
             first = booked.amendments[0]
-            price = None if first.price in (None, booked.price) else first.price
-            qty = None if first.qty in (None, booked.qty) else first.qty
-            if price is not None or qty is not None:
-                booked.superseded = booked.price, booked.qty
-                booked.modified = self._clock.now
-            self._amend(booked, price, qty, first)
+            self._amend(booked, *booked.changes_of(first, self._clock.now), first)
 
     def _amend(self, booked: BookedOrder, price: int | None, qty: int | None, answered: Amendment | None) -> None:
         if price is not None:
@@ -357,7 +234,7 @@ class AccountBook:
 
     def gone(self, booked: BookedOrder, reason: str) -> None:
         """The exchange does not know the order any more, and its executions have been fetched: it is over."""
-        self._end(booked, _End(CancelCode.ByExchange, reason, self._clock.now))
+        self._end(booked, End(CancelCode.ByExchange, reason, self._clock.now))
 
     # -- facts -------------------------------------------------------------------------------------------------------
 
@@ -422,39 +299,21 @@ class AccountBook:
         if fact.status is OrderStatus.Filled:
             code = CancelCode.ByExchange
             reason = "the exchange counts the order as filled though executions do not make up its quantity"
-        self._end(booked, _End(code, reason, fact.ts or self._clock.now))
+        self._end(booked, End(code, reason, fact.ts or self._clock.now))
 
     def _values(self, booked: BookedOrder, fact: OrderFact, late: bool, asked: int) -> None:
         """Price and quantity as the exchange has them: a modification of ours, or a change that nobody here asked
         for."""
-        unpriced = booked.order is not None and booked.order.order_type in _UNPRICED
-        price = booked.price if unpriced else fact.price
-        shown = price, fact.qty
-        if late or fact.qty <= 0:
+        price = booked.price if booked.unpriced else fact.price
+        if late or fact.qty <= 0 or booked.is_old_news(price, fact.qty, asked):
             return
-        if shown == (booked.price, booked.qty):
-            booked.superseded = None
-            return
-        if shown == booked.superseded and asked <= booked.modified:
-            return  # told before the modification was carried out, and arrived after its reply
-        answered = self._matching(booked, price, fact.qty)
+        answered = None if booked.is_shown(price, fact.qty) else booked.answered_by(price, fact.qty)
         if answered is not None:
             self.amended(answered)
-        if (price, fact.qty) != (booked.price, booked.qty):
+        if not booked.is_shown(price, fact.qty):
             changed_price = None if price == booked.price else price
             self._amend(booked, changed_price, None if fact.qty == booked.qty else fact.qty, None)
         booked.superseded = None
-
-    def _matching(self, booked: BookedOrder, price: int, qty: int) -> Amendment | None:
-        """The last modification under way after which the order would look like this."""
-        found = None
-        now_price, now_qty = booked.price, booked.qty
-        for amendment in booked.amendments:
-            now_price = now_price if amendment.price is None else amendment.price
-            now_qty = now_qty if amendment.qty is None else amendment.qty
-            if (now_price, now_qty) == (price, qty):
-                found = amendment
-        return found
 
     def _acknowledge(self, booked: BookedOrder, ts: int, fact: OrderFact | None = None) -> bool:
         """Tell once that the order was accepted, as the exchange has it."""
@@ -462,7 +321,7 @@ class AccountBook:
             return False
         if fact is not None and fact.qty > 0:
             booked.qty = fact.qty
-            if booked.order.order_type not in _UNPRICED:
+            if not booked.unpriced:
                 booked.price = fact.price
         booked.acked = True
         booked.unknown = False
@@ -513,18 +372,17 @@ class AccountBook:
         """More has traded than the order's quantity: a modification must have been carried out."""
         if filled <= booked.qty:
             return
-        for amendment in booked.amendments:
-            if amendment.qty is not None and amendment.qty >= filled:
-                self.amended(amendment)
-                return
-        if booked.order is None:
+        amendment = booked.with_room_for(filled)
+        if amendment is not None:
+            self.amended(amendment)
+        elif booked.order is None:
             booked.qty = filled
         else:
             log.error("order %s of %s lots has traded %s", booked.wire_id, booked.qty, filled)
 
     # -- the end -----------------------------------------------------------------------------------------------------
 
-    def _end(self, booked: BookedOrder, end: _End) -> None:
+    def _end(self, booked: BookedOrder, end: End) -> None:
         if booked.over:
             return
         booked.end = end
