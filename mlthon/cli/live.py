@@ -5,10 +5,10 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import trio
-from attrs import asdict
+from attrs import asdict, evolve
 
 from mlthon.backtest.loader import default_config, load_strategy
 from mlthon.backtest.run import Turnover
@@ -16,7 +16,7 @@ from mlthon.basics.defs import Exchange
 from mlthon.cli import INTERRUPTED
 from mlthon.cli.logs import set_up
 from mlthon.cli.record import exchange_named
-from mlthon.cli.run import Interrupts, Options, choose
+from mlthon.cli.run import Interrupts, Options, bot_files, choose, refuse_bot_options, show_bots
 from mlthon.cli.values import duration_ns
 from mlthon.cli.view import View, make_view
 from mlthon.cli.watch import ParamsWatch
@@ -24,7 +24,7 @@ from mlthon.config import RunConfig, StrategyConfig, load_config, refuse_strays
 from mlthon.engine.clock import SECOND, Clock
 from mlthon.engine.engine import Engine
 from mlthon.engine.risk import NO_LIMITS, RiskBook
-from mlthon.engine.taps import Tally
+from mlthon.engine.taps import OrderFlowTap, Tally
 from mlthon.errors import UserError
 from mlthon.exchange.exchange import EmbeddedExchange
 from mlthon.live.accounts import Watch, describe, open_account, restore, standings
@@ -45,6 +45,10 @@ from mlthon.live.driver import Driver, WallTime
 from mlthon.live.journal_store import Durability, SqliteJournal
 from mlthon.live.run import LiveBooks, LiveResult, LiveRun, Parts, Standing
 from mlthon.live.secrets import usual_places
+from mlthon.live.services import Host, Service, serving
+
+if TYPE_CHECKING:
+    from mlthon.link.host.assembly import Bots
 
 log = logging.getLogger("mlthon")
 
@@ -60,21 +64,38 @@ def run_live(options: Options) -> int:
     strategies = choose(options.strategy, config)
     refuse_strays(config)
     wish = Wish(
-        exchanges=exchanges_wished(options.exchange, config),
+        exchanges=exchanges_wished(options.exchange, config, bots=bool(bot_files(strategies))),
         url=options.url,
         paper=options.mode == "paper",
         real_money=options.real_money or config.live.yes_trade_real_money,
         seed=config.seed if options.seed is None else options.seed,
         places=usual_places(Path(config.live.secrets_file) if config.live.secrets_file else None),
     )
+    files = bot_files(strategies)
+    bots = None
+    if files:
+        from mlthon.link.host.assembly import Bots
+        from mlthon.link.host.choice import choose_bots
+
+        bots = Bots(config, choose_bots(config, files, options.venues, options.subscribe), reload=options.reload)
+        if not options.exchange and not config.exchanges:
+            wish = evolve(wish, exchanges=bots.exchanges)
+    else:
+        refuse_bot_options(options)
     venues = venues_of(config, wish)
     duration = None if options.duration is None else duration_ns(options.duration, "--duration") / SECOND
     quiet = options.verbosity < 0
     with redirect_stdout(sys.stderr) if options.json else nullcontext():
-        classes = {name: (load_strategy(each.strategy), each) for name, each in strategies.items()}
-        session = _Session(config, wish, venues, classes, duration, quiet=quiet)
+        classes: dict[str, tuple[Any, StrategyConfig]] = {
+            name: (load_strategy(each.strategy), each) for name, each in strategies.items() if name not in files
+        }
+        if bots is not None:
+            classes |= bots.strategies
+        session = _Session(config, wish, venues, classes, duration, bots, quiet=quiet)
         with Interrupts() as interrupts, make_view(quiet=quiet, title=", ".join(classes)) as view:
             result = run_trio(lambda: session.go(view, interrupts.stop))
+    for failure in () if bots is None else bots.failures:
+        raise failure
     print(result.to_json() if options.json else result.text(), flush=True)
     return INTERRUPTED if interrupts.asked else 0
 
@@ -93,11 +114,12 @@ def _refuse_options(options: Options) -> None:
             raise UserError(f"{name}: not with live market data", "Leave it out, or leave out --exchange.")
 
 
-def exchanges_wished(named: Sequence[str], config: RunConfig) -> list[Exchange]:
-    """The exchanges of the command line, else those that have a table in the configuration. Raises `UserError`."""
+def exchanges_wished(named: Sequence[str], config: RunConfig, *, bots: bool = False) -> list[Exchange]:
+    """The exchanges of the command line, else those that have a table in the configuration; `bots` bring their own.
+    Raises `UserError`."""
     if named:
         return list(dict.fromkeys(exchange_named(each) for each in named))
-    if not config.exchanges:
+    if not config.exchanges and not bots:
         raise UserError("which exchange?", "Give --exchange bybit, or a configuration with [exchanges.NAME] tables.")
     return [Exchange[name] for name in config.exchanges]
 
@@ -112,6 +134,7 @@ class _Session:
         venues: Mapping[Exchange, Venue],
         classes: Classes,
         duration_s: float | None,
+        bots: "Bots | None" = None,
         *,
         quiet: bool,
     ) -> None:
@@ -120,6 +143,7 @@ class _Session:
         self._venues = venues
         self._classes = classes
         self._duration_s = duration_s
+        self._bots = bots
         self._quiet = quiet
 
     async def go(self, view: View, stop: Callable[[], bool]) -> LiveResult:
@@ -132,14 +156,31 @@ class _Session:
                     await look_up(venue, driver, nursery, self._wish.edge, self._wish.seed)
                 run, engine = await self._assemble(driver)
                 watch = ParamsWatch(self._config, engine.sessions)
-                run.start()
-                ended = await run.play(self._duration_s, stop, view.update, watch.look)
-                result = await run.stop("stopped by Ctrl-C" if stop() else ended)
+                show_bots(self._bots, quiet=self._quiet)
+                async with serving(self._services(), Host(driver.deliver, wall.now)):
+                    run.start()
+                    ended = await run.play(self._duration_s, lambda: stop() or self._over(), view.update, watch.look)
+                    result = await run.stop("stopped by Ctrl-C" if stop() else ended)
             finally:
                 with trio.CancelScope(shield=True):
                     await self._close()
                 nursery.cancel_scope.cancel()
         return result
+
+    def _services(self) -> list[Service]:
+        """What runs beside the engine."""
+        if self._bots is None:
+            return []
+        from mlthon.live.bots import BotProcesses
+
+        return [BotProcesses(self._bots.hosts, self._config.link)]
+
+    def _over(self) -> bool:
+        """Whether all there was to run were bots that have ended."""
+        return self._bots is not None and self._bots.over and len(self._classes) == len(self._bots.strategies)
+
+    def _taps(self) -> tuple[OrderFlowTap, ...]:
+        return () if self._bots is None else (self._bots.flow,)
 
     async def _close(self) -> None:
         for venue in self._venues.values():
@@ -182,7 +223,9 @@ class _Session:
         live = self._config.live
         tally, turnover, books = Tally(), Turnover(), LiveBooks()
         risk = RiskBook()
-        engine = make_engine(self._config, driver, self._venues, (tally, turnover, books, risk), journal, None)
+        engine = make_engine(
+            self._config, driver, self._venues, (tally, turnover, books, risk, *self._taps()), journal, None
+        )
         accounts = {
             (exchange, name): await open_account(
                 engine,
@@ -199,6 +242,10 @@ class _Session:
         }
         for account in accounts.values():
             describe(account, self.say, log.warning)
+        if self._bots is not None:
+            from mlthon.live.desks import attach_live
+
+            attach_live(self._bots, engine, accounts)
         stages = {key: each.stage for key, each in accounts.items()}
         adopted = adopt_orders(engine, journal, stages, risk, cancel_on_stop=live.cancel_on_stop)
         restore(engine, journal, accounts.values())
@@ -234,9 +281,13 @@ class _Session:
 
     def _on_paper(self, driver: Driver) -> tuple[LiveRun, Engine]:
         tally, turnover, books = Tally(), Turnover(), LiveBooks()
-        engine = make_engine(self._config, driver, self._venues, (tally, turnover, books), None, None)
+        engine = make_engine(self._config, driver, self._venues, (tally, turnover, books, *self._taps()), None, None)
         accounts = add_strategies(engine, self._classes, self._venues)
         embedded = embed(self._config, engine, self._wish.seed).exchanges
+        if self._bots is not None:
+            from mlthon.live.desks import attach_paper
+
+            attach_paper(self._bots, engine, embedded, self._venues)
         feeds = [make_feed(engine, venue, embedded[venue.exchange]) for venue in self._venues.values()]
         parts = Parts(
             name=", ".join(self._classes),

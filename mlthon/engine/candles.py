@@ -118,6 +118,20 @@ class MinuteCandles:
         return found
 
 
+def joined(candles: Iterable[Candle], interval: int, offset: int = 0) -> list[Candle]:
+    """Longer candles of shorter ones, both oldest first; `interval` and `offset` as of `MinuteCandles.candles`."""
+    found: list[Candle] = []
+    for each in candles:
+        begin = each.start - (each.start - offset) % interval
+        if not found or found[-1].start != begin:
+            found.append(_copy(each, begin))
+        elif each.trades:
+            whole, close = found[-1], _copy(each, begin)
+            _prepend(close, whole)
+            found[-1] = close
+    return found
+
+
 def made_up(
     price: int, until: int, minutes: int, draw: Random, min_lots: int, unit_value: Callable[[int], int]
 ) -> Iterator[Candle]:

@@ -28,7 +28,7 @@ from mlthon.live.heartbeat import Heartbeat
 from mlthon.live.journal_store import SqliteJournal
 from mlthon.live.run import Standing
 from mlthon.live.secrets import Places
-from mlthon.venue.codec import Credentials
+from mlthon.venue.codec import Codec, Credentials
 from mlthon.venue.live_gateway import GatewaySettings, LiveGateway
 
 log = logging.getLogger("mlthon.live")
@@ -48,6 +48,7 @@ class LiveAccount:
     gateway: LiveGateway
     stage: JournalStage
     check: AccountCheck
+    codec: Codec
 
 
 async def open_account(
@@ -88,7 +89,7 @@ async def open_account(
     held = partial(_held, gateway)
     port.gateway = RiskStage(stage, port, engine.clock, risk, touch, limits, venue.settings.live.risk, held)
     port.holdings = held
-    return LiveAccount(venue, credentials, gateway, stage, check)
+    return LiveAccount(venue, credentials, gateway, stage, check, codec)
 
 
 def _set_offset(venue: Venue, offset: int) -> None:

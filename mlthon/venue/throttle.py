@@ -34,6 +34,9 @@ STEPS: Final = (50, 90, 100)
 WAITS: Final[Mapping[Priority, float]] = {Priority.RESOLVE: 60.0, Priority.ORDER: 1.0, Priority.QUESTION: 60.0}
 """How long (s) a request may wait for its turn; one that is not listed waits as long as it takes."""
 
+PLENTY: Final = 1000
+"""What remains where an exchange has no rules."""
+
 URGENT: Final = (Priority.CANCEL, Priority.RESOLVE)
 """What may use the reserve of a rule."""
 
@@ -221,6 +224,18 @@ class Throttle:
     def idle(self) -> bool:
         """Whether nothing waits, for its turn or for its answer."""
         return not self._queue and not self._under_way and not self._frames
+
+    def allowance(self) -> tuple[int, int]:
+        """How many more requests the rule that is closest to its end has room for, and when nothing of it counts any
+        more (ns of this clock)."""
+        now = self.exchange_now
+        for window in self._windows.values():
+            window.advance(now)
+        tightest = min(self._windows.values(), key=lambda each: (each.limit - each.used) / each.limit, default=None)
+        if tightest is None:
+            return PLENTY, self._clock.now + SECOND
+        until = max(tightest.reset_ts(), tightest.shut_until, now)
+        return max(0, tightest.limit - tightest.used), until - self.offset
 
     def refuse_orders(self, reason: str) -> None:
         """From now on nothing of the priority ORDER leaves, what waits in the queue included."""

@@ -230,8 +230,7 @@ def _position(stake: "Stake") -> HeldPosition:
     return HeldPosition(
         market.instrument,
         stake.position.lots,
-        # an average is computed in floats: what is beyond their precision is no price
-        float(f"{stake.position.entry_price:.12g}"),
+        stake.position.entry_price,
         (market.mark or 0) * tick,
         None if bound is None else bound * tick,
     )

@@ -120,18 +120,19 @@ def fill_update(
 def position_update(venue: str, listing: Listing, held: HeldPosition, ts: int) -> Payload:
     """`position_update`: `pos_size` is signed, 0 when flat."""
     size = listing.sizes[held.lots]
+    entry = _average(held.entry) if held.lots else None
     return {
         "venue": venue,
         "pos_size": size,
         "mark_price": held.mark,
-        "entry_price": held.entry if held.lots else None,
+        "entry_price": entry,
         "liq_price": held.liquidation,
         "time": ts // MS,
         "info": {
             "symbol": listing.sym,
             "currentQty": size,
             "isOpen": bool(held.lots),
-            "avgEntryPrice": held.entry if held.lots else None,
+            "avgEntryPrice": entry,
             "markPrice": held.mark,
             "liquidationPrice": held.liquidation,
             "timestamp": wire.timestamp(ts),
@@ -144,11 +145,16 @@ def position(listing: Listing, held: HeldPosition, ts: int, *, signed: bool) -> 
     return {
         "sym": listing.sym,
         "side": SIDES[1 if held.lots > 0 else -1],
-        "entry_price": held.entry,
+        "entry_price": _average(held.entry),
         "liq_price": held.liquidation,
         "pos_size": listing.sizes[held.lots if signed else abs(held.lots)],
         "time": ts // MS,
     }
+
+
+def _average(price: float) -> float:
+    """An average is computed in floats, and what is beyond their precision is no price."""
+    return float(f"{price:.12g}")
 
 
 def candles(listing: Listing, found: Sequence[Candle], *, opens_at_close: bool) -> list[Payload]:

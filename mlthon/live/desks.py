@@ -1,0 +1,264 @@
+"""What bots ask of live exchanges: the `AccountDesk` of a live account, and candles for paper on live market data.
+
+Questions go through the account's own throttle, so they keep to its rate limits with everything else. Candles are asked
+for in the longest size that every exchange has, and joined; what the exchange has not finished yet is taken from its
+minutes, and the present minute, where it tells none, from the trades heard here.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from mlthon.basics.defs import Exchange, GtwRejectCode, OrderStatus
+from mlthon.basics.money import UNIT
+from mlthon.engine.candles import MINUTE, Candle, MinuteCandles, joined
+from mlthon.engine.clock import MS, SECOND, Clock
+from mlthon.exchange.exchange import EmbeddedExchange
+from mlthon.exchange.gateway import EmbeddedGateway
+from mlthon.link.host.desk import Done, EmbeddedDesk, Failed, HeldPosition, OpenOrder
+from mlthon.live.accounts import LiveAccount
+from mlthon.live.assembly import Venue
+from mlthon.venue import facts
+from mlthon.venue.asking import Asker, Trouble, told
+from mlthon.venue.codec import Codec, Question, Refused
+from mlthon.venue.live_gateway import LiveGateway
+from mlthon.venue.throttle import Throttle
+
+if TYPE_CHECKING:
+    from mlthon.basics.instrument import Instrument
+    from mlthon.engine.engine import Engine
+    from mlthon.engine.router import Port
+    from mlthon.link.host.assembly import Bots
+    from mlthon.link.host.market import Markets
+    from mlthon.link.host.venue import VenueStrategy
+
+T = TypeVar("T")
+Series = Callable[["Instrument"], MinuteCandles]
+
+SIZES: Final = tuple(size * SECOND for size in (86_400, 3600, 300, 60))
+"""Candle sizes (ns) that every exchange has, longest first."""
+SETTLING: Final = 200 * MS
+"""How long after a fill the position is looked at: its message comes after the fill's."""
+
+
+class Candles:
+    """Candles of one exchange."""
+
+    def __init__(self, codec: Codec, asker: Asker, throttle: Throttle, series: Series) -> None:
+        self._codec = codec
+        self._asker = asker
+        self._throttle = throttle
+        self._series = series
+
+    def ask(
+        self,
+        instrument: "Instrument",
+        interval: int,
+        count: int,
+        since: int | None,
+        done: Done[Sequence[Candle]],
+        failed: Failed,
+        offset: int,
+    ) -> None:
+        """As of `AccountDesk.candles`."""
+        now = self._throttle.exchange_now
+        begin = now - (now - offset) % interval - (count - 1) * interval if since is None else since
+        start = begin - (begin - offset) % interval
+        start += interval if start < begin else 0
+        end = min(now, start + count * interval)
+
+        def answered(rows: Sequence[facts.Candle]) -> None:
+            found = [_candle(row) for row in rows]
+            heard_from = found[-1].start + MINUTE if found else start
+            local = self._series(instrument)
+            local.roll(now)
+            found += [each for each in local.minutes if heard_from <= each.start < end]
+            done(joined(found, interval, offset)[:count])
+
+        self._asker.ask(lambda: self._question(instrument, interval, start, end, now), answered, _failing(failed))
+
+    def _question(
+        self, instrument: "Instrument", interval: int, start: int, end: int, now: int
+    ) -> Question[Sequence[facts.Candle]]:
+        size = next(each for each in SIZES if interval % each == 0)
+        rows = list((yield from self._codec.candles(instrument, size // SECOND, start, end)))
+        if size == MINUTE:
+            return rows
+        rows = [each for each in rows if each.close_ts <= now]
+        covered = rows[-1].close_ts if rows else start
+        if covered < end and now - covered <= size:
+            rows += yield from self._codec.candles(instrument, MINUTE // SECOND, covered, end)
+        return rows
+
+
+def _candle(row: facts.Candle) -> Candle:
+    return Candle(row.open_ts, row.open, row.high, row.low, row.close, row.volume, trades=1 if row.volume else 0)
+
+
+def _failing(failed: Failed) -> Callable[[Trouble], None]:
+    """Tells a trouble as a bot's desk does."""
+
+    def tell(trouble: Trouble) -> None:
+        limited = isinstance(trouble, Refused) and trouble.retry_after_s is not None
+        failed(GtwRejectCode.RateLimited if limited else GtwRejectCode.InvalidRequest, told(trouble))
+
+    return tell
+
+
+class LiveDesk:
+    """A live account's `AccountDesk`."""
+
+    def __init__(self, gateway: LiveGateway, codec: Codec, clock: Clock, series: Series) -> None:
+        self._gateway = gateway
+        self._codec = codec
+        self._clock = clock
+        self._asker = Asker(clock, gateway.throttle)
+        self._candles = Candles(codec, self._asker, gateway.throttle, series)
+
+    def _ask(self, make: Callable[[], Question[T]], done: Callable[[T], None], failed: Failed) -> None:
+        self._asker.ask(make, done, _failing(failed))
+
+    def balances(self, done: Done[Mapping[str, float]], failed: Failed) -> None:
+        self._ask(self._codec.wallet, lambda found: done({each.coin: each.total / UNIT for each in found}), failed)
+
+    def positions(self, done: Done[Sequence[HeldPosition]], failed: Failed) -> None:
+        def answered(found: Sequence[facts.PositionFact]) -> None:
+            done([_held(each) for each in found if each.position])
+
+        self._ask(lambda: self._codec.positions(None), answered, failed)
+
+    def position(self, instrument: "Instrument", done: Done[HeldPosition]) -> None:
+        def look() -> None:
+            fact = self._gateway.positions.get(instrument)
+            done(_held(fact if fact is not None else facts.PositionFact(instrument=instrument, position=0)))
+
+        self._clock.call_at(self._clock.now + SETTLING, look)
+
+    def open_orders(self, done: Done[Sequence[OpenOrder]], failed: Failed) -> None:
+        def answered(found: Sequence[facts.OrderFact]) -> None:
+            done([_open(each) for each in found if each.status is not OrderStatus.PendingNew])
+
+        self._ask(lambda: self._codec.open_orders(None), answered, failed)
+
+    def candles(
+        self,
+        instrument: "Instrument",
+        interval: int,
+        count: int,
+        since: int | None,
+        done: Done[Sequence[Candle]],
+        failed: Failed,
+        *,
+        offset: int = 0,
+        free: bool = False,
+    ) -> None:
+        self._candles.ask(instrument, interval, count, since, done, failed, offset)
+
+    def endpoint(
+        self,
+        venue: "VenueStrategy",
+        path: str,
+        version: str,
+        method: str,
+        params: Mapping[str, Any],
+        done: Done[Any],
+        failed: Failed,
+    ) -> None:
+        native = getattr(self._codec, "native", None)
+        if native is None:
+            reason = f"call_endpoint: {self._codec.exchange.name}'s own calls cannot be made yet; BitMEX's can"
+            self._clock.call_soon(failed, GtwRejectCode.InvalidRequest, reason)
+            return
+        self._ask(lambda: native(path, version, method, params), done, failed)
+
+    def ask(self, done: Callable[[], None], failed: Failed) -> None:
+        self._clock.call_soon(done)
+
+    def allowance(self) -> tuple[int, int]:
+        return self._gateway.throttle.allowance()
+
+
+class PaperDesk(EmbeddedDesk):
+    """The desk of an account on paper beside live market data: candles are the exchange's."""
+
+    def __init__(
+        self, exchange: EmbeddedExchange, gateway: EmbeddedGateway, port: "Port", series: Series, candles: Candles
+    ) -> None:
+        super().__init__(exchange, gateway, port, series)
+        self._live = candles
+
+    def candles(
+        self,
+        instrument: "Instrument",
+        interval: int,
+        count: int,
+        since: int | None,
+        done: Done[Sequence[Candle]],
+        failed: Failed,
+        *,
+        offset: int = 0,
+        free: bool = False,
+    ) -> None:
+        self._live.ask(instrument, interval, count, since, done, failed, offset)
+
+
+# -- runs --------------------------------------------------------------------------------------------------------------
+
+
+def attach_live(bots: "Bots", engine: "Engine", accounts: Mapping[tuple[Exchange, str], LiveAccount]) -> None:
+    """Join bots to a run whose orders go to exchanges. Raises `UserError`."""
+    markets: list[Markets] = []
+
+    def desk(venue: "VenueStrategy", account: str) -> LiveDesk:
+        found = accounts[venue.exchange, account]
+        return LiveDesk(found.gateway, found.codec, engine.clock, lambda each: markets[0].candles(each))
+
+    markets.append(bots.attach(engine, desk))
+
+
+def attach_paper(
+    bots: "Bots",
+    engine: "Engine",
+    embedded: Mapping[Exchange, EmbeddedExchange],
+    venues: Mapping[Exchange, Venue],
+) -> None:
+    """Join bots to a run on paper beside live market data. Raises `UserError`."""
+    markets: list[Markets] = []
+    candles: dict[Exchange, Candles] = {}
+
+    def series(instrument: "Instrument") -> MinuteCandles:
+        return markets[0].candles(instrument)
+
+    def desk(venue: "VenueStrategy", account: str) -> PaperDesk:
+        exchange = venue.exchange
+        if exchange not in candles:
+            there = venues[exchange]
+            codec = there.codec("", there.instruments, None)
+            throttle = Throttle(engine.clock, there.edge, codec.rules, codec.usage, _nobody)
+            throttle.offset = there.offset
+            candles[exchange] = Candles(codec, Asker(engine.clock, throttle), throttle, series)
+        gateway = embedded[exchange].accounts[account]
+        port = engine.port(exchange, account)
+        return PaperDesk(embedded[exchange], gateway, port, series, candles[exchange])
+
+    markets.append(bots.attach(engine, desk))
+
+
+def _nobody(percent: int, reset_ts: int) -> None:
+    """Nobody is told how much of the rate limit is used."""
+
+
+def _held(fact: facts.PositionFact) -> HeldPosition:
+    return HeldPosition(fact.instrument, fact.position, fact.entry_price, fact.mark_price, fact.liquidation_price)
+
+
+def _open(fact: facts.OrderFact) -> OpenOrder:
+    return OpenOrder(
+        fact.instrument,
+        fact.exchange_id,
+        fact.side,
+        fact.order_type,
+        fact.price or fact.stop_price or 0,
+        fact.qty,
+        fact.qty - (fact.filled or 0),
+        fact.ts,
+    )
