@@ -10,19 +10,21 @@ import json
 from collections import Counter
 from random import Random
 from typing import Any, Final
+from urllib.parse import parse_qsl
 
 from attrs import Factory, define, frozen
 
 from mlthon.api.istrategy import IStrategy
 from mlthon.basics.catalogue import resolve
-from mlthon.basics.defs import TIF, Exchange, ExecInstructions, GtwStatus, OrderStatus, OrderType, Side
+from mlthon.basics.defs import TIF, Exchange, ExecInstructions, GtwStatus, InstrumentType, OrderStatus, OrderType, Side
+from mlthon.basics.money import UNIT
 from mlthon.engine.clock import MS, SECOND, Clock
 from mlthon.engine.engine import Engine, EngineSettings
 from mlthon.engine.tracker import TrackedOrder
 from mlthon.exchange.config import ExchangeConfig
 from mlthon.exchange.dialects import find
 from mlthon.exchange.served.exchange import ServedExchange
-from mlthon.exchange.served.records import ServedOrder
+from mlthon.exchange.served.records import ServedExecution, ServedOrder
 from mlthon.venue.codec import Credentials, gateway_module
 from mlthon.venue.live_gateway import GatewaySettings, LiveGateway
 from mlthon.venue.wire import HttpMessage
@@ -31,13 +33,14 @@ from tests.simulation.network import Network, Weather
 START: Final = 1_735_689_600 * SECOND
 AUDIT_S: Final = 30.0
 ACCOUNT: Final = "main"
+FUNDS: Final = {"BTC": 100.0, "USDT": 1_000_000.0}
 KEY: Final = ("test-key", "test-secret")
 
 
 @frozen
 class Venue:
     """An exchange that is simulated. `mid`: the price at the start (ticks). `path`, `id_field`: of a request for a new
-    order, and where its id is."""
+    order, and where its id is. `form`: it is a Binance: requests are forms, not JSON."""
 
     exchange: Exchange
     dialect: str
@@ -45,11 +48,48 @@ class Venue:
     mid: int
     path: str
     id_field: str
+    form: bool = False
+    options: dict[str, Any] = Factory(dict)
+    """Of the gateway."""
+    stops: bool = False
+    """Stop orders are sent too."""
+    lots: int = 1
+    """Orders are of one to eight times so many."""
 
 
 VENUES: Final = {
-    "bitmex": Venue(Exchange.BitMEX, "bitmex", "XBTUSD", 100_000, "/api/v1/order", "clOrdID"),
-    "bybit": Venue(Exchange.Bybit, "bybit", "byt:perp:btc-usdt", 650_000, "/v5/order/create", "orderLinkId"),
+    "binance-usdm": Venue(
+        Exchange.BinanceUsdm,
+        "binance-usdm",
+        "bnu:perp:btc-usdt",
+        650_000,
+        "/fapi/v1/order",
+        "newClientOrderId",
+        form=True,
+    ),
+    "binance": Venue(
+        Exchange.Binance,
+        "binance",
+        "bin:spot:btc-usdt",
+        6_500_000,
+        "/api/v3/order",
+        "newClientOrderId",
+        form=True,
+        lots=100,
+    ),
+    "bitmex": Venue(Exchange.BitMEX, "bitmex", "XBTUSD", 100_000, "/api/v1/order", "clOrdID", stops=True),
+    "bybit": Venue(
+        Exchange.Bybit, "bybit", "byt:perp:btc-usdt", 650_000, "/v5/order/create", "orderLinkId", stops=True
+    ),
+    "bybit-websocket": Venue(
+        Exchange.Bybit,
+        "bybit",
+        "byt:perp:btc-usdt",
+        650_000,
+        "/v5/order/create",
+        "orderLinkId",
+        options={"orders": "websocket"},
+    ),
 }
 
 
@@ -164,6 +204,7 @@ class Gambler(IStrategy):
         away = rng.randint(-1, 6)
         price = sim.bid + 1 - away if buy else sim.bid + away
         kind, tif, instr = OrderType.Limit, TIF.GTC, ExecInstructions.Unset
+        stop: int | None = None
         style = rng.random()
         if style < 0.15:
             kind, tif = OrderType.Market, TIF.IOC
@@ -173,23 +214,26 @@ class Gambler(IStrategy):
             tif = TIF.IOC
         elif style < 0.45:
             instr = ExecInstructions.ReduceOnly
+        elif style < 0.5 and sim.venue.stops:
+            kind, stop = OrderType.Stop, sim.bid + rng.randint(2, 8) * (1 if buy else -1)
         self._open.append(client_id)
         self.env.send_new_order(
             client_id,
             sim.venue.exchange,
             sim.instrument.number,
             Side.Buy if buy else Side.Sell,
-            None if kind is OrderType.Market else sim.price(price),
-            sim.qty(rng.randint(1, 8)),
+            sim.price(price) if kind is OrderType.Limit else None,
+            sim.qty(rng.randint(1, 8) * sim.venue.lots),
             exec_instr=instr,
             ord_type=kind,
             time_in_force=tif,
+            stop_price=None if stop is None else sim.price(stop),
         )
 
     def _modify(self, client_id: str) -> None:
         rng, sim = self._rng, self._simulation
         price = sim.price(sim.bid + rng.randint(-5, 6)) if rng.random() < 0.7 else None
-        qty = sim.qty(rng.randint(1, 8)) if price is None or rng.random() < 0.3 else None
+        qty = sim.qty(rng.randint(1, 8) * sim.venue.lots) if price is None or rng.random() < 0.3 else None
         self.env.send_modify_order(sim.venue.exchange, client_id, price, qty)
 
 
@@ -205,16 +249,17 @@ class Simulation:
         self.instrument = resolve(venue.exchange, venue.instrument)
         self.bid = venue.mid
         self._cuts_at_the_end = self._rng.random() < 0.5
-        config = ExchangeConfig(balances={"BTC": 100.0, "USDT": 1_000_000.0})
-        self.served = ServedExchange(venue.exchange, [self.instrument], clock, config, seed=seed)
+        self.spot = self.instrument.instrument_type is InstrumentType.Spot
+        config = ExchangeConfig(balances=FUNDS)
+        dialect = find(venue.dialect)
+        self.served = ServedExchange(venue.exchange, [self.instrument], clock, config, seed=seed, ids=dialect.ids)
         self.account = self.served.add_account(ACCOUNT, [KEY])
         self.watch = Watch()
         module = gateway_module(venue.exchange)
         endpoints = module.environments(venue.exchange)["testnet"]
-        self.network = Network(
-            clock, find(venue.dialect)(self.served), endpoints.urls, self._rng, self.plan.weather, self._left
-        )
-        codec = module.codec(venue.exchange, ACCOUNT, [self.instrument], endpoints, Credentials(*KEY), {})
+        self.network = Network(clock, dialect(self.served), endpoints.urls, self._rng, self.plan.weather, self._left)
+        self.network.on_send = self._said
+        codec = module.codec(venue.exchange, ACCOUNT, [self.instrument], endpoints, Credentials(*KEY), venue.options)
         self.engine = Engine(clock, [self.instrument], EngineSettings(), [self.watch])
         names = ["a", "b"][: self._rng.randint(1, 2)]
         self.gamblers = [Gambler(self, name, Random(f"{seed} {name}")) for name in names]
@@ -234,8 +279,17 @@ class Simulation:
 
     def _left(self, message: HttpMessage) -> None:
         """A request leaves; a new order's id is noted."""
-        if message.method == "POST" and message.target.partition("?")[0] == self.venue.path:
-            self.watch.sent_new(json.loads(message.body)[self.venue.id_field])
+        path, _, query = message.target.partition("?")
+        if message.method != "POST" or path != self.venue.path:
+            return
+        fields = dict(parse_qsl(query or message.body.decode())) if self.venue.form else json.loads(message.body)
+        self.watch.sent_new(fields[self.venue.id_field])
+
+    def _said(self, text: str) -> None:
+        """A message leaves over a line; of new orders the ids are noted."""
+        if '"op":"order.create"' in text:
+            for new in json.loads(text)["args"]:
+                self.watch.sent_new(new[self.venue.id_field])
 
     # -- the market --------------------------------------------------------------------------------------------------
 
@@ -244,12 +298,12 @@ class Simulation:
         self.bid += rng.choice((-2, -1, -1, 0, 0, 0, 1, 1, 2))
         served = self.served.markets[self.instrument]
         market = self.served.embedded.market(self.instrument)
-        bid_qty, ask_qty = rng.randint(1, 40), rng.randint(1, 40)
+        bid_qty, ask_qty = (rng.randint(1, 40) * self.venue.lots for _ in "ba")
         market.on_quote(self.bid, bid_qty, self.bid + 1, ask_qty, now)
         served.quote(self.bid, bid_qty, self.bid + 1, ask_qty, now, now)
         if rng.random() < 0.5:
             side = rng.choice((1, -1))
-            price, qty = self.bid + (side > 0), rng.randint(1, 20)
+            price, qty = self.bid + (side > 0), rng.randint(1, 20) * self.venue.lots
             market.on_trade(price, qty, side, now)
             served.trade(price, qty, side, 1, now, now)
         self.clock.call_at(now + rng.randint(50, 400) * MS, self._market)
@@ -319,18 +373,32 @@ class Simulation:
             return theirs.status is OrderStatus.Filled and theirs.qty != self.watch.asked[mine.wire_id]
         return True
 
+    def _held(self) -> int:
+        """What the account got hold of (lots): its position, on spot what there is more of the coin."""
+        if not self.spot:
+            return self.account.position(self.instrument).lots
+        more = self.account.coin("BTC").cash - round(FUNDS["BTC"]) * UNIT
+        return more // self.instrument.qty_scale.step_units
+
+    def _execution_id(self, execution: ServedExecution) -> str:
+        """As the gateway tells it: on Binance a trade between two orders of one account has one number, so the gateway
+        adds the side."""
+        side = ("b" if execution.order.side > 0 else "s") if self.venue.form else ""
+        return execution.exec_id + side
+
     def _compare_fills(self) -> list[str]:
-        theirs = {each.exec_id: each.qty for each in self.account.executions}
+        theirs = {self._execution_id(each): each.qty for each in self.account.executions}
         mine = {exec_id: qty for exec_id, (_, qty) in self.watch.fills.items()}
         found = [f"fill {each} was lost" for each in sorted(theirs.keys() - mine.keys())]
         found += [f"fill {each} never happened" for each in sorted(mine.keys() - theirs.keys())]
-        held = self.account.position(self.instrument).lots
+        held = self._held()
         by_strategy = sum(order.side * qty for order, qty in self.watch.fills.values())
         if by_strategy != held:
             found.append(f"the strategies' fills make up {by_strategy} lots; the account holds {held}")
         fact = self.gateway.positions.get(self.instrument)
         told = 0 if fact is None else fact.position
-        if told != held:
+        # on spot it is the wallet as it was last asked for
+        if told != held and not self.spot:
             found.append(f"the gateway knows a position of {told} lots; the account holds {held}")
         return found
 

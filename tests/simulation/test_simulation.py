@@ -11,7 +11,7 @@ import pytest
 from tests.simulation.network import REQUEST_FAULTS, Weather
 from tests.simulation.sim import VENUES, Plan, Simulation, simulate
 
-SEEDS = range(10)
+SEEDS = range(5)
 MANY = range(1000, 1250)
 CALM = Weather(**dict.fromkeys((*REQUEST_FAULTS, "lost", "double", "lag", "cut", "freeze", "closed"), 0.0))
 
