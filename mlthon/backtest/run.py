@@ -60,7 +60,6 @@ def rare_collections() -> Iterator[None]:
     """Let Python look for cyclic garbage less often. The engine makes next to none, but every order it keeps counts
     as a reason to look, and a look goes through everything alive: a fifth of the time of a run with many orders."""
     before = gc.get_threshold()
-    gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 50, 1_000)
     try:

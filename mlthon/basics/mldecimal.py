@@ -10,7 +10,7 @@ a method costs, and it can also be negated without being called, which strategie
 
 import functools
 from decimal import Decimal
-from typing import Self, SupportsIndex, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Self, SupportsIndex, TypeVar
 
 from mlthon.basics import money
 
@@ -29,6 +29,22 @@ class Readout(functools.partial[float]):
         return -self()
 
 
+if TYPE_CHECKING:
+    _Callable = functools.partial[float]  # as a staticmethod it would be taken for a descriptor
+else:
+    _Callable = staticmethod
+
+
+class QuickReadout(_Callable):
+    """The same for values that are made once and read often: of all callables that can be negated it is the quickest to
+    call, twice as quick as `Readout`, but takes eight times as long to make."""
+
+    __slots__ = ()
+
+    def __neg__(self) -> float:
+        return -self()
+
+
 class MLDecimal:
     """An exact decimal number with up to 18 fractional digits.
 
@@ -40,8 +56,10 @@ class MLDecimal:
 
     units: int
     """The value in 10^-18."""
-    to_float: Readout
+    to_float: Readout | QuickReadout
     """`to_float()` is the nearest float."""
+    kept_readout: ClassVar[type[Readout] | type[QuickReadout]] = Readout
+    """What `to_float` is where a `Scale` keeps the value."""
 
     def __init__(self, value: "Number | MLDecimal") -> None:
         _fill(self, value.units if isinstance(value, MLDecimal) else money.parse(value))
@@ -162,5 +180,6 @@ def known(kind: type[N], units: int, nearest: float) -> N:
     """A number whose nearest float the caller knows and whose size is in order: the quick way for many of them."""
     number = object.__new__(kind)
     _set_units(number, units)
-    _set_readout(number, Readout(nearest.__float__))
+    # `conjugate` of a float is the float itself, and of all methods that give it the quickest to call
+    _set_readout(number, kind.kept_readout(nearest.conjugate))
     return number

@@ -57,6 +57,10 @@ class Clock:
 
     def call_at(self, ts: int, call: Callable[..., object], *args: Any) -> None:
         """Queue `call(*args)` for time `ts` (ns); a time in the past means as soon as the present event is over."""
+        self.post(ts, call, args)
+
+    def post(self, ts: int, call: Callable[..., object], args: tuple[Any, ...]) -> None:
+        """`call_at` for who has the arguments in a tuple already."""
         if ts < self.now:
             ts = self.now
         self._seq = seq = self._seq + 1

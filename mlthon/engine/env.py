@@ -30,6 +30,7 @@ _PRICED = (OrderType.Limit, OrderType.StopLimit)
 _SIGNS = {side: side.sign for side in Side}
 LONG_ID = 40
 """Client ids of so many digits are no numbers."""
+_LONG_NUMBER = 10 ** (LONG_ID - 1)
 _MARKET_PRICE = (None, "", 0, "0")
 
 
@@ -93,6 +94,8 @@ class StratEnv(IStratEnv):
         else:
             session.orders[name] = session.open[name] = order
             port.new_order(order)
+        if client_id.__class__ is int and 0 <= client_id < _LONG_NUMBER:
+            return client_id
         return int(name) if name.isdecimal() and len(name) < LONG_ID and name == str(int(name)) else name
 
     def _order(

@@ -90,11 +90,11 @@ def latency(config: LatencyConfig, rng: Random, observed: Callable[[], int]) -> 
 class Wire:
     """One direction between one account and the exchange: first in, first out."""
 
-    __slots__ = ("_call_at", "_clock", "_constant", "_last", "_sample")
+    __slots__ = ("_clock", "_constant", "_last", "_post", "_sample")
 
     def __init__(self, clock: Clock, model: Latency) -> None:
         self._clock = clock
-        self._call_at = clock.call_at
+        self._post = clock.post
         self._sample = model.sample
         self._constant = model.sample() if isinstance(model, Constant) else -1
         self._last = 0
@@ -103,14 +103,14 @@ class Wire:
         """Make `call(*args)` when the message arrives."""
         if self._constant >= 0:
             # always the same: in order by itself
-            self._call_at(self._clock.now + self._constant, call, *args)
+            self._post(self._clock.now + self._constant, call, args)
             return
         ts = self._clock.now + self._sample()
         if ts < self._last:
             ts = self._last
         else:
             self._last = ts
-        self._call_at(ts, call, *args)
+        self._post(ts, call, args)
 
     def shift(self, length: int) -> None:
         """The clock and all that is queued leapt `length` ns."""
