@@ -25,8 +25,15 @@ class HostHandler(logging.Handler):
         self._tell(Logged(record.levelno, text))
 
 
+class BotLogger(logging.Logger):
+    """Stands outside of the tree of loggers, one for each bot of a process; so its level is not looked up there."""
+
+    def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - logging's name
+        return not self.disabled and level >= self.level and level > self.manager.disable
+
+
 def bot_logger(tell: Callable[[Logged], None]) -> logging.Logger:
     """A logger of the bot's own, from level INFO (`logger.setLevel` changes that)."""
-    logger = logging.Logger(NAME, logging.INFO)
+    logger = BotLogger(NAME, logging.INFO)
     logger.addHandler(HostHandler(tell))
     return logger

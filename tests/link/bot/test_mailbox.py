@@ -1,0 +1,87 @@
+"""What waits for a bot: order, conflation, bounds, and threads on both sides."""
+
+import random
+import threading
+from typing import Any
+
+from mlthon.link.bot.mailbox import Mailbox
+from mlthon.link.contract import Published
+
+
+def drain(mailbox: Mailbox) -> list[Any]:
+    found: list[Any] = []
+    while mailbox._items:
+        item = mailbox.take()
+        found.append(mailbox.take_quote(item) if isinstance(item, int) else item)
+    return found
+
+
+def test_the_newest_quote_takes_the_place_of_the_oldest_and_all_else_keeps_its_order() -> None:
+    mailbox = Mailbox(2)
+    news = Published("a", 1)
+    mailbox.quote(0, 1.0, 1.0, 2.0, 1.0, 1)
+    mailbox.trade(0, 1, 5.0, 1.0, 2)
+    mailbox.quote(1, 3.0, 1.0, 4.0, 1.0, 3)
+    mailbox.post(news)
+    mailbox.quote(0, 1.5, 1.0, 2.0, 1.0, 4)
+    mailbox.trade(0, -1, 5.5, 1.0, 5)
+    assert drain(mailbox) == [
+        (0, 1.5, 1.0, 2.0, 1.0, 4),
+        (0, 1, 5.0, 1.0, 2),
+        (1, 3.0, 1.0, 4.0, 1.0, 3),
+        news,
+        (0, -1, 5.5, 1.0, 5),
+    ]
+    mailbox.quote(0, 9.0, 1.0, 9.5, 1.0, 6)
+    assert drain(mailbox) == [(0, 9.0, 1.0, 9.5, 1.0, 6)]
+
+
+def test_trades_beyond_the_bound_are_counted_and_nothing_else_is_dropped() -> None:
+    mailbox = Mailbox(2, trades_kept=3)
+    for n in range(5):
+        mailbox.trade(n % 2, 1, float(n), 1.0, n)
+        mailbox.post(Published("a", n))
+    assert mailbox.posted == [2, 1]
+    assert mailbox.take_dropped() == {1: 1, 0: 1}
+    assert mailbox.take_dropped() == {}
+    found = drain(mailbox)
+    assert [each[2] for each in found if isinstance(each, tuple)] == [0.0, 1.0, 2.0]
+    assert [each.value for each in found if isinstance(each, Published)] == [0, 1, 2, 3, 4]
+    mailbox.trade(0, 1, 9.0, 1.0, 9)
+    assert drain(mailbox) == [(0, 1, 9.0, 1.0, 9)]
+
+
+def test_a_reader_that_waits_is_woken_by_news_and_by_the_end() -> None:
+    mailbox = Mailbox(1)
+    got: list[Any] = []
+
+    def read() -> None:
+        while (item := mailbox.take()) is not None:
+            got.append(mailbox.take_quote(item) if isinstance(item, int) else item)
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    writers = 4
+    each = 500
+
+    def write(seed: int) -> None:
+        draw = random.Random(seed)
+        for n in range(each):
+            if draw.random() < 0.5:
+                mailbox.quote(0, float(n), 1.0, 2.0, 1.0, n)
+            mailbox.trade(0, seed, float(n), 1.0, n)
+
+    threads = [threading.Thread(target=write, args=(seed,)) for seed in range(writers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    while not mailbox.idle:
+        pass
+    mailbox.close()
+    reader.join(5)
+    assert not reader.is_alive()
+    trades = [item for item in got if len(item) == 5]
+    assert len(trades) == writers * each
+    for seed in range(writers):
+        assert [item[2] for item in trades if item[1] == seed] == [float(n) for n in range(each)]
