@@ -336,6 +336,8 @@ def main() -> int:
     """Watch until the engine says goodbye or is gone and nothing is left to cancel."""
     asked: list[str] = []
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # what asks an engine for its positions may be sent to all processes of a run
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     signal.signal(signal.SIGUSR1, lambda *_: asked.append("cancel"))
     signal.signal(signal.SIGTERM, lambda *_: asked.append("end"))
     pipe = _Pipe(0)

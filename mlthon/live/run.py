@@ -250,8 +250,8 @@ class LiveRun:
         show: Callable[[str], None] = _to_stderr,
     ) -> str:
         """Go on until the time is over or `stop` says so; why it ended. `look` is called about once a second. On
-        SIGUSR1 `show` is given what strategies hold beside what their accounts hold."""
-        with trio.open_signal_receiver(signal.SIGUSR1) as asked:
+        SIGUSR2 `show` is given what strategies hold beside what their accounts hold."""
+        with trio.open_signal_receiver(signal.SIGUSR2) as asked:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._show_when_asked, asked, show)
                 ended = await self._go_on(duration_s, stop, on_progress, look)

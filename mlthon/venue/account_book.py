@@ -23,10 +23,8 @@ from msgspec.structs import replace
 from mlthon.basics.defs import CancelCode, GtwRejectCode, OrderStatus
 from mlthon.engine.clock import SECOND, Clock
 from mlthon.order.state import TERMINAL
-from mlthon.venue.booked_order import Amendment as Amendment
-from mlthon.venue.booked_order import BookedOrder as BookedOrder
-from mlthon.venue.booked_order import Cancellation as Cancellation
-from mlthon.venue.booked_order import End
+from mlthon.venue.booked_order import BookedOrder, End
+from mlthon.venue.changes import Changes
 from mlthon.venue.facts import ExecutionFact, OrderFact
 
 if TYPE_CHECKING:
@@ -62,6 +60,7 @@ class AccountBook:
         self._by_exchange_id: dict[tuple[Instrument, str], BookedOrder] = {}
         self._ended: deque[BookedOrder] = deque()
         self._executions: dict[tuple[int, str], None] = {}
+        self.changes = Changes(events, clock, self._note)
         self.horizon = 0
         """Executions of foreign orders before this time (ns) are history: not told."""
         self.auditing = ""
@@ -126,21 +125,6 @@ class AccountBook:
         """An order is about to be sent."""
         return self._book(order)
 
-    def modifying(self, booked: BookedOrder, price: int | None, qty: int | None) -> Amendment:
-        """A modification is about to be sent."""
-        amendment = Amendment(booked, price, qty, self._clock.now)
-        booked.amendments.append(amendment)
-        return amendment
-
-    def cancelling(
-        self, booked: BookedOrder, told: "Callable[[tuple[GtwRejectCode, str] | None], None] | None" = None
-    ) -> Cancellation:
-        """A cancel is about to be sent."""
-        cancellation = Cancellation(booked, told, self._clock.now)
-        booked.cancel_asked = True
-        booked.cancellations.append(cancellation)
-        return cancellation
-
     def accepted(self, booked: BookedOrder, exchange_id: str) -> None:
         """The exchange has taken the order."""
         if exchange_id and not booked.exchange_id:
@@ -160,60 +144,7 @@ class AccountBook:
         self._note(booked, "rejected")
         self._over(booked)
         self._events.new_order_reject(booked.wire_id, code, reason)
-        self._refuse_what_waits(booked, GtwRejectCode.UnknownOrder, f"the order was refused: {reason}")
-
-    def amended(self, amendment: Amendment) -> None:
-        """The exchange has taken the modification, and with it those before it. One that changes nothing any more is
-        acknowledged too: each request has one answer."""
-        booked = amendment.order
-        while not amendment.done and booked.amendments:
-            first = booked.amendments[0]
-            self._amend(booked, *booked.changes_of(first, self._clock.now), first)
-
-    def _amend(self, booked: BookedOrder, price: int | None, qty: int | None, answered: Amendment | None) -> None:
-        if price is not None:
-            booked.price = price
-        if qty is not None:
-            booked.qty = qty
-        if answered is not None:
-            answered.done = True
-            booked.amendments.remove(answered)
-        self._note(booked, "modified")
-        self._events.modify_order_ack(booked.wire_id, price, qty, booked.leaves)
-
-    def amendment_refused(self, amendment: Amendment, code: GtwRejectCode, reason: str) -> None:
-        if not amendment.done:
-            amendment.done = True
-            amendment.order.amendments.remove(amendment)
-            self._events.modify_order_reject(amendment.order.wire_id, code, reason)
-
-    def cancel_accepted(self, cancellation: Cancellation) -> None:
-        """The exchange has taken the cancel; that the order is gone is another fact."""
-        if self._take(cancellation):
-            if cancellation.told is not None:
-                cancellation.told(None)
-            else:
-                self._events.cancel_order_ack(cancellation.order.wire_id)
-
-    def cancel_refused(self, cancellation: Cancellation, code: GtwRejectCode, reason: str) -> None:
-        if self._take(cancellation):
-            if cancellation.told is not None:
-                cancellation.told((code, reason))
-            else:
-                self._events.cancel_order_reject(cancellation.order.wire_id, code, reason)
-
-    def _take(self, cancellation: Cancellation) -> bool:
-        if cancellation.done:
-            return False
-        cancellation.done = True
-        cancellation.order.cancellations.remove(cancellation)
-        return True
-
-    def _refuse_what_waits(self, booked: BookedOrder, code: GtwRejectCode, reason: str) -> None:
-        for amendment in list(booked.amendments):
-            self.amendment_refused(amendment, code, reason)
-        for cancellation in list(booked.cancellations):
-            self.cancel_refused(cancellation, code, reason)
+        self.changes.refuse_what_waits(booked, GtwRejectCode.UnknownOrder, f"the order was refused: {reason}")
 
     # -- orders whose state nobody here knows ------------------------------------------------------------------------
 
@@ -309,10 +240,10 @@ class AccountBook:
             return
         answered = None if booked.is_shown(price, fact.qty) else booked.answered_by(price, fact.qty)
         if answered is not None:
-            self.amended(answered)
+            self.changes.amended(answered)
         if not booked.is_shown(price, fact.qty):
             changed_price = None if price == booked.price else price
-            self._amend(booked, changed_price, None if fact.qty == booked.qty else fact.qty, None)
+            self.changes.amend(booked, changed_price, None if fact.qty == booked.qty else fact.qty, None)
         booked.superseded = None
 
     def _acknowledge(self, booked: BookedOrder, ts: int, fact: OrderFact | None = None) -> bool:
@@ -374,7 +305,7 @@ class AccountBook:
             return
         amendment = booked.with_room_for(filled)
         if amendment is not None:
-            self.amended(amendment)
+            self.changes.amended(amendment)
         elif booked.order is None:
             booked.qty = filled
         else:
@@ -435,7 +366,7 @@ class AccountBook:
         self._over(booked)
         if asked:
             for cancellation in list(booked.cancellations):
-                self.cancel_accepted(cancellation)
+                self.changes.cancel_accepted(cancellation)
         code = CancelCode.CanceledByUser if asked else end.code
         self._events.order_cancelled(booked.wire_id, not asked, end.ts, code, end.reason)
 

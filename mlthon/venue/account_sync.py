@@ -11,8 +11,9 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mlthon.engine.clock import SECOND, Clock
-from mlthon.venue.account_book import AccountBook, BookedOrder
+from mlthon.venue.account_book import AccountBook
 from mlthon.venue.asking import Asker, Trouble, told
+from mlthon.venue.booked_order import BookedOrder
 from mlthon.venue.codec import Codec, Question, Unsupported
 from mlthon.venue.facts import ExecutionFact, Fact, OrderFact, PositionFact, WalletFact
 from mlthon.venue.gateway_settings import GatewaySettings

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Final
 
 from mlthon.basics.defs import GtwRejectCode
 from mlthon.engine.clock import SECOND, Clock
-from mlthon.venue.account_book import AccountBook, Amendment, BookedOrder, Cancellation
+from mlthon.venue.account_book import AccountBook
 from mlthon.venue.asking import Asker, Trouble, told
+from mlthon.venue.booked_order import Amendment, BookedOrder, Cancellation
 from mlthon.venue.codec import BadMessage, Codec, Refused, Unsupported
 from mlthon.venue.facts import OrderFact, Reply
 from mlthon.venue.throttle import RateLimited, Throttle, Ticket
@@ -87,14 +88,14 @@ class OrderDesk:
 
     def modify_order(self, order: "TrackedOrder", price: int | None, qty: int | None) -> None:
         booked = self._known(order)
-        amendment = self._book.modifying(booked, price, qty)
+        amendment = self._book.changes.modifying(booked, price, qty)
         self._send(amendment, "ModifyOrder", lambda: self._codec.modify_order(order, price, qty))
 
     def cancel_order(
         self, order: "TrackedOrder", heard: Callable[[tuple[GtwRejectCode, str] | None], None] | None = None
     ) -> None:
         """`heard`: who hears of the answer instead of the events (a cancel-all)."""
-        cancellation = self._book.cancelling(self._known(order), heard)
+        cancellation = self._book.changes.cancelling(self._known(order), heard)
         self._send(cancellation, "CancelOrder", lambda: self._codec.cancel_order(order))
 
     def cancel_all(self, instrument: "Instrument") -> None:
@@ -144,9 +145,9 @@ class OrderDesk:
         if isinstance(action, BookedOrder):
             self._book.refused(action, code, reason)
         elif isinstance(action, Amendment):
-            self._book.amendment_refused(action, code, reason)
+            self._book.changes.amendment_refused(action, code, reason)
         else:
-            self._book.cancel_refused(action, code, reason)
+            self._book.changes.cancel_refused(action, code, reason)
 
     # -- answers -----------------------------------------------------------------------------------------------------
 
@@ -207,9 +208,9 @@ class OrderDesk:
         if isinstance(action, BookedOrder):
             self._book.accepted(action, reply.exchange_id)
         elif isinstance(action, Amendment):
-            self._book.amended(action)
+            self._book.changes.amended(action)
         else:
-            self._book.cancel_accepted(action)
+            self._book.changes.cancel_accepted(action)
 
     # -- what nobody here knows --------------------------------------------------------------------------------------
 

@@ -239,7 +239,7 @@ async def test_positions_are_shown_beside_one_another_on_demand(nursery: trio.Nu
 
     async def ask() -> None:
         await trio.sleep(0.05)
-        os.kill(os.getpid(), signal.SIGUSR1)
+        os.kill(os.getpid(), signal.SIGUSR2)
 
     nursery.start_soon(ask)
     with trio.fail_after(5):

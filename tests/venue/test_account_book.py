@@ -201,7 +201,7 @@ def test_an_end_is_final(desk):
 def test_a_cancellation_is_ours_if_we_asked_and_nothing_else_explains_it(desk, asked, code, unsolicited):
     booked = desk.sent()
     if asked:
-        desk.book.cancelling(booked)
+        desk.book.changes.cancelling(booked)
     desk.take(order_fact(status=CANCELLED, cancel_code=code, reason="why"))
     assert desk.events.of("order_cancelled")[0][1] is unsolicited
 
@@ -209,9 +209,9 @@ def test_a_cancellation_is_ours_if_we_asked_and_nothing_else_explains_it(desk, a
 def test_a_cancel_is_acknowledged_once_whether_its_reply_or_its_effect_comes_first(desk):
     booked = desk.sent()
     desk.take(order_fact())
-    cancellation = desk.book.cancelling(booked)
+    cancellation = desk.book.changes.cancelling(booked)
     desk.take(order_fact(status=CANCELLED))
-    desk.book.cancel_accepted(cancellation)
+    desk.book.changes.cancel_accepted(cancellation)
     assert desk.story() == ["new_order_ack", "cancel_order_ack", "order_cancelled"]
 
 
@@ -231,11 +231,11 @@ def test_a_refusal_by_the_stream_and_one_after_the_acknowledgement(desk):
 def test_a_modification_is_acknowledged_once_by_fact_or_reply(desk):
     booked = desk.sent()
     desk.take(order_fact(ts=START))
-    first = desk.book.modifying(booked, 1010, 10)
+    first = desk.book.changes.modifying(booked, 1010, 10)
     desk.take(order_fact(price=1010, ts=START + 1))
-    desk.book.amended(first)
-    second = desk.book.modifying(booked, None, 7)
-    desk.book.amended(second)
+    desk.book.changes.amended(first)
+    second = desk.book.changes.modifying(booked, None, 7)
+    desk.book.changes.amended(second)
     desk.take(order_fact(price=1010, qty=7, ts=START + 2))
     assert desk.events.of("modify_order_ack") == [("a", 1010, None, 10), ("a", None, 7, 7)]
 
@@ -243,7 +243,7 @@ def test_a_modification_is_acknowledged_once_by_fact_or_reply(desk):
 def test_a_fact_of_before_the_modification_does_not_undo_it(desk):
     booked = desk.sent()
     desk.take(order_fact(ts=START))
-    desk.book.amended(desk.book.modifying(booked, 1010, None))
+    desk.book.changes.amended(desk.book.changes.modifying(booked, 1010, None))
     desk.take(order_fact(ts=START + 1), fill("1"), order_fact(price=1010, filled=1, status=PART, ts=START + 2))
     assert desk.events.of("modify_order_ack") == [("a", 1010, None, 10)]
 
@@ -257,7 +257,7 @@ def test_a_change_that_nobody_asked_for_is_told(desk):
 def test_a_fill_beyond_the_quantity_proves_the_modification(desk):
     booked = desk.sent()
     desk.take(order_fact(ts=START))
-    desk.book.modifying(booked, None, 20)
+    desk.book.changes.modifying(booked, None, 20)
     desk.take(fill("1", 15))
     assert desk.story() == ["new_order_ack", "modify_order_ack", "order_execution"]
     assert desk.events.of("order_execution")[0][4] == 5
