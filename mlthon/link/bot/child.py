@@ -127,16 +127,20 @@ class Child:
             _leave(1)
 
     def _take(self, items: list[tuple[Any, ...] | ToBot]) -> None:
-        runtime = self.runtime
+        """Hand over what has come: market data that follow each other in one go."""
+        data: list[Any] = []
         for item in items:
-            if not isinstance(item, tuple):
-                runtime.tell(item)
-            elif len(item) == wire.QUOTE_LENGTH:
-                runtime.quote(*item)
-            elif len(item) == wire.TRADE_LENGTH:
-                runtime.trade(*item)
-            else:
-                raise wire.WireError(f"a market datum of {len(item)} elements")
+            if isinstance(item, tuple):
+                data.append(item)
+                continue
+            self._flush(data)
+            self.runtime.tell(item)
+        self._flush(data)
+
+    def _flush(self, data: list[Any]) -> None:
+        if data:
+            self.runtime.mailbox.put(data)
+            data.clear()
 
 
 def main(path: str) -> NoReturn:

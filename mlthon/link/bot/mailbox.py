@@ -7,14 +7,19 @@ its order.
 
 import threading
 from collections import deque
-from typing import Any, Final, TypeAlias
+from collections.abc import Iterable
+from typing import Final, TypeAlias
 
 from mlthon.link.contract import ToBot
+from mlthon.link.wire import QUOTE_LENGTH, TRADE_LENGTH, Quote, Trade, WireError
 
 TRADES_KEPT: Final = 100_000
 """Trades of all markets together that wait before any is dropped: about 20 MB."""
 
-Item: TypeAlias = int | tuple[int, int, float, float, int] | ToBot
+_AT_ONCE: Final = 256
+"""Items that the reader takes out at once: it need not fight for the lock over each."""
+
+Item: TypeAlias = int | Trade | ToBot
 """An int: the newest quote of this market (`take_quote`); a tuple: a trade, as `BotFace.trade` takes it."""
 
 
@@ -24,11 +29,11 @@ class Mailbox:
     def __init__(self, markets: int, trades_kept: int = TRADES_KEPT) -> None:
         self._condition = threading.Condition()
         self._items: deque[Item] = deque()
-        self._quotes: dict[int, tuple[int, float, float, float, float, int]] = {}
+        self._quotes: dict[int, Quote] = {}
         self._trades_kept = trades_kept
         self._trades = 0
         self._waiting = False
-        self._closed = False
+        self.closed = False
         self._fresh: dict[int, int] = {}
         self.posted = [0] * markets
         """Of each market, how many trades were ever put in (and not dropped)."""
@@ -40,42 +45,56 @@ class Mailbox:
             return self._waiting and not self._items
 
     def quote(self, market: int, bid: float, bid_size: float, ask: float, ask_size: float, time: int) -> None:
-        with self._condition:
-            if market not in self._quotes:
-                self._add(market)
-            self._quotes[market] = (market, bid, bid_size, ask, ask_size, time)
+        self.put(((market, bid, bid_size, ask, ask_size, time),))
 
     def trade(self, market: int, side: int, price: float, size: float, time: int) -> None:
+        self.put(((market, side, price, size, time),))
+
+    def put(self, data: Iterable[Quote | Trade]) -> None:
+        """Quotes and trades, told apart by their lengths. Raises `WireError` for what is neither, or of no market."""
+        items, quotes, posted = self._items, self._quotes, self.posted
+        markets = range(len(posted))
         with self._condition:
-            if self._trades >= self._trades_kept:
-                self._fresh[market] = self._fresh.get(market, 0) + 1
-                return
-            self._trades += 1
-            self.posted[market] += 1
-            self._add((market, side, price, size, time))
+            for each in data:
+                market = each[0]
+                if market not in markets or len(each) not in (QUOTE_LENGTH, TRADE_LENGTH):
+                    raise WireError(f"a market datum that is neither a quote nor a trade of a market: {each}")
+                if len(each) == QUOTE_LENGTH:
+                    if market not in quotes:
+                        items.append(market)
+                    quotes[market] = each
+                elif self._trades < self._trades_kept:
+                    self._trades += 1
+                    posted[market] += 1
+                    items.append(each)
+                else:
+                    self._fresh[market] = self._fresh.get(market, 0) + 1
+            if self._waiting:
+                self._condition.notify()
 
     def post(self, message: ToBot) -> None:
         with self._condition:
-            self._add(message)
+            self._items.append(message)
+            if self._waiting:
+                self._condition.notify()
 
-    def take(self) -> Item | None:
-        """The next item; waits for one. None once the mailbox is closed."""
-        condition = self._condition
+    def take(self) -> list[Item]:
+        """The next items, some hundred at most; waits for one. None at all once the mailbox is closed."""
+        condition, items = self._condition, self._items
         with condition:
-            while not self._items:
-                if self._closed:
-                    return None
+            while not items and not self.closed:
                 self._waiting = True
                 condition.wait()
                 self._waiting = False
-            if self._closed:
-                return None
-            item = self._items.popleft()
-            if type(item) is tuple:
-                self._trades -= 1
-            return item
+            if self.closed:
+                return []
+            found = [items.popleft() for _ in range(min(len(items), _AT_ONCE))]
+            for item in found:
+                if type(item) is tuple:
+                    self._trades -= 1
+            return found
 
-    def take_quote(self, market: int) -> tuple[int, float, float, float, float, int]:
+    def take_quote(self, market: int) -> Quote:
         """The quote that an int taken out stands for."""
         with self._condition:
             return self._quotes.pop(market)
@@ -91,10 +110,5 @@ class Mailbox:
     def close(self) -> None:
         """Let nobody wait any more; what is still inside is lost."""
         with self._condition:
-            self._closed = True
+            self.closed = True
             self._condition.notify_all()
-
-    def _add(self, item: Any) -> None:
-        self._items.append(item)
-        if self._waiting:
-            self._condition.notify()

@@ -25,7 +25,7 @@ from mlthon.link.bot.guard import Guard, trace_of
 from mlthon.link.bot.http import routes_of
 from mlthon.link.bot.link import CANDLE_CALLBACKS, Link, bind, overridden
 from mlthon.link.bot.logs import bot_logger
-from mlthon.link.bot.mailbox import TRADES_KEPT, Mailbox
+from mlthon.link.bot.mailbox import TRADES_KEPT, Item, Mailbox
 from mlthon.link.bot.markets import Market, Markets
 from mlthon.link.bot.module import profitview_module
 from mlthon.link.bot.plain import plain
@@ -234,15 +234,21 @@ class BotRuntime:
 
     def _empty(self) -> None:
         mailbox = self.mailbox
-        while (item := mailbox.take()) is not None:
-            if isinstance(item, tuple):
-                self.handle_trade(*item)
-            elif isinstance(item, int):
-                self.handle_quote(*mailbox.take_quote(item))
-            else:
-                self.handle(item)
+        while items := mailbox.take():
+            for item in items:
+                if mailbox.closed:
+                    return
+                self._handle(item)
             for market, count in mailbox.take_dropped().items():
                 self.markets.drop(market, count)
+
+    def _handle(self, item: Item) -> None:
+        if isinstance(item, tuple):
+            self.handle_trade(*item)
+        elif isinstance(item, int):
+            self.handle_quote(*self.mailbox.take_quote(item))
+        else:
+            self.handle(item)
 
     def handle_quote(self, market: int, bid: float, bid_size: float, ask: float, ask_size: float, time: int) -> None:
         """Run the callbacks of a quote."""

@@ -4,15 +4,17 @@ import random
 import threading
 from typing import Any
 
+import pytest
+
 from mlthon.link.bot.mailbox import Mailbox
 from mlthon.link.contract import Published
+from mlthon.link.wire import WireError
 
 
 def drain(mailbox: Mailbox) -> list[Any]:
     found: list[Any] = []
     while mailbox._items:
-        item = mailbox.take()
-        found.append(mailbox.take_quote(item) if isinstance(item, int) else item)
+        found += [mailbox.take_quote(item) if isinstance(item, int) else item for item in mailbox.take()]
     return found
 
 
@@ -51,13 +53,19 @@ def test_trades_beyond_the_bound_are_counted_and_nothing_else_is_dropped() -> No
     assert drain(mailbox) == [(0, 1, 9.0, 1.0, 9)]
 
 
+@pytest.mark.parametrize("datum", [(2, 1, 5.0, 1.0, 1), (-1, 1, 5.0, 1.0, 1), (0, 1, 5.0), ("0", 1, 5.0, 1.0, 1)])
+def test_what_is_no_market_datum_is_refused(datum: Any) -> None:
+    with pytest.raises(WireError, match="neither a quote nor a trade"):
+        Mailbox(2).put([datum])
+
+
 def test_a_reader_that_waits_is_woken_by_news_and_by_the_end() -> None:
     mailbox = Mailbox(1)
     got: list[Any] = []
 
     def read() -> None:
-        while (item := mailbox.take()) is not None:
-            got.append(mailbox.take_quote(item) if isinstance(item, int) else item)
+        while items := mailbox.take():
+            got.extend(mailbox.take_quote(item) if isinstance(item, int) else item for item in items)
 
     reader = threading.Thread(target=read, daemon=True)
     reader.start()
