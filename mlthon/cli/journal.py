@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any, Final, Literal
 
 from mlthon.backtest.show import show_count, show_exact, show_time
-from mlthon.engine.journal import OpenOrder
+from mlthon.engine.entries import OpenOrder
 from mlthon.errors import UserError
 from mlthon.live.journal_check import check
 from mlthon.live.journal_store import Holding, JournalReader, detail_of

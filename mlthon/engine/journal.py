@@ -13,182 +13,35 @@ A store that fails must not make things worse: new orders and modifications are 
 could not be written is kept in memory, in order, and written with the next entry that can be, or a second later.
 
 What is written of an order is its latest standing, by the same table of states that the port uses (`mlthon.order`).
-How entries are stored and read back is `mlthon.live.journal_store`.
+What is written is `mlthon.engine.entries`, how it is stored and read back `mlthon.live.journal_store`.
 """
 
 import logging
-from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from collections.abc import Callable, Collection
+from typing import Any, Final
 
-from msgspec import Struct
-
-from mlthon.basics.defs import (
-    TIF,
-    CancelCode,
-    Exchange,
-    ExecInstructions,
-    GtwRejectCode,
-    GtwStatus,
-    OrderStatus,
-    OrderType,
-)
+from mlthon.basics.defs import CancelCode, Exchange, GtwRejectCode, GtwStatus, OrderStatus
 from mlthon.basics.instrument import Instrument
 from mlthon.engine.clock import MS, SECOND, Clock
-from mlthon.engine.faces import Gateway, OrderEvents
+from mlthon.engine.entries import DeferredStore, Entry, Fill, JournalStore, StoreFailed, sent_of, standing_of
+from mlthon.engine.faces import OrderEvents
+from mlthon.engine.stages import AnswersPassed, RequestsPassed
 from mlthon.engine.tracker import TrackedOrder
-from mlthon.order.state import RESOLVED, TERMINAL, OrderEvent, next_state
-
-if TYPE_CHECKING:
-    from mlthon.engine.session import Session
+from mlthon.order.state import RESOLVED, OrderEvent, next_state
 
 log = logging.getLogger("mlthon.journal")
 
-IN_DOUBT: Final = (OrderStatus.PendingNew, OrderStatus.Unknown)
-"""States in which nobody here knows whether an order is at the exchange."""
 RETRY: Final = SECOND
 """How long (ns) after a failure what could not be written is tried again."""
 REFUSAL: Final = MS
 """How long (ns) it takes to refuse: who tries again at once must not stop time."""
 
 
-class StoreFailed(Exception):
-    """The store could not commit; nothing of what it was given counts as written."""
-
-
-class Sent(Struct, frozen=True, kw_only=True):
-    """An order as it was sent. Prices in ticks and quantities in lots of the instrument as it was then."""
-
-    strategy: str
-    client_id: str
-    instrument: Instrument
-    side: int
-    order_type: OrderType
-    tif: TIF
-    exec_instr: ExecInstructions
-    price: int
-    qty: int
-    stop_price: int | None
-    close_position: bool
-    created_ts: int
-
-
-class Standing(Struct, frozen=True, kw_only=True):
-    """How an order stands after an entry."""
-
-    state: OrderStatus
-    exchange_id: str
-    price: int
-    qty: int
-    leaves: int
-    filled: int
-
-
-class Fill(Struct, frozen=True, kw_only=True):
-    """One execution. `fee` is money (10^-18) in `fee_coin`."""
-
-    exec_id: str
-    strategy: str
-    instrument: Instrument
-    side: int
-    price: int
-    qty: int
-    fee: int
-    fee_coin: str
-    maker: bool
-    ts: int
-
-
-class Entry(Struct, frozen=True, kw_only=True):
-    """One thing that was asked for or that happened. `kind` and `detail` are those of `mlthon.engine.taps`, and
-    `foreign` for an order that nobody here sent. `wire_id` is empty where the entry is about no single order."""
-
-    ts: int
-    exchange: Exchange
-    account: str
-    kind: str
-    wire_id: str = ""
-    detail: tuple[Any, ...] = ()
-    sent: Sent | None = None
-    standing: Standing | None = None
-    fill: Fill | None = None
-
-
-class JournalStore(Protocol):
-    """Where entries are kept."""
-
-    def commit(self, entries: Sequence[Entry]) -> None:
-        """Write all of them, in order, or none. They are safe when this returns. Raises StoreFailed."""
-
-
-class DeferredStore(Protocol):
-    """Where entries are kept by somebody who writes them later, in the order in which they came."""
-
-    def submit(self, entries: Sequence[Entry], done: Callable[[str], None]) -> None:
-        """Write all of them, or keep them for the next try. `done` is called later with why that failed; with nothing
-        once they are safe. Calls come in the order of submission."""
-
-
-class OpenOrder(Struct, frozen=True, kw_only=True):
-    """What an earlier run sent and is not known to be over. `instrument` is as it was when the order was sent."""
-
-    wire_id: str
-    exchange: Exchange
-    account: str
-    sent: Sent
-    standing: Standing
-
-    @property
-    def in_doubt(self) -> bool:
-        """Whether a request about it went unanswered: the exchange has to be asked how it stands."""
-        return self.standing.state in IN_DOUBT
-
-
-class ChangedSteps(ValueError):
-    """An instrument has other ticks or lots now than when an order in it was sent."""
-
-
-def restored(order: OpenOrder, session: "Session", instrument: Instrument) -> TrackedOrder:
-    """The order as the engine tracks it. Raises ChangedSteps: its numbers count in steps that are no more."""
-    sent, standing = order.sent, order.standing
-    for now, then in (
-        (instrument.price_scale, sent.instrument.price_scale),
-        (instrument.qty_scale, sent.instrument.qty_scale),
-    ):
-        if now.step_units != then.step_units:
-            raise ChangedSteps(
-                f"order {order.wire_id}: {instrument.name} has other price or quantity steps now than when the order "
-                "was sent; cancel it at the exchange"
-            )
-    tracked = TrackedOrder(
-        order.wire_id,
-        sent.client_id,
-        session,
-        order.account,
-        instrument,
-        sent.side,
-        sent.order_type,
-        sent.tif,
-        sent.exec_instr,
-        standing.price,
-        standing.qty,
-        sent.stop_price,
-        sent.close_position,
-        sent.created_ts,
-    )
-    tracked.state = standing.state
-    tracked.exchange_id = standing.exchange_id
-    tracked.leaves = standing.leaves
-    tracked.filled = standing.filled
-    return tracked
-
-
-class JournalStage:
+class JournalStage(RequestsPassed, AnswersPassed):
     """Requests of a port on their way down and events of its gateway on their way up, written on the way.
 
     `gateway` is the next one down, set once it exists. `find` gives the order of a wire id as the port knows it.
     """
-
-    gateway: Gateway
 
     def __init__(
         self,
@@ -303,7 +156,7 @@ class JournalStage:
         return status, self._failure_text() if self._failure else detail
 
     def new_order(self, order: TrackedOrder) -> None:
-        entry = self._entry("new", order.wire_id, (), sent=_sent(order), standing=_standing(order))
+        entry = self._entry("new", order.wire_id, (), sent=sent_of(order), standing=standing_of(order))
         if self._deferred is not None:
             self._unsent[order.wire_id] = order.instrument, []
         self._intend(
@@ -362,24 +215,6 @@ class JournalStage:
     def _refuse(self, refuse: Callable[..., None], wire_id: str) -> None:
         self._clock.call_at(self._clock.now + REFUSAL, refuse, wire_id, GtwRejectCode.GtwNotReady, self._failure_text())
 
-    def fetch_order_status(self, request_id: int, order: TrackedOrder) -> None:
-        self.gateway.fetch_order_status(request_id, order)
-
-    def fetch_orders_info(self, request_id: int, instrument: Instrument | None) -> None:
-        self.gateway.fetch_orders_info(request_id, instrument)
-
-    def fetch_position_info(self, request_id: int, instrument: Instrument) -> None:
-        self.gateway.fetch_position_info(request_id, instrument)
-
-    def fetch_wallet_info(self, request_id: int, coin: str) -> None:
-        self.gateway.fetch_wallet_info(request_id, coin)
-
-    def fetch_funding_info(self, request_id: int, instrument: Instrument) -> None:
-        self.gateway.fetch_funding_info(request_id, instrument)
-
-    def fetch_account_info(self, request_id: int) -> None:
-        self.gateway.fetch_account_info(request_id)
-
     # -- events that are written -----------------------------------------------------------------------------------
 
     def _note(
@@ -397,7 +232,7 @@ class JournalStage:
         if order is not None and (event is not None or changes):
             if event is not None:
                 changes["state"] = next_state(order.state, event)
-            standing = _standing(order, **changes)
+            standing = standing_of(order, **changes)
         self._write(self._entry(kind, wire_id, detail, standing=standing, fill=fill))
 
     def gateway_status(self, status: GtwStatus, detail: str) -> None:
@@ -409,7 +244,7 @@ class JournalStage:
         # the port decides whose it is
         self._port.foreign_order(wire_id, instrument, side, qty, reason)
         order = self._find(wire_id)
-        more = {} if order is None else {"sent": _sent(order), "standing": _standing(order)}
+        more = {} if order is None else {"sent": sent_of(order), "standing": standing_of(order)}
         self._write(self._entry("foreign", wire_id, (instrument.name, side, qty, reason), **more))
 
     def new_order_ack(self, wire_id: str, exchange_id: str, price: int, qty: int, leaves: int, engine_ts: int) -> None:
@@ -504,81 +339,3 @@ class JournalStage:
         detail = (exec_id, price, qty, leaves, fee, fee_coin, maker, exec_ts)
         self._note("fill", wire_id, detail, event, fill, **changes)
         self._port.order_execution(wire_id, exec_id, price, qty, leaves, fee, fee_coin, maker, exec_ts)
-
-    # -- answers, which change nothing -----------------------------------------------------------------------------
-
-    def order_status(self, request_id: int, wire_id: str, status: OrderStatus, price: int, leaves: int) -> None:
-        self._port.order_status(request_id, wire_id, status, price, leaves)
-
-    def orders_info(self, request_id: int, wire_ids: Sequence[str]) -> None:
-        self._port.orders_info(request_id, wire_ids)
-
-    def position_info(
-        self,
-        request_id: int,
-        instrument: Instrument,
-        position: int,
-        entry_price: float,
-        mark_price: float,
-        liquidation_price: float | None,
-    ) -> None:
-        self._port.position_info(request_id, instrument, position, entry_price, mark_price, liquidation_price)
-
-    def wallet_info(self, request_id: int, coin: str, total: int, available: int) -> None:
-        self._port.wallet_info(request_id, coin, total, available)
-
-    def funding_info(self, request_id: int, instrument: Instrument, rate: float, next_ts: int) -> None:
-        self._port.funding_info(request_id, instrument, rate, next_ts)
-
-    def account_info(self, request_id: int, user_id: str) -> None:
-        self._port.account_info(request_id, user_id)
-
-    def rate_limit_info(self, used_percent: int, reset_ts: int) -> None:
-        self._port.rate_limit_info(used_percent, reset_ts)
-
-    def unsupported(self, request_type: str) -> None:
-        self._port.unsupported(request_type)
-
-    def request_reject(self, request_id: int, code: GtwRejectCode, detail: str, request_type: str) -> None:
-        self._port.request_reject(request_id, code, detail, request_type)
-
-
-def _sent(order: TrackedOrder) -> Sent:
-    return Sent(
-        strategy=order.session.name,
-        client_id=order.client_id,
-        instrument=order.instrument,
-        side=order.side,
-        order_type=order.order_type,
-        tif=order.tif,
-        exec_instr=order.exec_instr,
-        price=order.price,
-        qty=order.qty,
-        stop_price=order.stop_price,
-        close_position=order.close_position,
-        created_ts=order.created_ts,
-    )
-
-
-def _standing(
-    order: TrackedOrder,
-    *,
-    state: OrderStatus | None = None,
-    exchange_id: str | None = None,
-    price: int | None = None,
-    qty: int | None = None,
-    leaves: int | None = None,
-    filled: int | None = None,
-) -> Standing:
-    """How the order stands, with what is new. Of an order that is over nothing is left, whatever comes late."""
-    after = order.state if state is None else state
-    if after in TERMINAL:
-        leaves = 0
-    return Standing(
-        state=after,
-        exchange_id=order.exchange_id if exchange_id is None else exchange_id,
-        price=order.price if price is None else price,
-        qty=order.qty if qty is None else qty,
-        leaves=order.leaves if leaves is None else leaves,
-        filled=order.filled if filled is None else filled,
-    )

@@ -26,6 +26,7 @@ from mlthon.basics.instrument import Instrument
 from mlthon.basics.money import UNIT, parse, ratio, to_str
 from mlthon.engine.clock import MS, SECOND, Clock
 from mlthon.engine.faces import NO_ASK, NO_BID, Gateway, OrderEvents
+from mlthon.engine.stages import RequestsPassed
 from mlthon.engine.tracker import TrackedOrder
 
 REFUSAL: Final = MS
@@ -197,7 +198,7 @@ class RiskBook:
             exposure.standing(order)
 
 
-class RiskStage:
+class RiskStage(RequestsPassed):
     """The stage itself, one an account. Implements `Gateway`; events go past it."""
 
     def __init__(
@@ -327,24 +328,6 @@ class RiskStage:
 
     def cancel_all(self, instrument: Instrument) -> None:
         self.gateway.cancel_all(instrument)
-
-    def fetch_order_status(self, request_id: int, order: TrackedOrder) -> None:
-        self.gateway.fetch_order_status(request_id, order)
-
-    def fetch_orders_info(self, request_id: int, instrument: Instrument | None) -> None:
-        self.gateway.fetch_orders_info(request_id, instrument)
-
-    def fetch_position_info(self, request_id: int, instrument: Instrument) -> None:
-        self.gateway.fetch_position_info(request_id, instrument)
-
-    def fetch_wallet_info(self, request_id: int, coin: str) -> None:
-        self.gateway.fetch_wallet_info(request_id, coin)
-
-    def fetch_funding_info(self, request_id: int, instrument: Instrument) -> None:
-        self.gateway.fetch_funding_info(request_id, instrument)
-
-    def fetch_account_info(self, request_id: int) -> None:
-        self.gateway.fetch_account_info(request_id)
 
 
 def reduces(order: TrackedOrder) -> bool:

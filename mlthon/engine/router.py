@@ -26,8 +26,8 @@ from mlthon.basics.defs import (
 from mlthon.basics.instrument import Instrument
 from mlthon.basics.qty import Qty
 from mlthon.engine.clock import MS, SECOND, Clock
+from mlthon.engine.entries import OpenOrder, restored
 from mlthon.engine.faces import Gateway
-from mlthon.engine.journal import OpenOrder, restored
 from mlthon.engine.taps import KINDS, OrderFlowTap
 from mlthon.engine.tracker import CancelAll, TrackedOrder, Tracker
 from mlthon.order.order import Order
@@ -168,7 +168,7 @@ class Port:
 
     def adopt(self, order: OpenOrder, instrument: Instrument) -> TrackedOrder:
         """Go on with an order of an earlier run: it belongs to the strategy of that name, or to the house where there
-        is none. Raises `mlthon.engine.journal.ChangedSteps`."""
+        is none. Raises `mlthon.engine.entries.ChangedSteps`."""
         owner = next((each for each in self.sessions if each.name == order.sent.strategy), self._house)
         tracked = restored(order, owner, instrument)
         if tracked.client_id in owner.orders:  # two runs used the same

@@ -17,7 +17,8 @@ from mlthon.basics.instrument import Instrument
 from mlthon.config import RunConfig
 from mlthon.engine.clock import MS, SECOND
 from mlthon.engine.engine import Engine
-from mlthon.engine.journal import JournalStage, OpenOrder
+from mlthon.engine.entries import OpenOrder
+from mlthon.engine.journal import JournalStage
 from mlthon.engine.risk import RiskBook, RiskStage, Touch
 from mlthon.errors import UserError
 from mlthon.live.assembly import Venue

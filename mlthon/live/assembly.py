@@ -29,9 +29,10 @@ from mlthon.data.feed_handlers import NoFeedHandler, feed_handler_module
 from mlthon.data.rows import Kind
 from mlthon.engine.clock import MS
 from mlthon.engine.engine import Engine, EngineSettings
+from mlthon.engine.entries import ChangedSteps
 from mlthon.engine.faces import NO_ASK, NO_BID, MarketEvents
 from mlthon.engine.feed import ExchangeFeed, InstrumentFeed
-from mlthon.engine.journal import ChangedSteps, JournalStage
+from mlthon.engine.journal import JournalStage
 from mlthon.engine.risk import RiskBook
 from mlthon.engine.session import ErrorBudget
 from mlthon.engine.taps import OrderFlowTap

@@ -36,7 +36,7 @@ from msgspec import Struct
 
 from mlthon.basics.defs import Exchange
 from mlthon.basics.instrument import Instrument
-from mlthon.engine.journal import OpenOrder, restored
+from mlthon.engine.entries import OpenOrder, restored
 from mlthon.errors import UserError
 from mlthon.live.heartbeat import read_beat
 from mlthon.live.journal_store import JournalReader

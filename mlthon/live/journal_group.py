@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
-from mlthon.engine.journal import Entry, StoreFailed
+from mlthon.engine.entries import Entry, StoreFailed
 
 log = logging.getLogger("mlthon.journal")
 
@@ -27,7 +27,7 @@ Done = Callable[[str], None]
 
 class GroupCommit:
     """`commit` writes entries or raises `StoreFailed`; it is only called in the thread. `hand_over` has a call made in
-    the engine's thread, soon and in order. Implements `mlthon.engine.journal.DeferredStore`."""
+    the engine's thread, soon and in order. Implements `mlthon.engine.entries.DeferredStore`."""
 
     def __init__(
         self, commit: Callable[[Sequence[Entry]], None], hand_over: Callable[[Callable[[], None]], object]

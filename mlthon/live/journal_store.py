@@ -32,7 +32,7 @@ from msgspec import Struct
 
 from mlthon.basics.defs import TIF, Exchange, ExecInstructions, OrderStatus, OrderType
 from mlthon.basics.instrument import Instrument
-from mlthon.engine.journal import Entry, OpenOrder, Sent, Standing, StoreFailed
+from mlthon.engine.entries import Entry, OpenOrder, Sent, Standing, StoreFailed
 from mlthon.errors import UserError
 from mlthon.live.journal_file import (
     BUSY_S,

@@ -34,7 +34,7 @@ from mlthon.basics.instrument import Instrument
 from mlthon.basics.money import parse, to_str
 from mlthon.engine.clock import SECOND
 from mlthon.engine.engine import Engine
-from mlthon.engine.journal import IN_DOUBT
+from mlthon.engine.entries import IN_DOUBT
 from mlthon.engine.taps import Tally
 from mlthon.engine.tracker import TrackedOrder
 from mlthon.live.driver import Driver

@@ -9,7 +9,8 @@ import pytest
 from mlthon.basics.defs import CancelCode, Exchange, GtwRejectCode, GtwStatus, OrderStatus, Side
 from mlthon.basics.instrument import Perpetual
 from mlthon.engine.clock import SECOND
-from mlthon.engine.journal import ChangedSteps, Entry, JournalStage, OpenOrder, Sent, Standing, StoreFailed, restored
+from mlthon.engine.entries import ChangedSteps, Entry, OpenOrder, Sent, Standing, StoreFailed, restored
+from mlthon.engine.journal import JournalStage
 from tests.engine.rig import BTC, Recorder, Rig, ScriptedGateway
 
 READY = GtwStatus.ReadyToTrade

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mlthon.basics.defs import OrderStatus
-from mlthon.engine.journal import Entry, StoreFailed
+from mlthon.engine.entries import Entry, StoreFailed
 from mlthon.live.journal_group import GroupCommit
 from mlthon.live.journal_store import SqliteJournal
 from tests.live.test_journal_store import NOW, entry, new, standing

@@ -13,7 +13,7 @@ import pytest
 from mlthon.basics import catalogue
 from mlthon.basics.defs import TIF, Exchange, ExecInstructions, OrderStatus, OrderType
 from mlthon.basics.instrument import Instrument
-from mlthon.engine.journal import Entry, Fill, Sent, Standing, StoreFailed
+from mlthon.engine.entries import Entry, Fill, Sent, Standing, StoreFailed
 from mlthon.errors import UserError
 from mlthon.live.journal_check import check
 from mlthon.live.journal_file import MOST_INTENTS, fields_of, instrument_of

@@ -12,7 +12,7 @@ from mlthon.backtest.run import Turnover
 from mlthon.basics.defs import TIF, Exchange, ExecInstructions, GtwRejectCode, OrderStatus, OrderType, Side
 from mlthon.engine.clock import SECOND
 from mlthon.engine.engine import Engine, EngineSettings
-from mlthon.engine.journal import OpenOrder, Sent, Standing
+from mlthon.engine.entries import OpenOrder, Sent, Standing
 from mlthon.engine.taps import Tally
 from mlthon.live.driver import Driver, WallTime
 from mlthon.live.run import STOP_S, LiveBooks, LiveRun, Parts
