@@ -11,7 +11,10 @@ import trio
 from attrs import asdict, evolve
 
 from mlthon.backtest.loader import default_config, load_strategy
+from mlthon.backtest.report import Report
+from mlthon.backtest.result import Holding, Progress, Result
 from mlthon.backtest.run import Turnover
+from mlthon.backtest.tables import make_folder, write_report
 from mlthon.basics.defs import Exchange
 from mlthon.cli import INTERRUPTED
 from mlthon.cli.logs import set_up
@@ -85,18 +88,24 @@ def run_live(options: Options) -> int:
     venues = venues_of(config, wish)
     duration = None if options.duration is None else duration_ns(options.duration, "--duration") / SECOND
     quiet = options.verbosity < 0
+    report = None if options.report is None else Report()
+    if options.report is not None:
+        make_folder(options.report)
     with redirect_stdout(sys.stderr) if options.json else nullcontext():
         classes: dict[str, tuple[Any, StrategyConfig]] = {
             name: (load_strategy(each.strategy), each) for name, each in strategies.items() if name not in files
         }
         if bots is not None:
             classes |= bots.strategies
-        session = _Session(config, wish, venues, classes, duration, bots, quiet=quiet)
+        session = _Session(config, wish, venues, classes, duration, bots, report, quiet=quiet)
         with Interrupts() as interrupts, make_view(quiet=quiet, title=", ".join(classes)) as view:
             result = run_trio(lambda: session.go(view, interrupts.stop))
     for failure in () if bots is None else bots.failures:
         raise failure
     print(result.to_json() if options.json else result.text(), flush=True)
+    if report is not None and options.report is not None:
+        report.close(by_account(result.result))
+        write_report(report, options.report)
     return INTERRUPTED if interrupts.asked else 0
 
 
@@ -107,7 +116,6 @@ def _refuse_options(options: Options) -> None:
         "--start": options.start is not None,
         "--end": options.end is not None,
         "--speed": options.speed is not None,
-        "--report": options.report is not None,
     }
     for name, given in senseless.items():
         if given:
@@ -135,6 +143,7 @@ class _Session:
         classes: Classes,
         duration_s: float | None,
         bots: "Bots | None" = None,
+        report: Report | None = None,
         *,
         quiet: bool,
     ) -> None:
@@ -144,6 +153,7 @@ class _Session:
         self._classes = classes
         self._duration_s = duration_s
         self._bots = bots
+        self._report = report
         self._quiet = quiet
 
     async def go(self, view: View, stop: Callable[[], bool]) -> LiveResult:
@@ -159,7 +169,8 @@ class _Session:
                 show_bots(self._bots, quiet=self._quiet)
                 async with serving(self._services(), Host(driver.deliver, wall.now)):
                     run.start()
-                    ended = await run.play(self._duration_s, lambda: stop() or self._over(), view.update, watch.look)
+                    update = self._updating(view)
+                    ended = await run.play(self._duration_s, lambda: stop() or self._over(), update, watch.look)
                     result = await run.stop("stopped by Ctrl-C" if stop() else ended)
             finally:
                 with trio.CancelScope(shield=True):
@@ -180,7 +191,21 @@ class _Session:
         return self._bots is not None and self._bots.over and len(self._classes) == len(self._bots.strategies)
 
     def _taps(self) -> tuple[OrderFlowTap, ...]:
-        return () if self._bots is None else (self._bots.flow,)
+        flow = () if self._bots is None else (self._bots.flow,)
+        return flow if self._report is None else (*flow, self._report.books)
+
+    def _updating(self, view: View) -> Callable[[Progress], None]:
+        """Shows the progress; for a report the profit is noted too, once a second."""
+        report = self._report
+        if report is None:
+            return view.update
+
+        def update(progress: Progress) -> None:
+            if not report.samples or progress.now_ns >= report.samples[-1].ts + SECOND:
+                report.sample(progress.now_ns, progress.pnl)
+            view.update(progress)
+
+        return update
 
     async def _close(self) -> None:
         for venue in self._venues.values():
@@ -304,6 +329,25 @@ class _Session:
             ack_s=self._config.stop_ack_timeout_s,
         )
         return LiveRun(parts, driver), engine
+
+
+def by_account(result: Result) -> Result:
+    """The result with one holding an account and instrument: a live run has one for each strategy."""
+    found: dict[tuple[str, str], Holding] = {}
+    for each in result.holdings:
+        key = (each.account, each.instrument)
+        other = found.get(key)
+        if other is None:
+            found[key] = each
+            continue
+        found[key] = evolve(
+            each,
+            position=other.position + each.position,
+            entry=None,
+            realised=other.realised + each.realised,
+            fees=other.fees + each.fees,
+        )
+    return evolve(result, holdings=tuple(found.values()))
 
 
 def _limits(config: RunConfig) -> str:
