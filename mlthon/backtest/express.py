@@ -49,6 +49,8 @@ PAIR: Final = 2
 BID_FIRST: Final = 3
 ASK_FIRST: Final = 4
 
+_QUOTE: Final = b"\x01"
+_NO_QUOTE: Final = b"\x00"
 _NOBODY: Final = repeat(None)
 _TAKERS: Final = np.array([Side.Sell, Side.Buy], object)
 
@@ -168,6 +170,7 @@ class Express:
         to_trades: Any = None if trades is None else trades.strategy
         count = len(rows[0])
         is_quote = self._is_quote[rows[1]]
+        kinds = is_quote.tobytes()
         told = 0
         low, high = market.watch_low, market.watch_high
         times = iter(rows[0].tolist())
@@ -176,7 +179,7 @@ class Express:
         ):
             if now >= clock.due:
                 row = count - 1 - length_hint(times)
-                self._catch_up(rows, is_quote, told, row)
+                self._catch_up(rows, kinds, told, row)
                 clock.run_until(now)
                 if feed.hearers is not hearers:
                     count = row
@@ -186,8 +189,8 @@ class Express:
             clock.now = now
             if least <= low or most >= high:
                 row = count - 1 - length_hint(times)
-                self._catch_up(rows, is_quote, told, row)
-                self._meet(rows, is_quote, row, now)
+                self._catch_up(rows, kinds, told, row)
+                self._meet(rows, kinds, row, now)
                 told = row + 1
                 low, high = market.watch_low, market.watch_high
             if asks_for == PAIR:
@@ -203,9 +206,10 @@ class Express:
             elif asks_for:
                 feed.tell_sides(hearers.quotes, asks_for == ASK_FIRST, p, q, r, s, ms)  # type: ignore[arg-type]
         else:
-            self._catch_up(rows, is_quote, told, count)
-        if hearers.quotes is not None and is_quote[:count].any():
-            feed.bid = rows[2].item(np.flatnonzero(is_quote[:count])[-1])
+            self._catch_up(rows, kinds, told, count)
+        quote = kinds.rfind(_QUOTE, 0, count)
+        if hearers.quotes is not None and quote >= 0:
+            feed.bid = rows[2].item(quote)
         return count
 
     def _columns(self, rows: Sequence[Ints], is_quote: Flags, hearers: Hearers) -> Sequence[Iterable[Any]]:
@@ -243,28 +247,23 @@ class Express:
         asked[is_quote] = np.where(rising, ASK_FIRST, BID_FIRST)
         return asked
 
-    def _catch_up(self, rows: Sequence[Ints], is_quote: Flags, told: int, row: int) -> None:
+    def _catch_up(self, rows: Sequence[Ints], kinds: bytes, told: int, row: int) -> None:
         """Tell the market of the rows from `told` until before `row`, all of them inside its watch band: of the last
-        quote and the last trade among them."""
-        quote = trade = -1
-        while row > told and (quote < 0 or trade < 0):
-            row -= 1
-            if not is_quote.item(row):
-                trade = max(trade, row)
-            elif quote < 0:
-                quote = row
+        quote and the last trade among them. `kinds[n]`: whether row n is a quote."""
         market = self._market
         _, _, a, b, c, d, _ = rows
+        quote = kinds.rfind(_QUOTE, told, row)
         if quote >= 0:
             market.bid, market.bid_qty = a.item(quote), b.item(quote)
             market.ask, market.ask_qty = c.item(quote), d.item(quote)
+        trade = kinds.rfind(_NO_QUOTE, told, row)
         if trade >= 0:
             market.last = a.item(trade)
 
-    def _meet(self, rows: Sequence[Ints], is_quote: Flags, row: int, now: int) -> None:
+    def _meet(self, rows: Sequence[Ints], kinds: bytes, row: int, now: int) -> None:
         """A row outside the watch band."""
         _, _, a, b, c, d, _ = rows
-        if is_quote.item(row):
+        if kinds[row]:
             self._market.on_quote(a.item(row), b.item(row), c.item(row), d.item(row), now)
         else:
             self._market.on_trade(a.item(row), b.item(row), c.item(row), now)

@@ -238,9 +238,14 @@ class Market(Queueing):
         bids, asks = self.bids, self.asks
         bid, ask = self.bid, self.ask
         changed = False
-        if bids.best >= bid or self.taken_bids:
+        # the usual case, the touch at one's own best price, without going through the levels
+        if bids.best == bid and bids.keys and not self.taken_bids:
+            self._requeue(bids.levels[bid], self._joined(1, bid))
+        elif bids.best >= bid or self.taken_bids:
             changed = self._refresh(1, bid, self._joined(1, bid), bids, self.taken_bids)
-        if asks.best <= ask or self.taken_asks:
+        if asks.best == ask and asks.keys and not self.taken_asks:
+            self._requeue(asks.levels[ask], self._joined(-1, ask))
+        elif asks.best <= ask or self.taken_asks:
             changed |= self._refresh(-1, ask, self._joined(-1, ask), asks, self.taken_asks)
         if self.quoted:
             if bids.best >= ask:
