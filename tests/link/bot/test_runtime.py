@@ -409,7 +409,7 @@ def test_candles_roll_with_every_trade_and_history_counts_no_trade_twice(tmp_pat
         rows = []
         if call.arguments["sym"] == "XBTUSD":
             for _ in range(3):  # on their way when the history was made
-                bot.runtime.trade(0, 1, 6.0, 10.0, T0 + 1000)
+                runtime.trade(0, 1, 6.0, 10.0, T0 + 1000)
             rows = [{"time": T0, "open": 5.0, "high": 6.0, "low": 5.0, "close": 6.0, "volume": 130.0}]
         return envelope(rows)
 
