@@ -15,6 +15,7 @@ from mlthon.engine.clock import MS, SECOND, Clock
 from mlthon.exchange.exchange import EmbeddedExchange
 from mlthon.exchange.gateway import EmbeddedGateway
 from mlthon.link.host.desk import Done, EmbeddedDesk, Failed, HeldPosition, OpenOrder
+from mlthon.link.host.market import Markets
 from mlthon.live.accounts import LiveAccount
 from mlthon.live.assembly import Venue
 from mlthon.venue import facts
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from mlthon.engine.engine import Engine
     from mlthon.engine.router import Port
     from mlthon.link.host.assembly import Bots
-    from mlthon.link.host.market import Markets
     from mlthon.link.host.venue import VenueStrategy
 
 T = TypeVar("T")
@@ -72,6 +72,7 @@ class Candles:
             local = self._series(instrument)
             local.roll(now)
             found += [each for each in local.minutes if heard_from <= each.start < end]
+            _to_the_present(found, end)
             done(joined(found, interval, offset)[:count])
 
         self._asker.ask(lambda: self._question(instrument, interval, start, end, now), answered, _failing(failed))
@@ -88,6 +89,14 @@ class Candles:
         if covered < end and now - covered <= size:
             rows += yield from self._codec.candles(instrument, MINUTE // SECOND, covered, end)
         return rows
+
+
+def _to_the_present(found: list[Candle], end: int) -> None:
+    """The minute that has begun and in which nothing traded yet is flat."""
+    present = (end - 1) - (end - 1) % MINUTE
+    if found and found[-1].start < present:
+        close = found[-1].close
+        found.append(Candle(present, close, close, close, close))
 
 
 def _candle(row: facts.Candle) -> Candle:
@@ -206,13 +215,13 @@ class PaperDesk(EmbeddedDesk):
 
 def attach_live(bots: "Bots", engine: "Engine", accounts: Mapping[tuple[Exchange, str], LiveAccount]) -> None:
     """Join bots to a run whose orders go to exchanges. Raises `UserError`."""
-    markets: list[Markets] = []
+    markets = Markets(engine)
 
     def desk(venue: "VenueStrategy", account: str) -> LiveDesk:
         found = accounts[venue.exchange, account]
-        return LiveDesk(found.gateway, found.codec, engine.clock, lambda each: markets[0].candles(each))
+        return LiveDesk(found.gateway, found.codec, engine.clock, markets.candles)
 
-    markets.append(bots.attach(engine, desk))
+    bots.attach(engine, desk, markets)
 
 
 def attach_paper(
@@ -222,11 +231,8 @@ def attach_paper(
     venues: Mapping[Exchange, Venue],
 ) -> None:
     """Join bots to a run on paper beside live market data. Raises `UserError`."""
-    markets: list[Markets] = []
+    markets = Markets(engine)
     candles: dict[Exchange, Candles] = {}
-
-    def series(instrument: "Instrument") -> MinuteCandles:
-        return markets[0].candles(instrument)
 
     def desk(venue: "VenueStrategy", account: str) -> PaperDesk:
         exchange = venue.exchange
@@ -235,12 +241,12 @@ def attach_paper(
             codec = there.codec("", there.instruments, None)
             throttle = Throttle(engine.clock, there.edge, codec.rules, codec.usage, _nobody)
             throttle.offset = there.offset
-            candles[exchange] = Candles(codec, Asker(engine.clock, throttle), throttle, series)
+            candles[exchange] = Candles(codec, Asker(engine.clock, throttle), throttle, markets.candles)
         gateway = embedded[exchange].accounts[account]
         port = engine.port(exchange, account)
-        return PaperDesk(embedded[exchange], gateway, port, series, candles[exchange])
+        return PaperDesk(embedded[exchange], gateway, port, markets.candles, candles[exchange])
 
-    markets.append(bots.attach(engine, desk))
+    bots.attach(engine, desk, markets)
 
 
 def _nobody(percent: int, reset_ts: int) -> None:

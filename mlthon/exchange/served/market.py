@@ -105,9 +105,11 @@ class ServedMarket:
     """See the module text. `number`: its place among the exchange's markets, from 0. `seq`: the number of the last
     change of the book, consecutive from 1."""
 
-    def __init__(self, market: Market, clock: Clock, number: int, history: int, rng: Random) -> None:
+    def __init__(
+        self, market: Market, clock: Clock, number: int, history: int, rng: Random, minutes: MinuteCandles | None = None
+    ) -> None:
         """`history`: how many minutes of candles to make up before the first price (a seeded random walk that ends
-        there); 0 for none."""
+        there); 0 for none. `minutes`: candles that somebody else keeps."""
         self.market = market
         self.clock = clock
         self.number = number
@@ -125,7 +127,7 @@ class ServedMarket:
         self._count = 0
         self._by_level = False
         self._singles: dict[int, tuple[int, int, int]] = {}
-        self._minutes = MinuteCandles()
+        self._minutes = minutes if minutes is not None else MinuteCandles()
         self._history = history
         self._rng = rng
 

@@ -27,6 +27,7 @@ from mlthon.errors import UserError, near
 from mlthon.link.contract import BotFace
 from mlthon.link.host.choice import BotChoice, VenueChoice, choose_bots
 from mlthon.link.host.desk import AccountDesk, EmbeddedDesk
+from mlthon.link.host.endpoint import BitmexEndpoint
 from mlthon.link.host.flow import LinkFlow
 from mlthon.link.host.history import recorded_history, synthetic_history
 from mlthon.link.host.host import BotHost, HostSettings
@@ -126,10 +127,9 @@ class Bots:
 
     # -- joining -------------------------------------------------------------------------------------------------------
 
-    def attach(self, engine: Engine, desks: Desks, history: History | None = None) -> Markets:
+    def attach(self, engine: Engine, desks: Desks, markets: Markets) -> None:
         """Join the venues to their sessions and accounts in a run's engine. Raises `UserError` for a market that the
         run has not."""
-        markets = Markets(engine, history)
         for name, (choice, venue) in self._venues.items():
             venue.session = engine.sessions[name]
             venue.clock = engine.clock
@@ -142,7 +142,6 @@ class Bots:
         for _, venue in self._venues.values():
             for instrument in venue.subscribed:
                 markets.tap(instrument)
-        return markets
 
     def _subscribe(self, choice: BotChoice, host: BotHost) -> None:
         """Give a bot its markets. Those that were guessed and are not in the run are left out."""
@@ -306,11 +305,13 @@ def link_run(
 def attach_embedded(bots: Bots, assembly: Assembly, history: History | None = None) -> None:
     """Join bots to a run whose accounts are on embedded exchanges. Raises `UserError`."""
     engine = assembly.engine
-    holder: list[Markets] = []
+    markets = Markets(engine, history)
 
     def desk(venue: VenueStrategy, account: str) -> AccountDesk:
         embedded = assembly.exchanges[venue.exchange]
         port = engine.port(venue.exchange, account)
-        return EmbeddedDesk(embedded, embedded.accounts[account], port, lambda each: holder[0].candles(each))
+        gateway = embedded.accounts[account]
+        endpoint = BitmexEndpoint(embedded, gateway, markets) if venue.exchange is Exchange.BitMEX else None
+        return EmbeddedDesk(embedded, gateway, port, markets.candles, endpoint)
 
-    holder.append(bots.attach(engine, desk, history))
+    bots.attach(engine, desk, markets)

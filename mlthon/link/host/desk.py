@@ -135,12 +135,12 @@ class EmbeddedDesk:
 
     def _held(self) -> list[HeldPosition]:
         stakes = self._gateway.ledger.stakes.values()
-        return [_position(each) for each in stakes if each.position.lots and not each.contract.spot]
+        return [held_position(each) for each in stakes if each.position.lots and not each.contract.spot]
 
     def position(self, instrument: "Instrument", done: Done[HeldPosition]) -> None:
         def look() -> HeldPosition:
             market = self._exchange.market(instrument)
-            return _position(self._exchange.stake(self._gateway.ledger, market))
+            return held_position(self._exchange.stake(self._gateway.ledger, market))
 
         self._gateway.enquire(look, done, _ignore, counted=False)
 
@@ -222,7 +222,8 @@ class EmbeddedDesk:
         return found if found is not None else (PLENTY, self._exchange.clock.now + MINUTE)
 
 
-def _position(stake: "Stake") -> HeldPosition:
+def held_position(stake: "Stake") -> HeldPosition:
+    """An embedded account's position, flat or not, at this moment."""
     market = stake.market
     market.sync()
     tick = market.contract.tick_units / UNIT

@@ -43,16 +43,16 @@ class Reader:
 
 
 class MarketTap:
-    """One instrument. Implements `MarketEvents`. `bid`, `ask`: the best prices (ticks) last heard of."""
+    """One instrument. Implements `MarketEvents`. `touch`: the last quote heard: best bid and its quantity, best ask and
+    its quantity; `last`: the last trade's price; None before there is one."""
 
-    __slots__ = ("_contract", "_readers", "ask", "bid", "candles", "last")
+    __slots__ = ("_contract", "_readers", "candles", "last", "touch")
 
     def __init__(self, contract: Contract, history: Iterable[Candle]) -> None:
         self._contract = contract
         self._readers: tuple[Reader, ...] = ()
         self.candles = MinuteCandles(history)
-        self.bid = NO_BID
-        self.ask = NO_ASK
+        self.touch = (NO_BID, 0, NO_ASK, 0)
         self.last: int | None = None
 
     def add(self, reader: Reader) -> None:
@@ -64,8 +64,7 @@ class MarketTap:
         self._readers = tuple(each for each in self._readers if each.face is not face)
 
     def quote(self, bid: int, bid_qty: int, ask: int, ask_qty: int, exch_ts: int, recv_ts: int) -> None:
-        self.bid = bid
-        self.ask = ask
+        self.touch = (bid, bid_qty, ask, ask_qty)
         for reader in self._readers:
             reader.quote(bid, bid_qty, ask, ask_qty, exch_ts)
 
