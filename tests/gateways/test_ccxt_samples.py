@@ -18,10 +18,9 @@ from tests.gateways.test_binance_messages import told, wrapped
 BNB = made(Exchange.Binance, "BNBUSDT", "bnb-usdt", "0.001", "0.001")
 SPOT_CODEC = spot(SPOT, BNB)
 USDM_CODEC = usdm(*instruments(Exchange.BinanceUsdm))
-NUMBERS: Final = frozenset(
-    ("orderQty", "price", "stopPx", "leavesQty", "cumQty", "avgPx", "lastQty", "lastPx", "commission", "execCost")
-    + ("execComm", "homeNotional", "foreignNotional", "account")
-)
+PRICED: Final = ("price", "stopPx", "avgPx", "lastPx", "commission", "execCost", "execComm")
+COUNTED: Final = ("account", "orderQty", "leavesQty", "cumQty", "lastQty", "homeNotional", "foreignNotional")
+NUMBERS: Final = frozenset((*PRICED, *COUNTED))
 """Fields that are numbers in BitMEX's own answers."""
 
 
