@@ -121,8 +121,9 @@ class Call(Struct, frozen=True, tag=True):
 
 class Loaded(Struct, frozen=True, tag=True):
     """The file is loaded, and its class about to be constructed: market data and private events may come from now on.
-    `kind` is `Trading` or `Signals`; `callbacks` the events that the class overrides (others need not be sent);
-    `routes` its webhooks as (`get` or `post`, name)."""
+    `kind` is `Trading` or `Signals`; `callbacks` the events that the class overrides, and always `quote_update` and
+    `trade_update`, which `Link.quotes`, `trades` and bars live on (others need not be sent); `routes` its webhooks as
+    (`get` or `post`, name)."""
 
     kind: str
     callbacks: Sequence[str]
@@ -166,8 +167,8 @@ class WebAnswer(Struct, frozen=True, tag=True):
 
 
 class Raised(Struct, frozen=True, tag=True):
-    """The bot's own code raised in `where` (a callback's name) and the runtime survived it; `text` is the traceback.
-    The runtime has logged it; the host counts."""
+    """The bot's own code raised in `where` (a callback's name) and the runtime survived it; `text` is the traceback,
+    empty for an error that keeps coming back and was told with it. The runtime has logged it; the host counts."""
 
     where: str
     error: str

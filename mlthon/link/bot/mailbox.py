@@ -17,7 +17,6 @@ TRADES_KEPT: Final = 100_000
 """Trades of all markets together that wait before any is dropped: about 20 MB."""
 
 _AT_ONCE: Final = 256
-"""Items that the reader takes out at once: it need not fight for the lock over each."""
 
 Item: TypeAlias = int | Trade | ToBot
 """An int: the newest quote of this market (`take_quote`); a tuple: a trade, as `BotFace.trade` takes it."""
@@ -33,7 +32,7 @@ class Mailbox:
         self._trades_kept = trades_kept
         self._trades = 0
         self._waiting = False
-        self.closed = False
+        self._closed = False
         self._fresh: dict[int, int] = {}
         self.posted = [0] * markets
         """Of each market, how many trades were ever put in (and not dropped)."""
@@ -43,6 +42,11 @@ class Mailbox:
         """Nothing is waiting, and the reader is asleep."""
         with self._condition:
             return self._waiting and not self._items
+
+    @property
+    def closed(self) -> bool:
+        """Nothing is taken out any more."""
+        return self._closed
 
     def quote(self, market: int, bid: float, bid_size: float, ask: float, ask_size: float, time: int) -> None:
         self.put(((market, bid, bid_size, ask, ask_size, time),))
@@ -78,21 +82,33 @@ class Mailbox:
             if self._waiting:
                 self._condition.notify()
 
-    def take(self) -> list[Item]:
-        """The next items, some hundred at most; waits for one. None at all once the mailbox is closed."""
+    def take(self) -> Item | None:
+        """The next item; waits for one. None once the mailbox is closed."""
         condition, items = self._condition, self._items
         with condition:
-            while not items and not self.closed:
+            while not items and not self._closed:
                 self._waiting = True
                 condition.wait()
                 self._waiting = False
-            if self.closed:
-                return []
-            found = [items.popleft() for _ in range(min(len(items), _AT_ONCE))]
-            for item in found:
-                if type(item) is tuple:
-                    self._trades -= 1
-            return found
+            return None if self._closed else self._next()
+
+    def take_some(self) -> list[Item]:
+        """The next item and what waits behind it, some hundred at most: the reader need not fight for the lock over
+        each. None at all once the mailbox is closed."""
+        first = self.take()
+        if first is None:
+            return []
+        found = [first]
+        if self._items:
+            with self._condition:
+                found += [self._next() for _ in range(min(len(self._items), _AT_ONCE))]
+        return found
+
+    def _next(self) -> Item:
+        item = self._items.popleft()
+        if isinstance(item, tuple):
+            self._trades -= 1
+        return item
 
     def take_quote(self, market: int) -> Quote:
         """The quote that an int taken out stands for."""
@@ -110,5 +126,5 @@ class Mailbox:
     def close(self) -> None:
         """Let nobody wait any more; what is still inside is lost."""
         with self._condition:
-            self.closed = True
+            self._closed = True
             self._condition.notify_all()

@@ -234,7 +234,7 @@ class BotRuntime:
 
     def _empty(self) -> None:
         mailbox = self.mailbox
-        while items := mailbox.take():
+        while items := mailbox.take_some():
             for item in items:
                 if mailbox.closed:
                     return

@@ -14,7 +14,7 @@ from mlthon.link.wire import WireError
 def drain(mailbox: Mailbox) -> list[Any]:
     found: list[Any] = []
     while mailbox._items:
-        found += [mailbox.take_quote(item) if isinstance(item, int) else item for item in mailbox.take()]
+        found += [mailbox.take_quote(item) if isinstance(item, int) else item for item in mailbox.take_some()]
     return found
 
 
@@ -64,7 +64,7 @@ def test_a_reader_that_waits_is_woken_by_news_and_by_the_end() -> None:
     got: list[Any] = []
 
     def read() -> None:
-        while items := mailbox.take():
+        while items := mailbox.take_some():
             got.extend(mailbox.take_quote(item) if isinstance(item, int) else item for item in items)
 
     reader = threading.Thread(target=read, daemon=True)
