@@ -1,10 +1,16 @@
-"""binance-sdk-spot, Binance's official client: REST. Arguments: exchange, base URL."""
+"""binance-sdk-spot, Binance's official client: REST, streams and user data. Arguments: exchange, base URL."""
 
+import asyncio
 import sys
 
-from binance_common.configuration import ConfigurationRestAPI
+from binance_common.configuration import (
+    ConfigurationRestAPI,
+    ConfigurationWebSocketAPI,
+    ConfigurationWebSocketStreams,
+)
 from binance_common.errors import BadRequestError, ClientError, UnauthorizedError
 from binance_sdk_spot.spot import Spot
+from binance_sdk_streams import hear
 from steps import check, finish, refused
 
 SYMBOL = "BTCUSDT"
@@ -78,5 +84,31 @@ def main(_: str, base: str) -> None:
     refused("unknown key", rest(base, key="nobody").get_account, BadRequestError, UnauthorizedError, ClientError)
 
 
+async def listen(base: str) -> None:
+    api = rest(base)
+    where = base.replace("http", "ws", 1)
+    client = Spot(
+        config_ws_streams=ConfigurationWebSocketStreams(stream_url=where),
+        config_ws_api=ConfigurationWebSocketAPI(
+            api_key="test-key", api_secret="test-secret", stream_url=f"{where}/ws-api/v3"
+        ),
+    )
+    streams = client.websocket_streams
+    await streams.create_connection()
+    await hear("stream of trades", lambda: streams.trade(symbol=SYMBOL.lower()))
+    await hear("stream of best prices", lambda: streams.book_ticker(symbol=SYMBOL.lower()))
+    await hear("stream of the book", lambda: streams.diff_book_depth(symbol=SYMBOL.lower()))
+    await streams.close_connection()
+    user = client.websocket_api
+    await user.create_connection()
+    await hear(
+        "user data of an order",
+        user.user_data_stream_subscribe_signature,
+        lambda: api.new_order(symbol=SYMBOL, side="BUY", type="MARKET", quantity=0.001),
+    )
+    await user.close_connection()
+
+
 main(*sys.argv[1:])
+asyncio.run(listen(sys.argv[2]))
 finish()

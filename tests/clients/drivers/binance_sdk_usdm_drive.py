@@ -1,10 +1,13 @@
-"""binance-sdk-derivatives-trading-usds-futures, Binance's official client: REST. Arguments: exchange, base URL."""
+"""binance-sdk-derivatives-trading-usds-futures, Binance's official client: REST and streams.
+Arguments: exchange, base URL."""
 
+import asyncio
 import sys
 
-from binance_common.configuration import ConfigurationRestAPI
+from binance_common.configuration import ConfigurationRestAPI, ConfigurationWebSocketStreams
 from binance_common.errors import BadRequestError, ClientError, UnauthorizedError
 from binance_sdk_derivatives_trading_usds_futures.derivatives_trading_usds_futures import DerivativesTradingUsdsFutures
+from binance_sdk_streams import hear
 from steps import check, finish, refused
 
 SYMBOL = "BTCUSDT"
@@ -86,5 +89,23 @@ def main(_: str, base: str) -> None:
     )
 
 
+async def listen(base: str) -> None:
+    api = rest(base)
+    settings = ConfigurationWebSocketStreams(stream_url=base.replace("http", "ws", 1))
+    streams = DerivativesTradingUsdsFutures(config_ws_streams=settings).websocket_streams
+    await streams.create_connection()
+    await hear("stream of trades", lambda: streams.aggregate_trade_streams(symbol=SYMBOL.lower()))
+    await hear("stream of best prices", lambda: streams.individual_symbol_book_ticker_streams(symbol=SYMBOL.lower()))
+    await hear("stream of the book", lambda: streams.diff_book_depth_streams(symbol=SYMBOL.lower()))
+    key = api.start_user_data_stream().data().listen_key
+    await hear(
+        "user data of an order",
+        lambda: streams.user_data(key),
+        lambda: api.new_order(symbol=SYMBOL, side="SELL", type="MARKET", quantity=0.01),
+    )
+    await streams.close_connection()
+
+
 main(*sys.argv[1:])
+asyncio.run(listen(sys.argv[2]))
 finish()
