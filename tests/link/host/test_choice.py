@@ -1,0 +1,121 @@
+"""Which venues and markets a bot gets, and what is told of names that are wrong."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlthon.basics.defs import Exchange
+from mlthon.config import load_config
+from mlthon.errors import UserError
+from mlthon.link.host.choice import BotChoice, choose_bots, hints_of
+
+BOT = """
+from profitview import Link
+
+VENUE = 'WooPaper'
+
+class Trading(Link):
+	SRC = "woo"
+    def on_start(self):
+        self.fetch_candles(VENUE, sym='PERP_ETH_USDT', level='1m')
+        self.fetch_positions("BitMEX")
+        self.create_market_order(venue='BitMEX', sym="XBTUSDT", side='Buy', size=1)
+"""
+
+
+def chosen(tmp_path: Path, *settings: str, text: str = BOT, **options: Any) -> BotChoice:
+    file = tmp_path / "grid.py"
+    file.write_text(text, "utf-8")
+    (choice,) = choose_bots(load_config(None, settings), [file], **options)
+    return choice
+
+
+def venues(choice: BotChoice) -> list[tuple[str, str, Exchange]]:
+    return [(each.name, each.src, each.exchange) for each in choice.venues]
+
+
+def test_a_bots_text_names_its_venues_exchanges_and_symbols(tmp_path: Path) -> None:
+    hints = hints_of(BOT)
+    assert hints.venues == ("WooPaper", "BitMEX")
+    assert hints.srcs == ("woo",)
+    choice = chosen(tmp_path)
+    assert venues(choice) == [("WooPaper", "woo", Exchange.Woo), ("BitMEX", "bitmex", Exchange.BitMEX)]
+    assert choice.markets == (("woo", "PERP_ETH_USDT"), ("bitmex", "XBTUSDT"))
+    assert choice.guessed
+    assert choice.found == (
+        "venue WooPaper on woo",
+        "venue BitMEX on bitmex",
+        "market woo:PERP_ETH_USDT",
+        "market bitmex:XBTUSDT",
+    )
+
+
+def test_a_bot_that_names_nothing_gets_bitmex(tmp_path: Path) -> None:
+    choice = chosen(tmp_path, text="class Trading(Link): pass\n")
+    assert venues(choice) == [("BitMEX", "bitmex", Exchange.BitMEX)]
+    assert choice.markets == (("bitmex", "XBTUSD"),)
+
+
+def test_the_command_line_beats_the_configuration_and_both_the_text(tmp_path: Path) -> None:
+    settings = ['venues.Mine.src="bybit"', 'link.subscribe=["bybit:BTCUSDT"]']
+    configured = chosen(tmp_path, *settings)
+    assert venues(configured) == [("Mine", "bybit", Exchange.Bybit)]
+    assert configured.markets == (("bybit", "BTCUSDT"),)
+    assert (configured.found, configured.guessed) == ((), False)
+    given = chosen(tmp_path, *settings, venues=["A=woo"], subscribe=["woo:SPOT_BTC_USDT"])
+    assert [name for name, _, _ in venues(given)] == ["Mine", "A"]
+    assert given.markets == (("woo", "SPOT_BTC_USDT"),)
+
+
+def test_a_market_without_a_venue_gets_the_platforms(tmp_path: Path) -> None:
+    choice = chosen(tmp_path, venues=["Mine=bitmex"], subscribe=["bitmex:XBTUSD", "coinbasepro:BTC-USD", "okx:X"][:2])
+    assert venues(choice)[1] == ("Coinbase Pro", "coinbasepro", Exchange.CoinbaseExchange)
+
+
+def test_several_bots_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    files = [tmp_path / "a" / "bot.py", tmp_path / "b" / "bot.py"]
+    for file in files:
+        file.parent.mkdir()
+        file.write_text("x = 1\n", "utf-8")
+    assert [each.name for each in choose_bots(load_config(), files)] == ["bot", "bot2"]
+
+
+WRONG: dict[str, tuple[Sequence[str], dict[str, Any], str]] = {
+    "a venue without =": ((), {"venues": ["BitMEX"]}, "--venue BitMEX: not NAME=SRC"),
+    "a src that is none": (
+        (),
+        {"venues": ["BitMEX=bitmx"]},
+        "--venue BitMEX=bitmx: 'bitmx' is no src; did you mean 'bitmex'?",
+    ),
+    "a configured src that is none": (
+        ['venues.X.src="coinbasepr"'],
+        {},
+        "venues.X.src: 'coinbasepr' is no src; did you mean 'coinbasepro'",
+    ),
+    "a market without :": ((), {"subscribe": ["XBTUSD"]}, "--subscribe: 'XBTUSD' is not SRC:SYMBOL"),
+    "a symbol that is none": (
+        (),
+        {"subscribe": ["bitmex:XBTUST"]},
+        "subscribe: bitmex has no symbol 'XBTUST'; did you mean",
+    ),
+    "symbols without trade_on": (
+        ['venues.X.src="bitmex"', 'venues.X.symbols={XBTUSD="BTCUSD"}'],
+        {},
+        "venues.X.symbols: only with trade_on",
+    ),
+    "trade_on without symbols": (
+        ['venues.X.src="bitmex"', 'venues.X.trade_on="bybit"'],
+        {},
+        "venues.X: trade_on needs symbols",
+    ),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_wrong_name_is_told_with_what_was_meant(tmp_path: Path, wrong: str) -> None:
+    settings, options, message = WRONG[wrong]
+    with pytest.raises(UserError) as raised:
+        chosen(tmp_path, *settings, **options)
+    assert raised.value.message.startswith(message)
