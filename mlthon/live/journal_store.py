@@ -62,7 +62,11 @@ _SYNCHRONOUS: Final = {"process": "NORMAL", "power": "FULL"}
 
 _EVENT: Final = "INSERT INTO events (ts, run, exchange, account, kind, wire_id, detail) VALUES (?, ?, ?, ?, ?, ?, ?)"
 _ORDER: Final = f"INSERT OR IGNORE INTO orders VALUES ({', '.join('?' * 24)})"
-_FILL: Final = f"INSERT OR IGNORE INTO fills VALUES ({', '.join('?' * 14)})"
+_FILL: Final = (
+    "INSERT OR IGNORE INTO fills VALUES (?1, ?2, ?3, ?4, ?5, ?6, coalesce((SELECT strategy FROM orders "
+    "WHERE exchange = ?1 AND account = ?2 AND wire_id = ?6), ?7), ?8, ?9, ?10, ?11, ?12, ?13, ?14)"
+)
+"""Its strategy is the one that sent the order, though it may not run any more."""
 _STANDING: Final = (
     "UPDATE orders SET state = ?, exchange_id = ?, price = ?, qty = ?, leaves = ?, filled = ?, is_over = ? "
     "WHERE exchange = ? AND account = ? AND wire_id = ?"

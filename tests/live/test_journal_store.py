@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from mlthon.basics import catalogue
 from mlthon.basics.defs import TIF, Exchange, ExecInstructions, OrderStatus, OrderType
@@ -113,7 +114,8 @@ def test_runs_count_upwards_and_the_installation_stays(path: Path) -> None:
 def test_executions_are_known_once_and_add_up_to_holdings(path: Path) -> None:
     journal = SqliteJournal(path, now=NOW)
     journal.commit([new(), fill("E1", 100), fill("E1", 100), fill("E2", 50, ts=NOW + 5)])
-    journal.commit([fill("E1", 30, side=1, strategy="two", instrument=ETH)])
+    others = fill("E1", 30, side=1, strategy="two", instrument=ETH)
+    journal.commit([new("mab3f1-2", strategy="two", instrument=ETH), replace(others, wire_id="mab3f1-2")])
     assert journal.exec_ids(Exchange.Bybit, "main", NOW) == {
         (BTC.number, "E1"),
         (BTC.number, "E2"),
@@ -317,3 +319,11 @@ def test_an_orderly_end_leaves_no_order_without_its_row(tmp_path: Path) -> None:
     raw = sqlite3.connect(path)
     assert raw.execute("SELECT count(*) FROM orders").fetchone() == (1,)
     raw.close()
+
+
+def test_a_fill_belongs_to_the_strategy_that_sent_the_order_though_it_does_not_run_any_more(tmp_path: Path) -> None:
+    journal = SqliteJournal(tmp_path / "journal.db", now=NOW)
+    journal.commit([new(strategy="one")])
+    journal.commit([fill("E1", 100, strategy="exchange")])
+    assert [each.strategy for each in journal.holdings()] == ["one"]
+    journal.close()
