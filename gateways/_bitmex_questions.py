@@ -3,7 +3,7 @@ what is known of instruments and currencies.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 from urllib.parse import urlencode
 
 import msgspec
@@ -140,6 +140,22 @@ class Questions:
         found = read(lambda: [self._rows.candle(row, instrument, interval_s) for row in rows])
         return [candle for candle in found if candle is not None and start <= candle.open_ts < end]
 
+    def native(self, path: str, version: str, method: str, params: Mapping[str, Any]) -> Question[Any]:
+        """Any call of the exchange's own, by its path below `/api/v1`; gives what it answers. `version`: `public` or
+        `private`; what has keys is signed either way."""
+        target = f"{spelling.API}/{path.removeprefix('api/v1/')}"
+        body = b""
+        if method == "GET":
+            query = urlencode({key: _spelled(value) for key, value in params.items()})
+            target += f"?{query}" if query else ""
+        elif params:
+            body = encode(dict(params))
+        request = Request(path, lambda now_ms: self._message(method, target, body, now_ms), ((spelling.MINUTE, 1),))
+        answer = yield request
+        if answer.status != 200:
+            raise Refused(reason_of(answer), retry_after_s=retry_after(answer))
+        return read(lambda: msgspec.json.decode(answer.body))
+
     def _learn(self) -> Question[None]:
         self._rows.learn((yield from self._get("assets", "/wallet/assets", {}, list[wire.AssetRow])))
 
@@ -193,6 +209,11 @@ class Questions:
 
 
 encode: Final = msgspec.json.encode
+
+
+def _spelled(value: Any) -> str:
+    """A parameter in a query: lists and objects are JSON there."""
+    return value if isinstance(value, str) else encode(value).decode()
 
 
 def symbol(instrument: Instrument | None) -> dict[str, str]:

@@ -12,9 +12,11 @@ from mlthon.basics.defs import Exchange, GtwRejectCode, OrderStatus
 from mlthon.basics.money import UNIT
 from mlthon.engine.candles import MINUTE, Candle, MinuteCandles, joined
 from mlthon.engine.clock import MS, SECOND, Clock
+from mlthon.exchange.dialects.bitmex_request import Fault
 from mlthon.exchange.exchange import EmbeddedExchange
 from mlthon.exchange.gateway import EmbeddedGateway
-from mlthon.link.host.desk import Done, EmbeddedDesk, Failed, HeldPosition, OpenOrder
+from mlthon.link.host.desk import Done, EmbeddedDesk, Endpoint, Failed, HeldPosition, OpenOrder
+from mlthon.link.host.endpoint import BitmexEndpoint, BitmexOrders
 from mlthon.link.host.market import Markets
 from mlthon.live.accounts import LiveAccount
 from mlthon.live.assembly import Venue
@@ -116,12 +118,24 @@ def _failing(failed: Failed) -> Callable[[Trouble], None]:
 class LiveDesk:
     """A live account's `AccountDesk`."""
 
-    def __init__(self, gateway: LiveGateway, codec: Codec, clock: Clock, series: Series) -> None:
+    def __init__(
+        self,
+        gateway: LiveGateway,
+        codec: Codec,
+        clock: Clock,
+        series: Series,
+        instruments: "Sequence[Instrument]",
+    ) -> None:
         self._gateway = gateway
         self._codec = codec
         self._clock = clock
         self._asker = Asker(clock, gateway.throttle)
         self._candles = Candles(codec, self._asker, gateway.throttle, series)
+        self._orders = BitmexOrders(clock, instruments, self._lots)
+
+    def _lots(self, instrument: "Instrument") -> int:
+        fact = self._gateway.positions.get(instrument)
+        return 0 if fact is None else fact.position
 
     def _ask(self, make: Callable[[], Question[T]], done: Callable[[T], None], failed: Failed) -> None:
         self._asker.ask(make, done, _failing(failed))
@@ -173,11 +187,19 @@ class LiveDesk:
         failed: Failed,
     ) -> None:
         native = getattr(self._codec, "native", None)
-        if native is None:
-            reason = f"call_endpoint: {self._codec.exchange.name}'s own calls cannot be made yet; BitMEX's can"
-            self._clock.call_soon(failed, GtwRejectCode.InvalidRequest, reason)
-            return
-        self._ask(lambda: native(path, version, method, params), done, failed)
+        change = self._orders.calls.get((method, path))
+        try:
+            if native is None:
+                raise Fault(f"{self._codec.exchange.name}'s own calls cannot be made yet; BitMEX's can")
+            if change is not None:
+                change(venue, dict(params), done, failed)
+            elif path.startswith("order") and method != "GET":
+                known = ", ".join(" ".join(each) for each in self._orders.calls)
+                raise Fault(f"{method} {path}: orders are sent and changed by {known} alone, so that limits hold")
+            else:
+                self._ask(lambda: native(path, version, method, params), done, failed)
+        except Fault as fault:
+            self._clock.call_soon(failed, GtwRejectCode.InvalidRequest, f"call_endpoint: {fault.message}")
 
     def ask(self, done: Callable[[], None], failed: Failed) -> None:
         self._clock.call_soon(done)
@@ -190,9 +212,15 @@ class PaperDesk(EmbeddedDesk):
     """The desk of an account on paper beside live market data: candles are the exchange's."""
 
     def __init__(
-        self, exchange: EmbeddedExchange, gateway: EmbeddedGateway, port: "Port", series: Series, candles: Candles
+        self,
+        exchange: EmbeddedExchange,
+        gateway: EmbeddedGateway,
+        port: "Port",
+        series: Series,
+        candles: Candles,
+        endpoint: Endpoint | None,
     ) -> None:
-        super().__init__(exchange, gateway, port, series)
+        super().__init__(exchange, gateway, port, series, endpoint)
         self._live = candles
 
     def candles(
@@ -219,7 +247,7 @@ def attach_live(bots: "Bots", engine: "Engine", accounts: Mapping[tuple[Exchange
 
     def desk(venue: "VenueStrategy", account: str) -> LiveDesk:
         found = accounts[venue.exchange, account]
-        return LiveDesk(found.gateway, found.codec, engine.clock, markets.candles)
+        return LiveDesk(found.gateway, found.codec, engine.clock, markets.candles, engine.universe.of(venue.exchange))
 
     bots.attach(engine, desk, markets)
 
@@ -244,7 +272,8 @@ def attach_paper(
             candles[exchange] = Candles(codec, Asker(engine.clock, throttle), throttle, markets.candles)
         gateway = embedded[exchange].accounts[account]
         port = engine.port(exchange, account)
-        return PaperDesk(embedded[exchange], gateway, port, markets.candles, candles[exchange])
+        endpoint = BitmexEndpoint(embedded[exchange], gateway, markets) if exchange is Exchange.BitMEX else None
+        return PaperDesk(embedded[exchange], gateway, port, markets.candles, candles[exchange], endpoint)
 
     bots.attach(engine, desk, markets)
 

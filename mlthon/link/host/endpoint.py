@@ -12,7 +12,7 @@ Rows are those of the local exchange (`mlthon.exchange.dialects.bitmex_rows`), w
 here. Orders go the way of every other order of the venue.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +20,7 @@ import msgspec
 
 from mlthon.basics.defs import TIF, ExecInstructions, GtwRejectCode, OrderType
 from mlthon.basics.instrument import Instrument
+from mlthon.engine.clock import Clock
 from mlthon.engine.tracker import TrackedOrder
 from mlthon.exchange.dialects import bitmex_rows as rows
 from mlthon.exchange.dialects.bitmex_market import BINS_NS
@@ -48,132 +49,33 @@ _TYPES: Final = {
 """(has a price, has a stop price) -> the type of an order that names none."""
 
 
-class BitmexEndpoint:
-    """The calls of one account on the embedded BitMEX."""
+class BitmexOrders:
+    """The calls that change orders, on an embedded or a live account: what they send goes the way of all orders, past
+    risk limits and journal. `position`: the lots that the account holds."""
 
-    def __init__(self, exchange: EmbeddedExchange, gateway: EmbeddedGateway, markets: "Markets") -> None:
-        self._exchange = exchange
-        self._gateway = gateway
-        self._markets = markets
+    def __init__(self, clock: Clock, instruments: Sequence[Instrument], position: Callable[[Instrument], int]) -> None:
+        self._clock = clock
+        self._instruments = instruments
+        self._position = position
         self._client_ids: dict[str, str] = {}
         """The bot's own clOrdID by wire id."""
-        self._get: dict[str, Callable[[VenueStrategy, Params], list[rows.Row]]] = {
-            "instrument": self._instruments,
-            "instrument/active": self._instruments,
-            "trade/bucketed": self._bins,
-            "position": self._positions,
-            "order": self._orders,
-        }
-        self._change: dict[tuple[str, str], Callable[[VenueStrategy, Params, Done[Any], Failed], None]] = {
+        self.calls: dict[tuple[str, str], Callable[[VenueStrategy, Params, Done[Any], Failed], None]] = {
             ("POST", "order"): self._new,
             ("PUT", "order"): self._amend,
             ("DELETE", "order"): self._cancel,
             ("DELETE", "order/all"): self._cancel_all,
         }
+        """(method, path) -> what carries it out; it raises Fault for parameters that are wrong."""
 
-    def __call__(
-        self,
-        venue: VenueStrategy,
-        path: str,
-        version: str,
-        method: str,
-        params: Mapping[str, Any],
-        done: Done[Any],
-        failed: Failed,
-    ) -> None:
-        """Make a call; see the module."""
-        path = path.removeprefix("api/v1/")
-        given = dict(params)
-        try:
-            if method == "GET" and path in self._get:
-                self._gateway.enquire(lambda: self._looked(path, venue, given), _either(done, failed), failed)
-            elif (method, path) in self._change:
-                self._change[method, path](venue, given, done, failed)
-            else:
-                known = ", ".join([f"GET {each}" for each in self._get] + [" ".join(each) for each in self._change])
-                raise Fault(f"Not Found: the embedded BitMEX has no {method} {path}; it has {known}", 404)
-        except Fault as fault:
-            self._exchange.clock.call_soon(failed, GtwRejectCode.InvalidRequest, fault.message)
-
-    def _looked(self, path: str, venue: VenueStrategy, params: Params) -> "list[rows.Row] | Fault":
-        try:
-            return _columns(self._get[path](venue, params), params)
-        except Fault as fault:
-            return fault
-
-    # -- the market --------------------------------------------------------------------------------------------------
-
-    def _market(self, instrument: Instrument) -> ServedMarket:
-        """The market as a server would show it at this moment."""
-        market, tap = self._exchange.market(instrument), self._markets.tap(instrument)
-        number = list(self._exchange.markets).index(instrument)
-        shown = ServedMarket(market, self._exchange.clock, number, 0, Random(0), tap.candles)
-        shown.touch = tap.touch
-        if tap.last is not None:
-            shown.trades.append(PublicTrade(1, tap.last, 0, 0, self._exchange.clock.now))
-        return shown
-
-    def _instrument(self, params: Params) -> Instrument:
+    def instrument(self, params: Params) -> Instrument:
+        """The instrument of a call. Raises Fault."""
         symbol = params.get("symbol")
-        found = next((each for each in self._exchange.markets if each.symbol == symbol), None)
+        found = next((each for each in self._instruments if each.symbol == symbol), None)
         if found is None:
             raise Fault(f"Invalid symbol {symbol!r}" if symbol else "symbol is required")
         return found
 
-    def _instruments(self, venue: VenueStrategy, params: Params) -> list[rows.Row]:
-        symbol = params.get("symbol") or filter_of(params).get("symbol")
-        if symbol is None:
-            every = [rows.instrument_row(self._market(each)) for each in self._exchange.markets]
-            return page(every, {"count": PAGE} | params)
-        found = [each for each in self._exchange.markets if each.symbol == symbol]
-        if found:
-            return [rows.instrument_row(self._market(each)) for each in found]
-        # an index: what it is based on has its price
-        of_coin = [
-            each for each in self._exchange.markets if rows.major(each.base_currency or "") == symbol.strip(".B")
-        ]
-        return [rows.instrument_row(self._market(each)) | {"symbol": symbol} for each in of_coin[:1]]
-
-    def _bins(self, venue: VenueStrategy, params: Params) -> list[rows.Row]:
-        interval = BINS_NS.get(str(params.get("binSize", "1m")))
-        if interval is None:
-            raise Fault("Invalid binSize")
-        market = self._market(self._instrument(params))
-        candles = market.candles(interval, NEWEST)
-        if not is_set(params, "partial"):
-            candles = [each for each in candles if each.start + interval <= self._exchange.clock.now]
-        found, opened = [], None
-        for candle in candles:
-            found.append(rows.bin_row(market, candle, interval, opened))
-            opened = candle.close
-        return page(found[1:], params)
-
-    # -- the account -------------------------------------------------------------------------------------------------
-
-    def _positions(self, venue: VenueStrategy, params: Params) -> list[rows.Row]:
-        wanted = filter_of(params).get("symbol") or params.get("symbol")
-        stakes = self._gateway.ledger.stakes.values()
-        found = [held_position(each) for each in stakes if not each.contract.spot]
-        return [
-            _position_row(each, self._exchange.clock.now)
-            for each in found
-            if wanted is None or each.instrument.symbol == wanted
-        ]
-
-    def _orders(self, venue: VenueStrategy, params: Params) -> list[rows.Row]:
-        conditions = filter_of(params)
-        symbol = params.get("symbol") or conditions.pop("symbol", None)
-        wants_open = conditions.pop("open", None)
-        known = [each for each in venue.session.orders.values() if each is not None and each.exchange_id]
-        found = [
-            self._row(each)
-            for each in known
-            if (symbol is None or each.instrument.symbol == symbol)
-            and (wants_open is None or each.is_open == bool(wants_open))
-        ]
-        return page([row for row in found if all(row.get(key) == value for key, value in conditions.items())], params)
-
-    def _row(self, order: TrackedOrder) -> rows.Row:
+    def row(self, order: TrackedOrder) -> rows.Row:
         """An order as it stands."""
         instrument = order.instrument
         return {
@@ -204,13 +106,13 @@ class BitmexEndpoint:
             "avgPx": None,
             "text": "Submitted via API.",
             "transactTime": wire.timestamp(order.created_ts),
-            "timestamp": wire.timestamp(self._exchange.clock.now),
+            "timestamp": wire.timestamp(self._clock.now),
         }
 
     # -- orders ------------------------------------------------------------------------------------------------------
 
     def _new(self, venue: VenueStrategy, params: Params, done: Done[Any], failed: Failed) -> None:
-        instrument = self._instrument(params)
+        instrument = self.instrument(params)
         listing = venue.listing_of(instrument)
         if listing is None:
             raise Fault(f"Invalid symbol {instrument.symbol!r}")
@@ -248,8 +150,7 @@ class BitmexEndpoint:
                 raise Fault("Invalid side")
             return side
         if closing:
-            stake = self._gateway.ledger.stakes.get(instrument)
-            return -1 if stake is not None and stake.position.lots > 0 else 1
+            return -1 if self._position(instrument) > 0 else 1
         return -1 if str(params.get("orderQty")).startswith("-") else 1
 
     def _named(self, venue: VenueStrategy, params: Params, answer: Mapping[str, Any]) -> rows.Row:
@@ -259,7 +160,7 @@ class BitmexEndpoint:
             return dict(answer)
         if params.get("clOrdID"):
             self._client_ids[order.wire_id] = str(params["clOrdID"])
-        return self._row(order) | {"avgPx": answer["order_price"] if order.filled else None}
+        return self.row(order) | {"avgPx": answer["order_price"] if order.filled else None}
 
     def _known(self, venue: VenueStrategy, order_ids: list[str], client_ids: list[str]) -> list[TrackedOrder]:
         """The open orders of these ids. Raises Fault for one that is none."""
@@ -288,25 +189,143 @@ class BitmexEndpoint:
             lots = order.filled + left
         if lots is None and price is None:
             raise Fault("Invalid amend: one of orderQty, leavesQty, price is needed")
-        venue.amend(order, price, lots, Waiting(lambda _: done(self._row(order)), failed))
+        venue.amend(order, price, lots, Waiting(lambda _: done(self.row(order)), failed))
 
     def _cancel(self, venue: VenueStrategy, params: Params, done: Done[Any], failed: Failed) -> None:
         found = self._known(venue, listed(params.get("orderID")), listed(params.get("clOrdID")))
         self._cancel_these(venue, found, done, failed)
 
     def _cancel_all(self, venue: VenueStrategy, params: Params, done: Done[Any], failed: Failed) -> None:
-        listing = venue.listing_of(self._instrument(params)) if params.get("symbol") else None
+        listing = venue.listing_of(self.instrument(params)) if params.get("symbol") else None
         side = wire.SIDES.get(str(filter_of(params).get("side")))
         found = [each for each in venue.open_orders(listing) if side is None or each.side == side]
         if found:
             self._cancel_these(venue, found, done, failed)
         else:
             nothing: list[rows.Row] = []
-            self._gateway.enquire(lambda: nothing, done, failed)
+            venue.desk.ask(lambda: done(nothing), failed)
 
     def _cancel_these(self, venue: VenueStrategy, orders: list[TrackedOrder], done: Done[Any], failed: Failed) -> None:
-        waiting = Waiting(lambda _: done([self._row(each) for each in orders]), failed)
+        waiting = Waiting(lambda _: done([self.row(each) for each in orders]), failed)
         venue.cancel(orders, waiting, strict=False)
+
+
+class BitmexEndpoint:
+    """The calls of one account on the embedded BitMEX."""
+
+    def __init__(self, exchange: EmbeddedExchange, gateway: EmbeddedGateway, markets: "Markets") -> None:
+        self._exchange = exchange
+        self._gateway = gateway
+        self._markets = markets
+        self._changes = BitmexOrders(exchange.clock, list(exchange.markets), self._lots)
+        self._get: dict[str, Callable[[VenueStrategy, Params], list[rows.Row]]] = {
+            "instrument": self._instruments,
+            "instrument/active": self._instruments,
+            "trade/bucketed": self._bins,
+            "position": self._positions,
+            "order": self._orders,
+        }
+
+    def __call__(
+        self,
+        venue: VenueStrategy,
+        path: str,
+        version: str,
+        method: str,
+        params: Mapping[str, Any],
+        done: Done[Any],
+        failed: Failed,
+    ) -> None:
+        """Make a call; see the module."""
+        path = path.removeprefix("api/v1/")
+        given = dict(params)
+        try:
+            if method == "GET" and path in self._get:
+                self._gateway.enquire(lambda: self._looked(path, venue, given), _either(done, failed), failed)
+            elif (method, path) in self._changes.calls:
+                self._changes.calls[method, path](venue, given, done, failed)
+            else:
+                known = ", ".join(
+                    [f"GET {each}" for each in self._get] + [" ".join(each) for each in self._changes.calls]
+                )
+                raise Fault(f"Not Found: the embedded BitMEX has no {method} {path}; it has {known}", 404)
+        except Fault as fault:
+            self._exchange.clock.call_soon(failed, GtwRejectCode.InvalidRequest, fault.message)
+
+    def _looked(self, path: str, venue: VenueStrategy, params: Params) -> "list[rows.Row] | Fault":
+        try:
+            return _columns(self._get[path](venue, params), params)
+        except Fault as fault:
+            return fault
+
+    # -- the market --------------------------------------------------------------------------------------------------
+
+    def _market(self, instrument: Instrument) -> ServedMarket:
+        """The market as a server would show it at this moment."""
+        market, tap = self._exchange.market(instrument), self._markets.tap(instrument)
+        number = list(self._exchange.markets).index(instrument)
+        shown = ServedMarket(market, self._exchange.clock, number, 0, Random(0), tap.candles)
+        shown.touch = tap.touch
+        if tap.last is not None:
+            shown.trades.append(PublicTrade(1, tap.last, 0, 0, self._exchange.clock.now))
+        return shown
+
+    def _lots(self, instrument: Instrument) -> int:
+        stake = self._gateway.ledger.stakes.get(instrument)
+        return 0 if stake is None else stake.position.lots
+
+    def _instruments(self, venue: VenueStrategy, params: Params) -> list[rows.Row]:
+        symbol = params.get("symbol") or filter_of(params).get("symbol")
+        if symbol is None:
+            every = [rows.instrument_row(self._market(each)) for each in self._exchange.markets]
+            return page(every, {"count": PAGE} | params)
+        found = [each for each in self._exchange.markets if each.symbol == symbol]
+        if found:
+            return [rows.instrument_row(self._market(each)) for each in found]
+        # an index: what it is based on has its price
+        of_coin = [
+            each for each in self._exchange.markets if rows.major(each.base_currency or "") == symbol.strip(".B")
+        ]
+        return [rows.instrument_row(self._market(each)) | {"symbol": symbol} for each in of_coin[:1]]
+
+    def _bins(self, venue: VenueStrategy, params: Params) -> list[rows.Row]:
+        interval = BINS_NS.get(str(params.get("binSize", "1m")))
+        if interval is None:
+            raise Fault("Invalid binSize")
+        market = self._market(self._changes.instrument(params))
+        candles = market.candles(interval, NEWEST)
+        if not is_set(params, "partial"):
+            candles = [each for each in candles if each.start + interval <= self._exchange.clock.now]
+        found, opened = [], None
+        for candle in candles:
+            found.append(rows.bin_row(market, candle, interval, opened))
+            opened = candle.close
+        return page(found[1:], params)
+
+    # -- the account -------------------------------------------------------------------------------------------------
+
+    def _positions(self, venue: VenueStrategy, params: Params) -> list[rows.Row]:
+        wanted = filter_of(params).get("symbol") or params.get("symbol")
+        stakes = self._gateway.ledger.stakes.values()
+        found = [held_position(each) for each in stakes if not each.contract.spot]
+        return [
+            _position_row(each, self._exchange.clock.now)
+            for each in found
+            if wanted is None or each.instrument.symbol == wanted
+        ]
+
+    def _orders(self, venue: VenueStrategy, params: Params) -> list[rows.Row]:
+        conditions = filter_of(params)
+        symbol = params.get("symbol") or conditions.pop("symbol", None)
+        wants_open = conditions.pop("open", None)
+        known = [each for each in venue.session.orders.values() if each is not None and each.exchange_id]
+        found = [
+            self._changes.row(each)
+            for each in known
+            if (symbol is None or each.instrument.symbol == symbol)
+            and (wants_open is None or each.is_open == bool(wants_open))
+        ]
+        return page([row for row in found if all(row.get(key) == value for key, value in conditions.items())], params)
 
 
 def _either(done: Done[Any], failed: Failed) -> Callable[[Any], None]:
