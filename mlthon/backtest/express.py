@@ -1,20 +1,18 @@
 """The express: the short way of quotes and trades of one instrument, a batch at a time.
 
-A row that goes through its lane costs three calls before it reaches the strategy, and its numbers are turned into
-prices and quantities one by one. Where a run has one instrument whose quotes and trades are heard of when they happen,
-and at most one strategy hears each, that is done for a whole batch: columns of ticks and lots become columns of
-`Price`s and `Qty`s at once (`Shown`), and what is left for a row is three comparisons (is anything due? is it outside
-the watch band?) and the strategy's callback.
+A row that goes through its lane costs three calls before it reaches the strategy. Where a run has one instrument whose
+quotes and trades are heard of when they happen, and at most one strategy hears each, most of that is done for a whole
+batch: prices become distances from the batch's lowest (`base`), which find their `Price` in a short list, and what is
+left for a row is three comparisons (is anything due? is it outside the watch band?) and the strategy's callback.
 
 It does what the lanes do, in the same order; tests play the same histories both ways. Only when the market is told
 differs: a row inside the watch band sets the touch or the last price and nothing else, and nobody reads those before
 the next call of the clock or the next row outside the band. So the market is brought up to date before these
 (`_catch_up`), not with every row. When subscriptions change (`InstrumentFeed.hearers`) the express stops and is asked
-anew.
+anew. A batch with a crossed quote, an empty side or prices far apart goes through the lanes.
 """
 
-from collections.abc import Iterable, Sequence
-from itertools import repeat
+from collections.abc import Mapping, Sequence
 from operator import length_hint
 from typing import Any, Final
 
@@ -22,8 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlthon.backtest.assembly import Assembly
-from mlthon.basics.defs import Side
-from mlthon.basics.scale import Scale
+from mlthon.basics.defs import SIDES
+from mlthon.basics.price import Price
+from mlthon.basics.qty import Qty
+from mlthon.basics.scale import LADDER
 from mlthon.data.replay import Batch, Phase, Replay
 from mlthon.data.rows import Ints, Kind
 from mlthon.engine.clock import MS, Clock
@@ -31,16 +31,11 @@ from mlthon.engine.feed import Hearers, InstrumentFeed
 from mlthon.exchange.market import Market
 
 Flags = NDArray[np.bool_]
-Values = NDArray[np.object_]
 
 FEWEST: Final = 64
 """With fewer rows preparing columns costs more than it saves."""
-WIDEST: Final = 65_536
-"""How many steps may lie between the least and the largest value that is kept at hand."""
-SPARE: Final = 512
-"""How many steps more than needed are made at either end, because prices wander."""
-ALWAYS_NEAR: Final = -1
-"""A price below every watch band."""
+WIDEST: Final = 4_096
+"""How many ticks may lie between the lowest and the highest price of a batch."""
 
 # What a row asks for once the exchange has had it.
 NOTHING: Final = 0
@@ -51,43 +46,7 @@ ASK_FIRST: Final = 4
 
 _QUOTE: Final = b"\x01"
 _NO_QUOTE: Final = b"\x00"
-_NOBODY: Final = repeat(None)
-_TAKERS: Final = np.array([Side.Sell, Side.Buy], object)
-
-
-class Shown:
-    """Turns columns of steps into columns of the values that strategies see. The values of a span of steps are kept in
-    an array, out of which numpy takes a column at once."""
-
-    __slots__ = ("_first", "_span", "_values")
-
-    def __init__(self, scale: Scale[Any]) -> None:
-        self._values = scale.values
-        self._first = 0
-        self._span: Values = np.empty(0, object)
-
-    def of(self, steps: Ints) -> Values:
-        """The value of each."""
-        least, most = int(steps.min()), int(steps.max())
-        if most - least > WIDEST:
-            return _objects([self._values[each] for each in steps.tolist()])
-        if least < self._first or most >= self._first + len(self._span):
-            self._cover(least, most)
-        return self._span[steps - self._first]
-
-    def _cover(self, least: int, most: int) -> None:
-        if len(self._span):
-            lower, higher = min(self._first, least), max(self._first + len(self._span), most)
-            if higher - lower <= WIDEST:
-                least, most = lower, higher
-        self._first = least - SPARE
-        self._span = _objects([self._values[each] for each in range(self._first, most + SPARE + 1)])
-
-
-def _objects(values: list[Any]) -> Values:
-    array = np.empty(len(values), object)
-    array[:] = values
-    return array
+_BUY, _SELL = SIDES[1], SIDES[-1]
 
 
 class Express:
@@ -98,85 +57,44 @@ class Express:
         self._market = market
         self._feed = feed
         self._is_quote: Flags = np.array(is_quote)
-        self._has_quotes = any(is_quote)
-        self._prices = Shown(feed.instrument.price_scale)
-        self._qtys = Shown(feed.instrument.qty_scale)
+        self._prices = feed.instrument.price_scale
+        self._qtys = feed.instrument.qty_scale
 
     def takes(self, batch: Batch, first: int, last: int) -> bool:
         """Whether the rows of a batch from `first` until before `last` can go this way."""
-        return last - first >= FEWEST and batch.one_time and self._feed.hearers is not None
+        if last - first < FEWEST or not batch.one_time or self._feed.hearers is None:
+            return False
+        _, lanes, a, _, c, _, _ = (array[first:last] for array in batch.arrays)
+        is_quote = self._is_quote[lanes]
+        highest = int(np.where(is_quote, c, a).max())
+        return highest - int(a.min()) <= WIDEST and not (is_quote & (c <= a)).any()
 
     def play(self, batch: Batch, first: int, last: int) -> int:
         """Play rows of a batch; returns the row before which it stopped: `last`, unless subscriptions changed."""
-        hearers = self._feed.hearers
+        clock, market, feed = self._clock, self._market, self._feed
+        hearers = feed.hearers
         if hearers is None:
             return first
         rows = [array[first:last] for array in batch.arrays]
-        if batch.moved:
-            rows[0] = rows[0] + batch.moved
-        if self._has_quotes:
-            return first + self._play_both(rows, hearers)
-        return first + self._play_trades(rows, hearers)
-
-    # -- trades alone ------------------------------------------------------------------------------------------------
-
-    def _play_trades(self, rows: Sequence[Ints], hearers: Hearers) -> int:
-        """Play the trades of data without quotes; returns how many."""
-        clock, market, feed = self._clock, self._market, self._feed
-        ts, _, a, b, c, _, _ = rows
-        exchange, number = feed.instrument.venue, feed.instrument.number
-        session = hearers.trades
-        # a strategy may replace its callbacks, but nobody replaces a strategy
-        strategy: Any = None if session is None else session.strategy
-        prices, qtys, takers = (_NOBODY,) * 3 if session is None else self._traded(a, b, c)
-        low, high = market.watch_low, market.watch_high
-        times = iter(ts.tolist())
-        for now, ms, at, price, qty, taker in zip(
-            times, (ts // MS).tolist(), a.tolist(), prices, qtys, takers, strict=False
-        ):
-            if now >= clock.due:
-                row = len(ts) - 1 - length_hint(times)
-                if row:
-                    market.last = a.item(row - 1)
-                clock.run_until(now)
-                if feed.hearers is not hearers:
-                    return row
-                low, high = market.watch_low, market.watch_high
-            clock.now = now
-            if at <= low or at >= high:
-                row = len(ts) - 1 - length_hint(times)
-                market.on_trade(at, b.item(row), c.item(row), now)
-                low, high = market.watch_low, market.watch_high
-            if session is not None:
-                try:
-                    strategy.on_public_trade(exchange, number, taker, price, qty, ms, ms)
-                except Exception as error:  # noqa: BLE001 - a strategy's own error must not stop the engine
-                    session.failed("on_public_trade", error)
-        market.last = a.item(len(ts) - 1)
-        return len(ts)
-
-    def _traded(self, a: Ints, b: Ints, c: Ints) -> tuple[Iterable[Any], ...]:
-        """Prices, quantities and takers of trades."""
-        return self._prices.of(a).tolist(), self._qtys.of(b).tolist(), _takers(c).tolist()
-
-    # -- quotes, and trades among them -------------------------------------------------------------------------------
-
-    def _play_both(self, rows: Sequence[Ints], hearers: Hearers) -> int:
-        """Play quotes and trades; returns how many."""
-        clock, market, feed = self._clock, self._market, self._feed
-        exchange, number = feed.instrument.venue, feed.instrument.number
-        pairs, trades = hearers.pairs, hearers.trades
-        to_pair: Any = None if pairs is None else pairs.strategy
-        to_trades: Any = None if trades is None else trades.strategy
-        count = len(rows[0])
+        ts = rows[0] + batch.moved
         is_quote = self._is_quote[rows[1]]
         kinds = is_quote.tobytes()
+        count = len(ts)
+        base = int(rows[2].min())
+        lowest, highest = rows[2] - base, np.where(is_quote, rows[4], rows[2]) - base
+        prices = self._prices_from(base, int(highest.max()))
+        qtys = self._qtys_of(rows, is_quote)
+        asks = self._asked(rows[2], is_quote, hearers)
+        columns = (asks, lowest, highest, rows[3], np.where(is_quote, rows[5], rows[4]), ts // MS)
+        exchange, number = feed.instrument.venue, feed.instrument.number
+        pairs, trades = hearers.pairs, hearers.trades
+        # a strategy may replace its callbacks, but nobody replaces a strategy
+        to_pair: Any = None if pairs is None else pairs.strategy
+        to_trades: Any = None if trades is None else trades.strategy
         told = 0
-        low, high = market.watch_low, market.watch_high
-        times = iter(rows[0].tolist())
-        for now, asks_for, least, most, ms, p, q, r, s in zip(
-            times, *self._columns(rows, is_quote, hearers), strict=False
-        ):
+        low, high = market.watch_low - base, market.watch_high - base
+        times = iter(ts.tolist())
+        for now, asked, least, most, q, s, ms in zip(times, *(each.tolist() for each in columns), strict=False):
             if now >= clock.due:
                 row = count - 1 - length_hint(times)
                 self._catch_up(rows, kinds, told, row)
@@ -185,60 +103,62 @@ class Express:
                     count = row
                     break
                 told = row
-                low, high = market.watch_low, market.watch_high
+                low, high = market.watch_low - base, market.watch_high - base
             clock.now = now
             if least <= low or most >= high:
                 row = count - 1 - length_hint(times)
                 self._catch_up(rows, kinds, told, row)
                 self._meet(rows, kinds, row, now)
                 told = row + 1
-                low, high = market.watch_low, market.watch_high
-            if asks_for == PAIR:
+                low, high = market.watch_low - base, market.watch_high - base
+            if asked == PAIR:
                 try:
-                    to_pair.on_best_levels_update(exchange, number, p, q, r, s, ms)
+                    to_pair.on_best_levels_update(exchange, number, prices[least], qtys[q], prices[most], qtys[s], ms)
                 except Exception as error:  # noqa: BLE001 - a strategy's own error must not stop the engine
                     pairs.failed("on_best_levels_update", error)  # type: ignore[union-attr]
-            elif asks_for == TRADE:
+            elif asked == TRADE:
+                taker = _BUY if s > 0 else _SELL
                 try:
-                    to_trades.on_public_trade(exchange, number, r, p, q, ms, ms)
+                    to_trades.on_public_trade(exchange, number, taker, prices[least], qtys[q], ms, ms)
                 except Exception as error:  # noqa: BLE001 - see above
                     trades.failed("on_public_trade", error)  # type: ignore[union-attr]
-            elif asks_for:
-                feed.tell_sides(hearers.quotes, asks_for == ASK_FIRST, p, q, r, s, ms)  # type: ignore[arg-type]
+            elif asked:
+                feed.tell_sides(
+                    hearers.quotes,  # type: ignore[arg-type]
+                    asked == ASK_FIRST,
+                    prices[least],
+                    qtys[q],
+                    prices[most],
+                    qtys[s],
+                    ms,
+                )
         else:
             self._catch_up(rows, kinds, told, count)
         quote = kinds.rfind(_QUOTE, 0, count)
         if hearers.quotes is not None and quote >= 0:
             feed.bid = rows[2].item(quote)
-        return count
+        return first + count
 
-    def _columns(self, rows: Sequence[Ints], is_quote: Flags, hearers: Hearers) -> Sequence[Iterable[Any]]:
-        """What the loop wants of each row: what it asks for, the least and the largest price in it, the time in ms, and
-        what the callback is given: bid, its quantity, ask and its quantity of a quote; price, quantity and taker of a
-        trade."""
-        ts, _, a, b, c, d, _ = rows
-        most = np.where(is_quote, c, a)
-        # crossed quotes are looked at in full, because their bid says nothing of their ask
-        least = np.where(is_quote & (c <= a), ALWAYS_NEAR, a)
-        columns = [self._asked(a, is_quote, hearers), least, most, ts // MS]
-        values: list[Iterable[Any]] = [_NOBODY] * 4
-        to_quotes = hearers.pairs or hearers.quotes
-        if to_quotes or hearers.trades:
-            columns += [self._prices.of(a), self._qtys.of(b)]
-            values = values[:2]
-        if to_quotes:
-            asks = self._prices.of(most)
-            columns += [
-                np.where(is_quote, asks, _takers(c)) if hearers.trades else asks,
-                self._qtys.of(np.where(is_quote, d, 0)),
-            ]
-            values = []
-        elif hearers.trades:
-            columns.append(_takers(c))
-            values = values[:1]
-        return [column.tolist() for column in columns] + values
+    # -- columns -----------------------------------------------------------------------------------------------------
+
+    def _prices_from(self, base: int, height: int) -> list[Price]:
+        """The prices from `base` on, up to `height` ticks above it."""
+        values = self._prices.values
+        return [values[base + each] for each in range(height + 1)]
+
+    def _qtys_of(self, rows: Sequence[Ints], is_quote: Flags) -> Sequence[Qty] | Mapping[int, Qty]:
+        """What gives the quantity of so many lots: the ladder, where it reaches far enough."""
+        _, _, _, b, _, d, _ = rows
+        most = max(int(b.max()), int((d * is_quote).max()))
+        least = min(int(b.min()), int((d * is_quote).min()))
+        if least < 0 or most >= LADDER:
+            return self._qtys.values
+        if most >= len(self._qtys.ladder):
+            self._qtys.climb(most)
+        return self._qtys.ladder
 
     def _asked(self, bids: Ints, is_quote: Flags, hearers: Hearers) -> Ints:
+        """What each row asks for."""
         of_trades = TRADE if hearers.trades else NOTHING
         if hearers.quotes is None:
             return np.where(is_quote, PAIR if hearers.pairs else NOTHING, of_trades)
@@ -246,6 +166,8 @@ class Express:
         rising = np.diff(bids[is_quote], prepend=self._feed.bid) > 0
         asked[is_quote] = np.where(rising, ASK_FIRST, BID_FIRST)
         return asked
+
+    # -- the market --------------------------------------------------------------------------------------------------
 
     def _catch_up(self, rows: Sequence[Ints], kinds: bytes, told: int, row: int) -> None:
         """Tell the market of the rows from `told` until before `row`, all of them inside its watch band: of the last
@@ -267,10 +189,6 @@ class Express:
             self._market.on_quote(a.item(row), b.item(row), c.item(row), d.item(row), now)
         else:
             self._market.on_trade(a.item(row), b.item(row), c.item(row), now)
-
-
-def _takers(sides: Ints) -> Values:
-    return _TAKERS[(sides > 0).view(np.int8)]
 
 
 def express_of(replay: Replay, assembly: Assembly) -> Express | None:
