@@ -4,10 +4,12 @@ import traceback
 from collections.abc import Callable
 from logging import Logger
 from threading import ExceptHookArgs
-from typing import Any
+from typing import Any, Final
 
 from mlthon.link.contract import HostFace, Raised, StopTrading
 from mlthon.link.errors import LinkClosed
+
+_FROM_OUTSIDE: Final = frozenset({"GeneratorExit", "GreenletExit", "KeyboardInterrupt"})
 
 
 class Guard:
@@ -22,19 +24,21 @@ class Guard:
         """Call a function of the bot, and survive what it raises."""
         try:
             function(*args, **kwargs)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a bot's own code
+        except BaseException as error:  # noqa: BLE001 - a bot's own code
             self.survive(where, error)
 
     def survive(self, where: str, error: BaseException) -> None:
         """Log and tell what was raised in `where`. Of an error that keeps coming back only the first, second, fourth,
         eighth ... are logged and told with their traceback; each is told. `sys.exit` asks for the bot's end; a call
-        that the bot's end has cut off is no error."""
+        that the bot's end has cut off is no error. What ends a thread from outside is raised on."""
+        if type(error).__name__ in _FROM_OUTSIDE:
+            raise error
         if isinstance(error, SystemExit):
             self._host.tell(StopTrading(f"{where} called sys.exit({'' if error.code is None else error.code})"))
             return
         if isinstance(error, LinkClosed):
             return
-        said = f"{type(error).__name__}: {error}"
+        said = said_of(error)
         times = self._count(where, error)
         text = ""
         if times & (times - 1) == 0:
@@ -58,6 +62,14 @@ class Guard:
         return self._times[key]
 
 
+def said_of(error: BaseException) -> str:
+    """Type and text of an error, whose own code may fail at that."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception as worse:  # noqa: BLE001 - a bot's own code
+        return f"{type(error).__name__} (its text raised {type(worse).__name__})"
+
+
 def trace_of(error: BaseException) -> str:
     """The traceback, without the platform's own lines at its top."""
     trace = error.__traceback__
@@ -70,4 +82,4 @@ def _ours(filename: str) -> bool:
     return filename.startswith(_HERE)
 
 
-_HERE = __file__.rpartition("guard.py")[0]
+_HERE: Final = __file__.rpartition("guard.py")[0]

@@ -6,8 +6,8 @@
     answers          straight to the thread that waits for them, past the mailbox
 
 So callbacks may come while the constructor runs, or never returns, and before `on_start`. What a callback raises is
-logged with its traceback and told to the host, and the bot goes on. If the main thread is busy when `Stop` comes,
-`on_stop` is called by a thread of its own.
+logged with its traceback and told to the host, and the bot goes on. If the main thread is busy when `Stop` comes, and
+still is after a moment, `on_stop` is called by a thread of its own.
 
 `handle_quote`, `handle_trade` and `handle` run one event's callbacks on the calling thread: a virtual-time runner calls
 them itself while the dispatcher is `idle`.
@@ -21,7 +21,7 @@ from typing import Any, Final
 from mlthon.errors import UserError, near
 from mlthon.link.bot.calls import Calls
 from mlthon.link.bot.cron import Cron, Job, jobs_of
-from mlthon.link.bot.guard import Guard, trace_of
+from mlthon.link.bot.guard import Guard, said_of, trace_of
 from mlthon.link.bot.http import routes_of
 from mlthon.link.bot.link import CANDLE_CALLBACKS, Link, bind, overridden
 from mlthon.link.bot.logs import bot_logger
@@ -50,10 +50,13 @@ from mlthon.link.contract import (
     WebAnswer,
     WebRequest,
 )
-from mlthon.link.errors import ApiError
+from mlthon.link.errors import ApiError, LinkClosed
 
 RELOAD_EVERY: Final = 1.0
 """Seconds between two looks at a bot's files."""
+
+BUSY: Final = 0.5
+"""Seconds that a constructor or `on_start` has to return before `on_stop` is called without it."""
 
 _ALWAYS: Final = ("quote_update", "trade_update")
 """Wanted even by a bot that does not override them: `quotes`, `trades` and bars live on them."""
@@ -86,7 +89,9 @@ class BotRuntime:
         self._jobs: dict[str, Job] = {}
         self._health = Health([], [])
         self._lock = threading.Lock()
-        self._waiting = self._closing = False
+        self._closing = self._finishing = False
+        self._free = threading.Event()
+        """The main thread has nothing more to do than to wait for the end."""
         self._stop = threading.Event()
         self._ended = threading.Event()
 
@@ -98,15 +103,26 @@ class BotRuntime:
             program = self._load()
             bot = self._construct(program)
         except UserError as error:
-            self._close()
-            self.host.tell(Failed(error.message, error.hint))
-            self._ended.set()
+            self._fail(error)
             return
+        if not self._closing:
+            self._start(bot)
+        self._wait()
+
+    def _start(self, bot: Any) -> None:
         if self.cron.options.get("auto_start", True):
             self.start_cron(True)
         self.guard.call("on_start", bot.on_start)
         self.host.tell(Started())
-        self._wait()
+
+    def _fail(self, error: UserError) -> None:
+        """The bot could not be had; unless it was its end that cut the constructor off."""
+        if self._closing:
+            self._wait()
+            return
+        self._close()
+        self.host.tell(Failed(error.message, error.hint))
+        self._ended.set()
 
     def _load(self) -> Program:
         path = Path(self.hello.file)
@@ -132,9 +148,10 @@ class BotRuntime:
         try:
             bot.__init__()
         except (Exception, SystemExit) as error:
-            self.logger.error("%s raised\n%s", name, trace_of(error))
+            if not isinstance(error, LinkClosed):
+                self.logger.error("%s raised\n%s", name, trace_of(error))
             where = place(error, Path(self.hello.file).resolve())
-            raise UserError(f"{where}: {name}: {type(error).__name__}: {error}", "") from error
+            raise UserError(f"{where}: {name}: {said_of(error)}", "") from error
         if self._bot is None:
             raise UserError(
                 f"{self.hello.file}: {name} never calls Link.__init__, so that no event can reach the bot",
@@ -160,14 +177,21 @@ class BotRuntime:
                 self.markets.track(market, level)
 
     def _wait(self) -> None:
-        with self._lock:
-            self._waiting = not self._closing
-        if self._waiting:
-            self._stop.wait()
-            self._finish()
+        self._free.set()
+        self._stop.wait()
+        self._finish()
         self._ended.wait()
 
+    def _finish_for_main(self) -> None:
+        if not self._free.wait(BUSY):
+            self._finish()
+
     def _finish(self) -> None:
+        """End the bot, once."""
+        with self._lock:
+            if self._finishing:
+                return
+            self._finishing = True
         for job in self._jobs.values():
             job.stop()
         if self._bot is not None:
@@ -219,11 +243,9 @@ class BotRuntime:
             if self._closing:
                 return
             self._closing = True
-            waiting = self._waiting
-        if waiting:
-            self._stop.set()
-        else:
-            self.threads.start_own(self._finish, "stop")
+        self._stop.set()
+        if not self._free.is_set():
+            self.threads.start_own(self._finish_for_main, "stop")
 
     # -- the dispatcher --------------------------------------------------------------------------------------------
 
@@ -260,7 +282,7 @@ class BotRuntime:
             return
         try:
             bot.quote_update(at.src, at.sym, data)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a bot's own code
+        except BaseException as error:  # noqa: BLE001 - a bot's own code
             self.guard.survive("quote_update", error)
 
     def handle_trade(self, market: int, side: int, price: float, size: float, time: int) -> None:
@@ -276,7 +298,7 @@ class BotRuntime:
             return
         try:
             bot.trade_update(at.src, at.sym, data)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a bot's own code
+        except BaseException as error:  # noqa: BLE001 - a bot's own code
             self.guard.survive("trade_update", error)
         if self._candles:
             self._candle_callbacks(at)
@@ -359,6 +381,6 @@ class BotRuntime:
             return 503, {"error": "the bot is still starting"}
         try:
             return 200, plain(getattr(self._bot, name)(dict(request.data)))
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a bot's own code
+        except BaseException as error:  # noqa: BLE001 - a bot's own code
             self.guard.survive(name, error)
-            return 500, {"error": f"{type(error).__name__}: {error}"}
+            return 500, {"error": said_of(error)}

@@ -17,6 +17,7 @@ from mlthon.link.contract import (
     Loaded,
     Logged,
     Private,
+    Publish,
     Published,
     Raised,
     RedisPublish,
@@ -622,3 +623,98 @@ def test_stop_is_heard_once_and_nothing_is_told_after_stopped(tmp_path: Path) ->
         told: list[ToHost] = bot.host.told
         assert isinstance(told[-1], Stopped)
         assert bot.it.seen == ["stopped"]
+
+
+def test_a_constructor_that_is_at_work_when_the_end_comes_may_finish_first(tmp_path: Path) -> None:
+    source = """
+        from profitview import Link
+
+        class Trading(Link):
+            def __init__(self):
+                super().__init__()
+                self.first = self.fetch_balances('BitMEX')['data']
+                self.second = self.fetch_positions('BitMEX')['data']
+
+            def on_stop(self):
+                self.publish('had', [self.first, self.second])
+    """
+
+    def answer(call: Call, runtime: BotRuntime) -> dict[str, Any] | None:
+        runtime.tell(Stop("at once"))
+        return envelope(call.name)
+
+    with running(tmp_path, source, answer) as bot:
+        bot.host.wait(Stopped)
+        assert bot.host.wait(Publish).data == ["fetch_balances", "fetch_positions"]
+        assert not bot.host.all(Raised)
+        assert not bot.host.all(Failed)
+
+
+def test_a_constructor_that_the_end_cuts_off_has_not_failed(tmp_path: Path) -> None:
+    source = """
+        from profitview import Link
+
+        class Trading(Link):
+            def __init__(self):
+                super().__init__()
+                self.fetch_balances('BitMEX')
+    """
+
+    def answer(call: Call, runtime: BotRuntime) -> dict[str, Any] | None:
+        runtime.tell(Stop("at once"))
+        return None
+
+    with running(tmp_path, source, answer) as bot:
+        bot.host.wait(Stopped)
+        bot.main.join(5)
+        assert not bot.main.is_alive()
+        assert not bot.host.all(Failed)
+
+
+def test_whatever_a_callback_raises_the_next_one_is_called(tmp_path: Path) -> None:
+    source = """
+        from profitview import Link
+        import asyncio
+
+        class Nameless(Exception):
+            def __str__(self):
+                raise RuntimeError('no text')
+
+        class Trading(Link):
+            def trade_update(self, src, sym, data):
+                raise [asyncio.CancelledError('c'), Nameless(), LookupError('\\ud800')][int(data['price'])]
+    """
+    with running(tmp_path, source) as bot:
+        bot.host.wait(Started)
+        for price in (0.0, 1.0, 2.0):
+            bot.runtime.trade(0, 1, price, 1.0, T0)
+        bot.settle()
+        told = [each.error for each in bot.host.all(Raised)]
+        assert told == ["CancelledError: c", "Nameless (its text raised RuntimeError)", "LookupError: \ud800"]
+
+
+def test_a_bot_that_is_stopped_while_it_is_constructed_is_not_started(tmp_path: Path) -> None:
+    source = """
+        from profitview import Link, cron
+
+        class Trading(Link):
+            def __init__(self):
+                super().__init__()
+                self.fetch_balances('BitMEX')
+
+            def on_start(self):
+                self.publish('started')
+
+            @cron.run(every=1)
+            def job(self):
+                self.publish('ran')
+    """
+
+    def answer(call: Call, runtime: BotRuntime) -> dict[str, Any] | None:
+        runtime.tell(Stop("at once"))
+        return envelope(None)
+
+    with running(tmp_path, source, answer) as bot:
+        bot.host.wait(Stopped)
+        assert not bot.host.all(Publish)
+        assert not bot.host.all(Started)
