@@ -197,7 +197,8 @@ class LiveDesk:
                 known = ", ".join(" ".join(each) for each in self._orders.calls)
                 raise Fault(f"{method} {path}: orders are sent and changed by {known} alone, so that limits hold")
             else:
-                self._ask(lambda: native(path, version, method, params), done, failed)
+                answered = self._orders.as_given
+                self._ask(lambda: native(path, version, method, params), lambda told: done(answered(told)), failed)
         except Fault as fault:
             self._clock.call_soon(failed, GtwRejectCode.InvalidRequest, f"call_endpoint: {fault.message}")
 

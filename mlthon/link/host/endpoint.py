@@ -67,6 +67,14 @@ class BitmexOrders:
         }
         """(method, path) -> what carries it out; it raises Fault for parameters that are wrong."""
 
+    def as_given(self, answer: Any) -> Any:
+        """An exchange's rows with the clOrdIDs that the bot gave instead of those that went over the wire."""
+        if isinstance(answer, list):
+            return [self.as_given(each) for each in answer]
+        if isinstance(answer, dict) and answer.get("clOrdID") in self._client_ids:
+            return answer | {"clOrdID": self._client_ids[answer["clOrdID"]]}
+        return answer
+
     def instrument(self, params: Params) -> Instrument:
         """The instrument of a call. Raises Fault."""
         symbol = params.get("symbol")
