@@ -8,6 +8,8 @@
     [live]                    # journal, secrets, stop: what all exchanges of a live run share: `LiveConfig`
     [venues.NAME]             # an account as ProfitView bots name it: `VenueConfig`
     [link]                    # what such bots are subscribed to, and how they are kept: `LinkConfig`
+    [bots.NAME]               # a bot that carries out what scripts signal: `BotConfig`
+    [bots.NAME.params]
     [[commands]]              # what is typed at a time of the run, as its owner would: `Command`
 
 A setting (`--set`) beats the file. Its key is `engine.…`, `exchanges.NAME.…` or `NAME.…` (a parameter of the strategy
@@ -39,7 +41,7 @@ from mlthon.structure import Fault, KeyPath, Tree, faults, parse_setting, read_t
 
 PARAMS: Final = "params"
 STRATEGIES: Final = "strategies"
-RESERVED: Final = ("engine", "exchanges", STRATEGIES, PARAMS, "live", "commands", "venues", "link")
+RESERVED: Final = ("engine", "exchanges", STRATEGIES, PARAMS, "live", "commands", "venues", "link", "bots")
 """What stands at the top of a configuration file; no strategy can bear one of these names."""
 
 
@@ -230,6 +232,53 @@ class LinkConfig:
     call_timeout_s: float = field(default=30.0, validator=gt(0))
 
 
+def _some_text(_: object, __: object, text: str) -> None:
+    if not text.strip():
+        raise ValueError("needs a text that says something")
+
+
+@frozen(kw_only=True)
+class BotConfig:
+    """A bot that carries out the signals of ProfitView scripts, `[bots.NAME]`; its strategy is called `bot.NAME`.
+
+    `type`: `position`, `neutral_grid`, `short_grid`, `long_grid` or `market_maker`. `venue`: one of `[venues.NAME]`,
+    whose account it trades on. `symbol`: the one that it trades, as scripts name it. `name`: what it is shown as, NAME
+    if left out. `params`: see docs/signal-bots.md; `defaults`: their values where `params` has none; `private`: those
+    whose values `bots list` and `bots show` do not show. `enabled`: whether it trades. `risk`: as of strategies.
+    """
+
+    type: str
+    venue: str
+    symbol: str
+    name: str | None = None
+    description: str = field(validator=_some_text)
+    params: dict[str, Any] = field(factory=dict)
+    defaults: dict[str, Any] = field(factory=dict)
+    private: list[str] = field(factory=list)
+    enabled: bool = True
+    risk: RiskLimits = field(factory=RiskLimits)
+
+    @property
+    def effective(self) -> dict[str, Any]:
+        """The parameters with their defaults."""
+        return {**self.defaults, **self.params}
+
+    @property
+    def as_params(self) -> dict[str, Any]:
+        """What its strategy gets as parameters: whether it is to trade, and how."""
+        return {"enabled": self.enabled, PARAMS: self.effective}
+
+
+BOT_PREFIX: Final = "bot."
+"""The strategy of `[bots.NAME]` is called `bot.NAME`."""
+
+
+def _bot_names(_: object, __: object, bots: Mapping[str, object]) -> None:
+    for name in bots:
+        if not name or "." in name:
+            raise ValueError(f"a bot cannot be named {name!r}")
+
+
 @frozen(kw_only=True)
 class EngineConfig:
     """The `[engine]` table.
@@ -259,6 +308,7 @@ class RunConfig(EngineConfig):
     live: LiveConfig = field(factory=LiveConfig)
     venues: dict[str, VenueConfig] = field(factory=dict)
     link: LinkConfig = field(factory=LinkConfig)
+    bots: dict[str, BotConfig] = field(factory=dict)
     file: Path | None = None
     overrides: tuple[str, ...] = ()
 
@@ -274,6 +324,7 @@ class _File:
     live: LiveConfig = field(factory=LiveConfig)
     venues: dict[str, VenueConfig] = field(factory=dict)
     link: LinkConfig = field(factory=LinkConfig)
+    bots: dict[str, BotConfig] = field(factory=dict, validator=_bot_names)
     commands: tuple[Command, ...] = ()
 
 
@@ -297,6 +348,7 @@ def load_config(file: Path | None = None, overrides: Sequence[str] = ()) -> RunC
         live=_beside(content.live, file),
         venues=content.venues,
         link=content.link,
+        bots=content.bots,
         file=file,
         overrides=tuple(overrides),
     )
@@ -374,9 +426,16 @@ def refuse_strays(config: RunConfig) -> None:
 
 
 def reload_params(config: RunConfig) -> dict[str, dict[str, Any]]:
-    """Read the configuration's file again: the parameters of each strategy by name, those of `[params]` under ``.
+    """Read the configuration's file again: the parameters of each strategy by name, those of `[params]` under ``, those
+    of `[bots.NAME]` under `bot.NAME`.
 
     Raises `UserError` as `load_config` does; the caller keeps the old parameters then.
     """
     again = load_config(config.file, config.overrides)
-    return {"": again.params} | {name: strategy.params for name, strategy in again.strategies.items()}
+    return params_by_name(again)
+
+
+def params_by_name(config: RunConfig) -> dict[str, dict[str, Any]]:
+    """The same of a configuration that has been read."""
+    found = {"": config.params} | {name: strategy.params for name, strategy in config.strategies.items()}
+    return found | {f"{BOT_PREFIX}{name}": bot.as_params for name, bot in config.bots.items()}

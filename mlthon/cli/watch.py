@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from mlthon.config import RunConfig, reload_params
+from mlthon.config import BOT_PREFIX, RunConfig, params_by_name, reload_params
 from mlthon.errors import UserError
 
 log = logging.getLogger("mlthon.config")
@@ -24,7 +24,7 @@ class ParamsWatch:
         self._config = config
         self._sessions = sessions
         self._seen = self._stamp()
-        self._params = self._of({"": config.params} | {name: each.params for name, each in config.strategies.items()})
+        self._params = self._of(params_by_name(config))
 
     def look(self) -> None:
         """Called every now and then."""
@@ -44,8 +44,9 @@ class ParamsWatch:
         self._params = fresh
 
     def _of(self, params: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-        """By the names of the strategies that run: their table's parameters, or those of the single strategy."""
-        return {name: params.get(name, params[""]) for name in self._sessions}
+        """By the names of the strategies that run: their table's parameters, or those of the single strategy. A signal
+        bot whose table is gone has none, and stops trading."""
+        return {name: params.get(name, {} if name.startswith(BOT_PREFIX) else params[""]) for name in self._sessions}
 
     def _stamp(self) -> tuple[int, int] | None:
         if self._config.file is None:

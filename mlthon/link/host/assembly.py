@@ -36,6 +36,7 @@ from mlthon.link.host.market import History, Markets
 from mlthon.link.host.signals import Channels, SignalBoard
 from mlthon.link.host.sources import EXCHANGES
 from mlthon.link.host.venue import VenueStrategy
+from mlthon.link.signals.assembly import SignalBots, venues_of
 
 log = logging.getLogger("mlthon.link")
 
@@ -74,6 +75,8 @@ class Bots:
         )
         for choice in self.choices:
             self._add(choice, base)
+        self.signal_bots = SignalBots(config.bots, venues_of(self.choices))
+        """The bots that carry out what scripts signal."""
 
     def _add(self, choice: BotChoice, settings: HostSettings) -> None:
         if choice.found:
@@ -99,11 +102,15 @@ class Bots:
 
     @property
     def strategies(self) -> dict[str, tuple[type[Any], StrategyConfig]]:
-        """The venues, as strategies of an engine."""
+        """The venues and the signal bots, as strategies of an engine."""
         found: dict[str, tuple[Any, StrategyConfig]] = {}
         for name, (choice, venue) in self._venues.items():
             bound = StrategyConfig(strategy=self._files[name], exchanges=[choice.exchange.name], account=choice.account)
             found[name] = (partial(_same, venue), bound)
+        for name, each in self.signal_bots.strategies.items():
+            if name in found:
+                raise UserError(f"[bots.{name.partition('.')[2]}] is called like the venue {name}: rename one of them")
+            found[name] = each
         return found
 
     def configured(self) -> RunConfig:
@@ -123,7 +130,7 @@ class Bots:
                 if venue.exchange is exchange:
                     subscribed = [sym for src, sym in choice.markets if src == venue.src]
                     found += list(venue.symbols.values()) if venue.elsewhere else subscribed
-        return list(dict.fromkeys(found))
+        return list(dict.fromkeys([*found, *self.signal_bots.symbols(exchange)]))
 
     # -- joining -------------------------------------------------------------------------------------------------------
 
@@ -142,6 +149,13 @@ class Bots:
         for _, venue in self._venues.values():
             for instrument in venue.subscribed:
                 markets.tap(instrument)
+        self.signal_bots.attach(
+            engine,
+            self.board,
+            desks,
+            lambda venue: listings_of(venue, engine.universe.of(venue.exchange), []),
+            self.told,
+        )
 
     def _subscribe(self, choice: BotChoice, host: BotHost) -> None:
         """Give a bot its markets. Those that were guessed and are not in the run are left out."""

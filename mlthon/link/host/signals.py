@@ -1,11 +1,11 @@
 """Where the trading intents of bots go, and the channels over which a user's bots talk.
 
 A `SignalBoard` is one run's. A signal bot listens to one (src, sym); a signal that nobody listens to is kept and shown,
-never lost: `unheard` says which there are.
+never lost: the first of each market is shown at once, and `summary` says how many there were.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from attrs import frozen
@@ -28,18 +28,19 @@ Listener = Callable[[Signal], None]
 
 
 class SignalBoard:
-    """See the module. `show` is told each signal that has no bot to execute it; `latest` holds the last signal of each
-    market, `unheard` how many signals of it nobody heard."""
+    """See the module. `show` is told the first signal of a market that has no bot to execute it; `latest` holds the
+    last signal of each market, `unheard` how many signals of it nobody executes."""
 
     def __init__(self, show: Callable[[Signal], None] | None = None) -> None:
         self.latest: dict[tuple[str, str], Signal] = {}
         self.unheard: dict[tuple[str, str], int] = {}
-        self._listeners: dict[tuple[str, str], list[Listener]] = {}
+        self._listeners: dict[tuple[str, str], list[tuple[Listener, Collection[str] | None]]] = {}
         self._show = show or _show
 
-    def listen(self, src: str, sym: str, listener: Listener) -> None:
-        """Be told of the signals of a market from now on. Several bots may follow one script."""
-        self._listeners.setdefault((src, sym), []).append(listener)
+    def listen(self, src: str, sym: str, listener: Listener, intents: Collection[str] | None = None) -> None:
+        """Be told of the signals of a market from now on, of those with some of these intents if they are named.
+        Several bots may follow one script."""
+        self._listeners.setdefault((src, sym), []).append((listener, intents))
 
     def signal(self, src: str, sym: str, intents: Mapping[str, Any], by: str, ts: int) -> None:
         """A bot says what it wants. Intents that are None are none."""
@@ -47,18 +48,33 @@ class SignalBoard:
         if not meant:
             return
         said = self.latest[src, sym] = Signal(src, sym, meant, by, ts)
-        listeners = self._listeners.get((src, sym))
-        if listeners:
-            for listener in tuple(listeners):
-                listener(said)
-            return
-        self.unheard[src, sym] = self.unheard.get((src, sym), 0) + 1
-        self._show(said)
+        listeners = [
+            listener
+            for listener, wanted in self._listeners.get((src, sym), ())
+            if wanted is None or any(name in meant for name in wanted)
+        ]
+        for listener in listeners:
+            listener(said)
+        if not listeners:
+            count = self.unheard[src, sym] = self.unheard.get((src, sym), 0) + 1
+            if count == 1:
+                self._show(said)
+
+    def summary(self) -> list[str]:
+        """What is to be said at the end of a run: a line for each market with signals that nobody executed."""
+        return [
+            f"{count} signal{'s' if count > 1 else ''} of {src} {sym} had no bot to execute "
+            f"{'them' if count > 1 else 'it'}; the last one of the market: {_intents(self.latest[src, sym])}"
+            for (src, sym), count in self.unheard.items()
+        ]
+
+
+def _intents(signal: Signal) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in signal.intents.items())
 
 
 def _show(signal: Signal) -> None:
-    intents = ", ".join(f"{name}={value!r}" for name, value in signal.intents.items())
-    log.warning("%s: signal %s %s %s: no bot executes it", signal.by, signal.src, signal.sym, intents)
+    log.warning("%s: signal %s %s %s: no bot executes it", signal.by, signal.src, signal.sym, _intents(signal))
 
 
 class Channels:

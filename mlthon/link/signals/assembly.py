@@ -1,0 +1,157 @@
+"""The signal bots of a run: made from `[bots.NAME]`, and joined to the run's engine and to its `SignalBoard`."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+
+from mlthon.basics.defs import Exchange
+from mlthon.config import BOT_PREFIX, BotConfig, StrategyConfig
+from mlthon.errors import UserError, near
+from mlthon.link.host.choice import BotChoice, VenueChoice
+from mlthon.link.host.desk import AccountDesk
+from mlthon.link.host.listing import Listing
+from mlthon.link.host.signals import SignalBoard
+from mlthon.link.signals.bot import SignalBot
+from mlthon.link.signals.kinds import Kind, kind_of, params_of
+from mlthon.link.signals.params import Params
+
+if TYPE_CHECKING:
+    from mlthon.engine.engine import Engine
+
+
+Desks = Callable[[Any, str], AccountDesk]
+"""Gives the desk of an account to what trades on it."""
+
+
+def checked(name: str, config: BotConfig) -> tuple[Kind, Params]:
+    """The type and the parameters of a bot. Raises `UserError` for whatever is wrong in its table."""
+    where = f"bots.{name}"
+    kind = kind_of(config.type, f"{where}.type")
+    params = params_of(kind, config.effective, where)
+    for each in config.private:
+        if each not in kind.parameters:
+            raise UserError(
+                f"{where}.private: {kind.title} has no parameter {each!r}{near(each, kind.parameters)}",
+                f"It has {', '.join(kind.parameters)}.",
+            )
+    return kind, params
+
+
+@frozen
+class _Member:
+    """One bot of the run."""
+
+    name: str
+    config: BotConfig
+    venue: VenueChoice
+    bot: SignalBot
+
+    @property
+    def symbol(self) -> str:
+        """What it trades, as its exchange names it."""
+        return self.venue.symbols.get(self.config.symbol, self.config.symbol)
+
+    @property
+    def place(self) -> tuple[Exchange, str, str]:
+        """Exchange, account and symbol."""
+        return self.venue.exchange, self.venue.account, self.symbol
+
+
+class SignalBots:
+    """See the module. `bots`: by the names of their strategies, `bot.NAME`."""
+
+    def __init__(self, configured: Mapping[str, BotConfig], venues: Mapping[str, VenueChoice]) -> None:
+        """Raises `UserError` for a bot that cannot be."""
+        self._members = [_member(name, config, venues) for name, config in configured.items()]
+
+    @property
+    def bots(self) -> dict[str, SignalBot]:
+        return {each.name: each.bot for each in self._members}
+
+    @property
+    def strategies(self) -> dict[str, tuple[Any, StrategyConfig]]:
+        """The bots, as strategies of an engine."""
+        return {
+            each.name: (
+                partial(_same, each.bot),
+                StrategyConfig(
+                    strategy=f"signal bot ({each.bot.kind.title})",
+                    exchanges=[each.venue.exchange.name],
+                    account=each.venue.account,
+                    params=each.config.as_params,
+                    risk=each.config.risk,
+                ),
+            )
+            for each in self._members
+        }
+
+    def symbols(self, exchange: Exchange) -> list[str]:
+        """What bots trade on an exchange."""
+        return [each.symbol for each in self._members if each.venue.exchange is exchange]
+
+    def attach(
+        self,
+        engine: "Engine",
+        board: SignalBoard,
+        desks: Desks,
+        listings: Callable[[VenueChoice], Mapping[str, Listing]],
+        told: list[str],
+    ) -> None:
+        """Join the bots to their sessions and accounts, and let them hear signals. Raises `UserError` for a symbol that
+        the run has not."""
+        places = [each.place for each in self._members]
+        for each in self._members:
+            known = listings(each.venue)
+            listing = known.get(each.config.symbol)
+            if listing is None:
+                raise UserError(
+                    f"bots.{_plain(each.name)}.symbol: this run has no {each.venue.src}:{each.config.symbol}"
+                    f"{near(each.config.symbol, known)}",
+                    f"It has {', '.join(known) or 'nothing'} of {each.venue.src}.",
+                )
+            alone = places.count(each.place) == 1
+            desk = desks(each.bot, each.venue.account) if alone else None
+            each.bot.attach(engine.sessions[each.name], engine.clock, listing, None if desk is None else desk.position)
+            board.listen(each.venue.src, each.config.symbol, each.bot.hear, (each.bot.kind.takes,))
+            told.append(_say(each, alone))
+
+
+def _member(name: str, config: BotConfig, venues: Mapping[str, VenueChoice]) -> _Member:
+    kind, params = checked(name, config)
+    venue = venues.get(config.venue)
+    if venue is None:
+        raise UserError(
+            f"bots.{name}.venue: there is no venue {config.venue!r}{near(config.venue, venues)}",
+            f"There are {', '.join(venues) or 'none'}; a venue is a table [venues.NAME] or --venue NAME=SRC.",
+        )
+    bot = SignalBot(kind, venue.exchange, params, enabled=config.enabled)
+    return _Member(f"{BOT_PREFIX}{name}", config, venue, bot)
+
+
+def _say(member: _Member, alone: bool) -> str:
+    config, kind = member.config, member.bot.kind
+    off = "" if config.enabled else ", switched off"
+    shared = "" if alone else "; it shares the symbol with another bot, begins flat and counts its own fills only"
+    return (
+        f"{member.name}: {kind.title} bot on {config.venue} {config.symbol}, hears {kind.takes}= of "
+        f"{member.venue.src}{off}{shared}"
+    )
+
+
+def _plain(name: str) -> str:
+    return name.removeprefix(BOT_PREFIX)
+
+
+def _same(bot: SignalBot) -> SignalBot:
+    return bot
+
+
+def venues_of(choices: Sequence[BotChoice]) -> dict[str, VenueChoice]:
+    """The venues of a run by name; the first of those that have the same one."""
+    found: dict[str, VenueChoice] = {}
+    for choice in choices:
+        for venue in choice.venues:
+            found.setdefault(venue.name, venue)
+    return found

@@ -1,0 +1,374 @@
+"""`SignalBot`: one signal bot, as a strategy of this engine.
+
+It has a session (`bot.NAME`) of its own on one account, so that risk limits, journal, ids, recovery and the cancels of
+a stop are those of any strategy. Whatever happens (a signal, a fill, an answer, a time) ends in `_think`: the type's
+plan says what should be open now, and the `OrderKeeper` makes it so. Nothing is wanted, and what is open is cancelled,
+while
+
+    there was no usable signal yet      the market data is interrupted       it is outside its trading hours
+    it is switched off or stopping      an exit has closed the position and no new signal has come since
+
+and nothing at all is sent while the gateway is not ready or the account has not said what position it holds.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from attrs import evolve
+
+from mlthon.api.istrat_env import IStratEnv, MDSub
+from mlthon.api.istrategy import IStrategy
+from mlthon.basics.defs import CancelCode, Exchange, FeedHandlerStatus, GtwRejectCode, GtwStatus, Side
+from mlthon.engine.clock import SECOND
+from mlthon.errors import UserError
+from mlthon.link.host.desk import HeldPosition
+from mlthon.link.host.listing import Listing
+from mlthon.link.host.signals import Signal
+from mlthon.link.signals.intents import BadIntent
+from mlthon.link.signals.keeper import OrderKeeper
+from mlthon.link.signals.kinds import Kind, params_of
+from mlthon.link.signals.market import BotMarket
+from mlthon.link.signals.orders import MARKET, Wanted
+from mlthon.link.signals.params import Params
+from mlthon.link.signals.plans import Plan, Wish
+from mlthon.link.signals.position import BotPosition
+
+if TYPE_CHECKING:
+    from mlthon.basics.instrument import Instrument
+    from mlthon.engine.clock import Clock, Handle
+    from mlthon.engine.session import Session
+
+log = logging.getLogger("mlthon.link")
+
+AskPosition = Callable[["Instrument", Callable[[HeldPosition], None]], None]
+"""Asks the account for a position; answered later."""
+
+ASK_AGAIN: Final = 5 * SECOND
+"""The account is asked again for its position when it has not answered for so long."""
+NEARLY_USED: Final = 10
+"""With so many percent of a rate limit left nothing new is sent until it starts anew."""
+
+
+class SignalBot(IStrategy):
+    """See the module. `session`, `clock` are set by `attach`. `position`: what the bot holds. `intent`: the last usable
+    signal. `exited`: why the position was last closed by the bot itself, until a new signal comes."""
+
+    env: IStratEnv
+    session: "Session"
+    clock: "Clock"
+
+    def __init__(self, kind: Kind, exchange: Exchange, params: Params, *, enabled: bool = True) -> None:
+        self.kind = kind
+        self.exchange = exchange
+        self.params = params
+        self.enabled = enabled
+        self.intent: Any = None
+        self.exited: str | None = None
+        self.market: BotMarket
+        self.position: BotPosition
+        self._plan: Plan
+        self._keeper: OrderKeeper
+        self._ask_position: AskPosition | None = None
+        self._known = False
+        self._ready = False
+        self._feed_live = False
+        self._closing = False
+        self._stopping = False
+        self._asking: Handle | None = None
+        self._alarm: Handle | None = None
+        self._complaint = ""
+
+    def attach(
+        self, session: "Session", clock: "Clock", listing: Listing, ask_position: AskPosition | None = None
+    ) -> None:
+        """The run is put together. Without `ask_position` the bot begins flat. Raises `UserError` for sizes that the
+        exchange does not know."""
+        self.session = session
+        self.clock = clock
+        self.market = BotMarket(listing)
+        self.position = BotPosition(inverse=self.market.inverse)
+        self._ask_position = None if listing.spot else ask_position
+        self._plan = self._planned(self.params)
+
+    def _planned(self, params: Params) -> Plan:
+        for name in ("max_position_size", "max_order_size"):
+            size = getattr(params, name, None)
+            if size is not None and self.market.lots(size) < self.market.min_lots:
+                raise UserError(
+                    f"{self.session.name}: {name} {size:g} is less than the smallest order of "
+                    f"{self.market.listing.sym}, {self.market.size(self.market.min_lots):g}"
+                )
+        return self.kind.plan(params, self.market)
+
+    # -- signals -------------------------------------------------------------------------------------------------------
+
+    def hear(self, signal: Signal) -> None:
+        """A script has signalled: as a call of its own, whose errors are this bot's."""
+        self.clock.call_soon(self.session.call, "on_signal", signal)
+
+    def on_signal(self, signal: Signal) -> None:
+        """Take over what a signal says. One that cannot be understood is told, and the one before stays."""
+        value = signal.intents.get(self.kind.takes)
+        if value is None:
+            return
+        try:
+            intent = self.kind.read(value)
+        except BadIntent as error:
+            self._complain(f"a signal of {signal.by} is ignored: {error}")
+            return
+        if intent != self.intent:
+            self.intent = intent
+            self.exited = None
+            self._think()
+
+    def _complain(self, text: str) -> None:
+        """Once, until something else is wrong: a script may say the same at every trade."""
+        if text != self._complaint:
+            self._complaint = text
+            log.warning("%s: %s", self.session.name, text)
+
+    # -- what is wanted ------------------------------------------------------------------------------------------------
+
+    def _think(self) -> None:
+        """Make the open orders those that should be open."""
+        if not self.session.running:
+            return
+        if self._ready and self._known:
+            now = self.clock.now
+            wish = self._wish(now)
+            again = self._keeper.keep(wish.orders, now)
+            self._wake_at(min((each for each in (wish.again, again) if each is not None), default=None))
+        if self._stopping and self._stopped():
+            self.env.send_stop_ack()
+            self._stopping = False
+
+    def _stopped(self) -> bool:
+        """Whether there is nothing left to be done, or no way to do it."""
+        if not (self._ready and self._known):
+            return True
+        return not self._keeper.open() and not (self.params.closes and self._holds)
+
+    @property
+    def _holds(self) -> bool:
+        """Whether it has a position that an order can close."""
+        return abs(self.position.lots) >= self.market.min_lots
+
+    def _wish(self, now: int) -> Wish:
+        hours = self.params.hours
+        turn = None if hours is None else hours.next_change(now)
+        resting = self._stopping or not self.enabled or (hours is not None and not hours.open(now))
+        if self._closing and not self._holds and not self._keeper.open():
+            self._closing = False
+        if self._closing or (resting and self.params.closes):
+            self._plan.forget()
+            return Wish(self._flat(), turn)
+        if resting or self.exited is not None or self.intent is None or not self._feed_live:
+            self._plan.forget()
+            return Wish((), turn)
+        if not self.market.two_sided:
+            # neither new orders nor cancels: one empty side is a matter of moments
+            return Wish(self._as_they_are(), turn)
+        wish = self._plan.wanted(self.intent, now, self.position.lots)
+        if turn is None:
+            return wish
+        return evolve(wish, again=turn if wish.again is None else min(turn, wish.again))
+
+    def _flat(self) -> tuple[Wanted, ...]:
+        lots = self.position.lots
+        return (Wanted(-1 if lots > 0 else 1, MARKET, abs(lots)),) if self._holds else ()
+
+    def _as_they_are(self) -> list[Wanted]:
+        return [
+            Wanted(each.side, each.price or MARKET, each.leaves, each.exec_instr.post_only)
+            for each in self._keeper.open()
+        ]
+
+    def _wake_at(self, ts: int | None) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = None if ts is None else self.clock.schedule(ts, self.session.call, "on_alarm")
+
+    def on_alarm(self) -> None:
+        """The time has come that was named."""
+        self._alarm = None
+        self._think()
+
+    # -- the framework -------------------------------------------------------------------------------------------------
+
+    def on_framework_connected(self, env: IStratEnv) -> None:
+        self.env = env
+        self._keeper = OrderKeeper(self.session, env, self.market)
+        env.login(self.session.name)
+
+    def on_start(self, params: str) -> None:
+        self._stopping = self._closing = False
+        self.env.request_execution_connection(self.exchange)
+        self.env.subscribe_to_market_data(self.exchange, [self.market.instrument.number], [MDSub.BBO])
+        self._think()
+
+    def on_stop(self, params: str) -> None:
+        self._stopping = True
+        self._think()
+
+    def on_framework_disconnected(self) -> None:
+        self._wake_at(None)
+
+    def on_strat_params_update(self, strat_params: Mapping[str, Any]) -> None:
+        """What stands in the configuration now: `enabled` and `params`; with a mistake in it nothing changes."""
+        enabled = bool(strat_params.get("enabled", False))
+        try:
+            params = params_of(self.kind, strat_params["params"], self.session.name) if enabled else self.params
+            if params != self.params:
+                self._plan = self._planned(params)
+                self.params = params
+                log.info("%s: new parameters", self.session.name)
+        except UserError as error:
+            log.warning("%s: the parameters stay as they are: %s", self.session.name, error)
+        if enabled is not self.enabled:
+            log.warning("%s: switched %s", self.session.name, "on" if enabled else "off")
+            self.enabled = enabled
+        self._think()
+
+    def on_gateway_status(self, exchange: Exchange, status: GtwStatus, detail: str) -> None:
+        self._ready = status is GtwStatus.ReadyToTrade
+        if self._ready and not self._known:
+            self._learn_position()
+        self._think()
+
+    def on_feed_handler_status(self, exchange: Exchange, status: FeedHandlerStatus, detail: str) -> None:
+        self._feed_live = status is FeedHandlerStatus.SnapshotEnd
+        self._think()
+
+    def on_rate_limit_info(self, exchange: Exchange, rate_limit: int, rate_remaining: int, reset_ts: int) -> None:
+        if rate_remaining <= NEARLY_USED:
+            self._keeper.hold(reset_ts * SECOND)
+
+    def on_unsupported_op(self, exchange: Exchange, unsupported_msg_type: str) -> None:
+        if unsupported_msg_type == "ModifyOrder":
+            self._keeper.cannot_amend()
+            self._think()
+
+    # -- the position --------------------------------------------------------------------------------------------------
+
+    def _learn_position(self) -> None:
+        if self._ask_position is None:
+            self._known = True
+        elif self._asking is None:
+            self._asking = self.clock.schedule(self.clock.now + ASK_AGAIN, self._unanswered)
+            self._ask_position(self.market.instrument, self._told_position)
+
+    def _unanswered(self) -> None:
+        self._asking = None
+        if self._ready and not self._known:
+            log.warning("%s: the account has not said what it holds; asked again", self.session.name)
+            self._learn_position()
+
+    def _told_position(self, held: HeldPosition) -> None:
+        if self._known:
+            return
+        self._known = True
+        if self._asking is not None:
+            self._asking.cancel()
+        if held.lots:
+            self.position.set(held.lots, held.entry / self.market.listing.prices[1])
+            log.warning(
+                "%s: goes on with the account's position of %g %s",
+                self.session.name,
+                self.market.size(held.lots),
+                self.market.listing.sym,
+            )
+        self.session.call("on_alarm")
+
+    def on_order_execution(
+        self,
+        exchange: Exchange,
+        client_id: str,
+        side: Side,
+        price: Any,
+        fill_qty: Any,
+        leaves_qty: Any,
+        exec_ts: int,
+        recv_ts: int,
+    ) -> None:
+        instrument = self.market.instrument
+        order = self.session.orders.get(client_id)
+        if order is not None and order.instrument != instrument:
+            return
+        lots = side.sign * instrument.qty_scale.steps(fill_qty)
+        self.position.fill(lots, instrument.price_scale.steps(price))
+        if not leaves_qty.units:
+            self._keeper.over(client_id)
+        self._think()
+
+    def on_best_levels_update(
+        self, exchange: Exchange, instrument_id: int, bid: Any, bid_qty: Any, ask: Any, ask_qty: Any, recv_ts: int
+    ) -> None:
+        market = self.market
+        was = market.two_sided
+        market.show(bid, ask)
+        if not market.two_sided:
+            return
+        if not was:
+            self._think()
+        if self.position.lots and not self._closing and self._feed_live:
+            why = self.position.due(self.params.exits, market.bid, market.ask)
+            if why is not None:
+                self._exit(why)
+
+    def _exit(self, why: str) -> None:
+        """Close the position; the signal that led to it is used up."""
+        log.warning("%s: %s: the position is closed until a new signal comes", self.session.name, why)
+        self._closing = True
+        self.exited = why
+        self._think()
+
+    # -- answers -------------------------------------------------------------------------------------------------------
+
+    def on_new_order_ack(self, exchange: Exchange, client_id: str, *rest: Any) -> None:
+        self._keeper.accepted(client_id)
+        self._think()
+
+    def on_new_order_reject(self, exchange: Exchange, client_id: str, code: GtwRejectCode, reason: str) -> None:
+        self._refused(client_id, "order", code, reason)
+
+    def on_modify_order_ack(self, exchange: Exchange, client_id: str, price: Any, qty: Any, leaves: Any) -> None:
+        self._keeper.accepted(client_id)
+        self._think()
+
+    def on_modify_order_reject(self, exchange: Exchange, client_id: str, code: GtwRejectCode, reason: str) -> None:
+        self._refused(client_id, "amendment", code, reason)
+
+    def _refused(self, client_id: str, what: str, code: GtwRejectCode, reason: str) -> None:
+        if code is GtwRejectCode.PostOnlyWouldTake:
+            self._plan.refused()
+        self._keeper.refused(client_id, what, code, reason, self.clock.now)
+        self._think()
+
+    def on_cancel_order_reject(self, exchange: Exchange, client_id: str | None, *rest: Any) -> None:
+        if client_id is not None:
+            self._keeper.cancel_refused(client_id, self.clock.now)
+            self._think()
+
+    def on_order_cancelled(
+        self,
+        exchange: Exchange,
+        client_id: str,
+        unsolicited: bool,
+        engine_ts: int,
+        recv_ts: int,
+        code: CancelCode,
+        reason: str,
+    ) -> None:
+        self._keeper.over(client_id)
+        if code is CancelCode.PostOnlyWouldTake:
+            self._refused(client_id, "order", GtwRejectCode.PostOnlyWouldTake, reason)
+            return
+        if unsolicited:
+            self._keeper.back_off(
+                f"an order was cancelled by the exchange: {code.name} {reason}".rstrip(), self.clock.now
+            )
+        self._think()
+
+    def on_order_status(self, *status: Any) -> None:
+        self._think()
