@@ -104,6 +104,8 @@ class Canceller:
         self._guarded = guarded
         self._module = _module(guarded)
         self._client = httpx.Client(timeout=spec.request_timeout_s)
+        self.quiet_until = 0.0
+        """Nothing is asked before (monotonic s): the exchange said that it was too much."""
         self._codec: Codec | None = None
         self._known: set[Instrument] = set()
 
@@ -150,6 +152,8 @@ class Canceller:
             over = age_s > validity_s + MARGIN_S
             return over, "the exchange has no such open order" + ("" if over else " yet"), RETRY_S
         wait = max(reply.retry_after_s or 0.0, RETRY_S)
+        if reply.limited:
+            self.quiet_until = time.monotonic() + wait
         return False, f"refused: {reply.reason or reply.code.name}", wait
 
     def _send(self, message: HttpMessage) -> HttpAnswer:
@@ -274,9 +278,10 @@ class Guard:
 
     def _sweep(self) -> None:
         for target, order in list(self._targets.items()):
-            if self._not_before.get(target, 0.0) > time.monotonic():
+            canceller = self._cancellers[order.exchange, order.account]
+            if max(self._not_before.get(target, 0.0), canceller.quiet_until) > time.monotonic():
                 continue
-            done, told, wait_s = self._cancellers[order.exchange, order.account].cancel(order)
+            done, told, wait_s = canceller.cancel(order)
             name = f"{order.exchange.name} {order.account}: order {order.wire_id} of {order.sent.instrument.name}"
             if done:
                 log.warning("%s: %s", name, told)

@@ -45,8 +45,8 @@ STOP_S: Final = 5.0
 """How long a clean stop takes at most."""
 ACK_S: Final = 2.5
 """How much of it strategies have to acknowledge."""
-CLOSE_S: Final = 0.5
-"""How much of it is kept for closing connections and the journal."""
+CLOSE_S: Final = 1.25
+"""How much of it is kept for closing connections and the journal, and for the end of the process."""
 ANSWERS_S: Final = 1.0
 """How long a gateway that has been stopped is given to hear what it still waits for."""
 CANCEL_EVERY_S: Final = 1.0

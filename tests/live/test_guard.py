@@ -213,6 +213,23 @@ def test_what_a_run_leaves_open_is_cancelled_after_it_for_as_long_as_it_takes(
     assert "LEFT OPEN AT THE END OF THE RUN: cancelling our open orders: 2" in (tmp_path / "guard.log").read_text()
 
 
+def test_after_a_refusal_for_the_rate_the_whole_account_is_left_alone_for_as_long_as_it_says(
+    exchange: StubExchange, tmp_path: Path
+) -> None:
+    exchange.answers["mab3f1-1"] = [{"limited": True, "reason": "too many", "retry_after_s": 1.2}]
+    with write_journal(tmp_path):
+        Heartbeat(tmp_path / "heartbeat").close()
+        guard = Guard(spec(tmp_path, exchange.url))
+        guard.finish()
+        guard.turn()
+        guard.turn()
+        assert exchange.asked == ["mab3f1-1"]
+        time.sleep(1.25)
+        guard.turn()
+    assert sorted(exchange.asked) == ["mab3f1-1", "mab3f1-1", "mab3f1-2"]
+    assert guard.idle
+
+
 def test_orders_of_a_later_run_with_the_same_journal_are_not_touched(exchange: StubExchange, tmp_path: Path) -> None:
     """The heartbeat is silent and the journal grows, but the guard has its list."""
     with write_journal(tmp_path) as journal:
