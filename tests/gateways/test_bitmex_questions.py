@@ -122,3 +122,12 @@ def test_questions_that_are_refused() -> None:
     next(question)
     with pytest.raises(NoAnswer):
         question.throw(NoAnswer("timed out"))
+
+
+def test_the_time_is_asked_for_without_a_signature() -> None:
+    """A signature expires by the exchange's clock, which the answer tells."""
+    found, asked = ask(
+        codec().server_time(), answer({"name": "BitMEX API", "version": "2.0.0", "timestamp": 1735689600123})
+    )
+    assert found == 1735689600123 * 10**6
+    assert not [name for name in asked[0].headers if name.startswith("api-")]
