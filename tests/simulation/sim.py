@@ -8,6 +8,7 @@ order's state and fills, each strategy's sum and the position must be the exchan
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from random import Random
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -18,7 +19,7 @@ from mlthon.api.istrategy import IStrategy
 from mlthon.basics.catalogue import resolve
 from mlthon.basics.defs import TIF, Exchange, ExecInstructions, GtwStatus, InstrumentType, OrderStatus, OrderType, Side
 from mlthon.basics.money import UNIT
-from mlthon.engine.clock import MS, SECOND, Clock
+from mlthon.engine.clock import MS, SECOND, Clock, Handle
 from mlthon.engine.engine import Engine, EngineSettings
 from mlthon.engine.tracker import TrackedOrder
 from mlthon.exchange.config import ExchangeConfig
@@ -34,6 +35,8 @@ START: Final = 1_735_689_600 * SECOND
 AUDIT_S: Final = 30.0
 ACCOUNT: Final = "main"
 FUNDS: Final = {"BTC": 100.0, "USDT": 1_000_000.0}
+MAX_SKEW_MS: Final = 20_000
+"""The exchange's clock is up to so much ahead of ours, or behind: more than any window for requests."""
 KEY: Final = ("test-key", "test-secret")
 
 
@@ -100,6 +103,36 @@ class Plan:
     stormy_s: int = 60
     calm_s: int = 120
     weather: Weather = Factory(Weather)
+
+
+class Ahead(Clock):
+    """The exchange's clock: ours, and as much ahead of it (behind it, below 0) as `skew` (ns) says. What is queued in
+    it is queued in ours."""
+
+    def __init__(self, clock: Clock, skew: int) -> None:
+        super().__init__(clock.now + skew)
+        self._ours = clock
+        self._skew = skew
+
+    @property
+    def now(self) -> int:
+        return self._ours.now + self._skew
+
+    @now.setter
+    def now(self, value: int) -> None:
+        """Set by the base class alone: time is ours."""
+
+    def call_at(self, ts: int, call: Callable[..., object], *args: Any) -> None:
+        self._ours.call_at(ts - self._skew, call, *args)
+
+    def post(self, ts: int, call: Callable[..., object], args: tuple[Any, ...]) -> None:
+        self._ours.post(ts - self._skew, call, args)
+
+    def call_soon(self, call: Callable[..., object], *args: Any) -> None:
+        self._ours.call_soon(call, *args)
+
+    def schedule(self, ts: int, call: Callable[..., object], *args: Any) -> Handle:
+        return self._ours.schedule(ts - self._skew, call, *args)
 
 
 @define
@@ -252,7 +285,8 @@ class Simulation:
         self.spot = self.instrument.instrument_type is InstrumentType.Spot
         config = ExchangeConfig(balances=FUNDS)
         dialect = find(venue.dialect)
-        self.served = ServedExchange(venue.exchange, [self.instrument], clock, config, seed=seed, ids=dialect.ids)
+        theirs = Ahead(clock, self._rng.randint(-MAX_SKEW_MS, MAX_SKEW_MS) * MS)
+        self.served = ServedExchange(venue.exchange, [self.instrument], theirs, config, seed=seed, ids=dialect.ids)
         self.account = self.served.add_account(ACCOUNT, [KEY])
         self.watch = Watch()
         module = gateway_module(venue.exchange)
@@ -294,7 +328,7 @@ class Simulation:
     # -- the market --------------------------------------------------------------------------------------------------
 
     def _market(self) -> None:
-        rng, now = self._rng, self.clock.now
+        rng, now = self._rng, self.served.clock.now
         self.bid += rng.choice((-2, -1, -1, 0, 0, 0, 1, 1, 2))
         served = self.served.markets[self.instrument]
         market = self.served.embedded.market(self.instrument)
@@ -306,7 +340,7 @@ class Simulation:
             price, qty = self.bid + (side > 0), rng.randint(1, 20) * self.venue.lots
             market.on_trade(price, qty, side, now)
             served.trade(price, qty, side, 1, now, now)
-        self.clock.call_at(now + rng.randint(50, 400) * MS, self._market)
+        self.clock.call_at(self.clock.now + rng.randint(50, 400) * MS, self._market)
 
     def _act(self, gambler: Gambler) -> None:
         if not self.quiet:

@@ -48,7 +48,7 @@ def test_a_calm_network_leaves_nothing_unknown(venue: str) -> None:
 
 @pytest.mark.parametrize("venue", VENUES)
 def test_every_kind_of_fault_happens(venue: str) -> None:
-    faults = sum((simulate(venue, seed).faults for seed in range(4)), start=type(simulate(venue, 0).faults)())
+    faults = sum((simulate(venue, seed).faults for seed in range(10)), start=type(simulate(venue, 0).faults)())
     assert {kind for kind in REQUEST_FAULTS if not faults[kind]} == set()
 
 
