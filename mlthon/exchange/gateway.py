@@ -42,9 +42,9 @@ class RateLimit:
         self._used = 0
 
     def left(self, now: int) -> tuple[int, int]:
-        """How many more requests are within the limit, and when the interval ends (ns)."""
+        """How many more requests are within the limit, and when it starts anew (ns): now, where nothing counts."""
         if now >= self._until:
-            return self._requests, now + self._interval
+            return self._requests, now
         return self._requests - self._used, self._until
 
     def use(self, now: int) -> tuple[bool, int, int]:

@@ -29,6 +29,7 @@ class ScriptedBot:
         self.hello: Hello | None = None
         self.plans: list[Callable[[], Any]] = []
         self.then: dict[int, Callable[[Mapping[str, Any]], Any]] = {}
+        self.callbacks: Sequence[str] = CALLBACKS
         self._calls = 0
 
     def quote(self, *quote: Any) -> None:
@@ -43,7 +44,7 @@ class ScriptedBot:
         self.told.append(message)
         if isinstance(message, Hello):
             self.hello = message
-            self.host.tell(Loaded("Trading", CALLBACKS))
+            self.host.tell(Loaded("Trading", self.callbacks))
             self.host.tell(Started())
         elif isinstance(message, Answer):
             self.envelopes[message.call] = message.envelope

@@ -1,0 +1,174 @@
+"""Bots of one run: how they begin and end, what they share, how their calls expire."""
+
+from pathlib import Path
+from typing import Any
+
+from mlthon.engine.clock import SECOND
+from mlthon.link.contract import (
+    Failed,
+    Health,
+    Hello,
+    Logged,
+    Private,
+    Published,
+    RedisPublish,
+    RedisSubscribe,
+    Signalled,
+    Stop,
+    StopTrading,
+)
+from tests.link.host.scripted import ScriptedBot, linked
+
+
+def two(tmp_path: Path, **options: Any) -> Any:
+    files = []
+    for name in ("one", "two"):
+        file = tmp_path / f"{name}.py"
+        file.write_text("class Trading(Link): pass\n", "utf-8")
+        files.append(file)
+    return linked(tmp_path, files=files, **options)
+
+
+def test_bots_hear_of_their_own_orders_alone_and_see_the_accounts(tmp_path: Path) -> None:
+    run = two(tmp_path)
+    one, other = run.bots
+
+    def create(bot: ScriptedBot) -> None:
+        price = bot.quotes[-1][1] - 500.0
+        bot.ask("create_limit_order", listing, venue="BitMEX", sym="XBTUSD", side="Buy", size=100, price=price)
+
+    def listing(answer: Any) -> None:
+        other.ask("fetch_open_orders", cancel, venue="BitMEX")
+
+    def cancel(answer: Any) -> None:
+        other.ask("cancel_order", venue="BitMEX")
+
+    run.go(create)
+    assert one.private("order_update")
+    assert other.private("order_update") == []
+    assert [each["order_id"] for each in other.envelopes[1]["data"]] == [one.envelopes[1]["data"]["order_id"]]
+    assert other.envelopes[2]["data"] == []
+
+
+def test_channels_are_shared_by_all_bots_of_a_run(tmp_path: Path) -> None:
+    run = two(tmp_path, seconds=3)
+    one, other = run.bots
+
+    def talk(bot: ScriptedBot) -> None:
+        other.host.tell(RedisSubscribe(["news"]))
+        bot.host.tell(RedisPublish("news", {"a": [1, 2]}))
+        bot.host.tell(RedisPublish("elsewhere", 1))
+
+    run.go(talk)
+    assert [each for each in other.told if isinstance(each, Published)] == [Published("news", {"a": [1, 2]})]
+    assert not [each for each in one.told if isinstance(each, Published)]
+
+
+def test_signals_go_to_the_board(tmp_path: Path) -> None:
+    run = linked(tmp_path, seconds=3)
+    heard: list[Any] = []
+    run.linked.bots.board.listen("bitmex", "XBTUSD", heard.append)
+
+    def say(bot: ScriptedBot) -> None:
+        bot.host.tell(Signalled("bitmex", "XBTUSD", {"size": 0.5, "mid": None}))
+        bot.host.tell(Signalled("bitmex", "XBTUSD", {"size": None}))
+
+    run.go(say)
+    assert [(each.intents, each.by) for each in heard] == [({"size": 0.5}, "bot")]
+
+
+def test_the_end_of_a_run_stops_a_bot_once_and_waits_for_it(tmp_path: Path) -> None:
+    run = linked(tmp_path, seconds=3, venues=["A=bitmex", "B=bitmex"])
+    bot = run.go()
+    assert [type(each) for each in bot.told].count(Stop) == 1
+    assert run.linked.bots.over
+    assert isinstance(bot.told[0], Hello)
+
+
+def test_a_bot_that_stops_trading_is_over_and_hears_nothing_more(tmp_path: Path) -> None:
+    run = linked(tmp_path, seconds=10)
+
+    def stop(bot: ScriptedBot) -> None:
+        price = bot.quotes[-1][1] - 500.0
+        bot.ask("create_limit_order", ended, venue="BitMEX", sym="XBTUSD", side="Buy", size=100, price=price)
+
+    def ended(answer: Any) -> None:
+        run.bot.host.tell(StopTrading("enough"))
+
+    bot = run.go(stop)
+    assert bot.told[-1] == Stop("enough")
+    assert bot.quotes[-1][5] < bot.quotes[0][5] + 1000
+    assert not bot.host.venues["BitMEX"].session.open
+
+
+def test_a_bot_that_cannot_be_loaded_is_a_failure_of_the_run(tmp_path: Path) -> None:
+    run = linked(tmp_path, seconds=3)
+    run.go(lambda bot: bot.host.tell(Failed("bot.py:1: no", "Mend it.")))
+    (failure,) = run.linked.bots.failures
+    assert (failure.message, failure.hint) == ("bot: bot.py:1: no", "Mend it.")
+
+
+def test_a_call_that_nobody_answers_expires(tmp_path: Path) -> None:
+    settings = ["exchanges.BitMEX.entry_latency.ms=20000", "link.call_timeout_s=2"]
+    run = linked(tmp_path, seconds=10, settings=settings)
+    run.go(lambda bot: bot.ask("fetch_balances", venue="BitMEX"))
+    bot = run.bot
+    error = bot.envelopes[1]["error"]
+    assert error["type"] == "api_error"
+    assert error["message"].startswith("fetch_balances: no answer within 2 s")
+    assert sum(getattr(each, "call", None) == 1 for each in bot.told) == 1
+
+
+def test_a_rate_limit_of_one_lets_one_through_at_a_time(tmp_path: Path) -> None:
+    settings = ["exchanges.BitMEX.rate_limit.requests=1", "exchanges.BitMEX.rate_limit.interval_s=1"]
+    run = linked(tmp_path, seconds=10, settings=settings)
+    run.go(lambda bot: [bot.ask("fetch_balances", venue="BitMEX") for _ in range(3)])
+    times = [run.bot.answered_at[number] for number in (1, 2, 3)]
+    assert all(each["error"] is None for each in run.bot.envelopes.values())
+    assert [round((each - times[0]) / SECOND) for each in times] == [0, 1, 2]
+
+
+def test_a_refusal_of_the_rate_limit_is_no_api_error(tmp_path: Path) -> None:
+    """Who asks past the back-off is refused; calls of the bot wait instead."""
+    settings = ["exchanges.BitMEX.rate_limit.requests=3", "exchanges.BitMEX.rate_limit.interval_s=5"]
+    run = linked(tmp_path, seconds=4, settings=settings)
+
+    def flood(bot: ScriptedBot) -> None:
+        for number in range(4):
+            price = 100.0 + number
+            bot.host.venues["BitMEX"].desk.ask(lambda: None, lambda code, reason: refused.append(code.name))
+            bot.ask("create_limit_order", venue="BitMEX", sym="XBTUSD", side="Buy", size=100, price=price)
+
+    refused: list[str] = []
+    run.go(flood)
+    assert refused == ["RateLimited"]
+
+
+def test_a_broken_connection_shows_in_health(tmp_path: Path) -> None:
+    run = linked(tmp_path, seconds=5)
+    exchange = next(iter(run.linked.run.assembly.exchanges.values()))
+
+    def lose(bot: ScriptedBot) -> None:
+        exchange.disconnect("the cable")
+        bot.host.clock.call_at(bot.host.clock.now + SECOND, exchange.reconnect)
+
+    bot = run.go(lose)
+    private = [each.private[0] for each in bot.told if isinstance(each, Health)]
+    assert [each["live"] for each in private][-3:] == [True, False, True]
+    assert "the cable" in private[-2]["detail"]
+
+
+def test_what_a_bot_does_not_override_is_not_sent(tmp_path: Path) -> None:
+    run = linked(tmp_path, seconds=5)
+    run.bot.callbacks = ("fill_update",)
+    bot = run.go(lambda bot: bot.ask("create_market_order", venue="BitMEX", sym="XBTUSD", side="Buy", size=100))
+    assert {each.callback for each in bot.told if isinstance(each, Private)} == {"fill_update"}
+
+
+def test_what_a_bot_logs_is_its_own(tmp_path: Path, caplog: Any) -> None:
+    run = linked(tmp_path, seconds=2)
+    with caplog.at_level(10, "mlthon.bot"):
+        run.go(lambda bot: bot.host.tell(Logged(20, "hello %s")))
+    assert [(each.name, each.getMessage()) for each in caplog.records if each.name == "mlthon.bot"] == [
+        ("mlthon.bot", "bot: hello %s")
+    ]

@@ -1,0 +1,48 @@
+"""Prices and sizes between bots' floats and ticks and lots."""
+
+import math
+from fractions import Fraction
+from typing import Any
+
+import pytest
+
+from mlthon.basics.catalogue import resolve
+from mlthon.basics.defs import NO_ASK, NO_BID, Exchange
+from mlthon.link.host.listing import BadValue, Listing, metadata
+
+XBTUSD = Listing("bitmex", "XBTUSD", resolve(Exchange.BitMEX, "XBTUSD"))
+BTC_USDT = Listing("woo", "PERP_BTC_USDT", resolve(Exchange.Woo, "PERP_BTC_USDT"))
+
+
+def test_ticks_and_lots_are_the_nearest_floats() -> None:
+    assert (BTC_USDT.prices[6500037], BTC_USDT.sizes[3]) == (65000.37, 0.0003)
+    assert type(XBTUSD.prices[2]) is type(XBTUSD.sizes[1]) is float
+    assert math.isnan(XBTUSD.prices[NO_BID])
+    assert math.isnan(XBTUSD.prices[NO_ASK])
+    assert XBTUSD.sizes[-2] == -200.0
+
+
+@pytest.mark.parametrize("price", [30000.5, "30000.5", 30000.500000000004, 30000.499999999996])
+def test_a_blurred_price_counts_as_its_tick(price: Any) -> None:
+    assert XBTUSD.ticks(price) == 60001
+    assert BTC_USDT.lots(0.1 + 0.2) == 3000
+
+
+@pytest.mark.parametrize("price", [30000.3, 0, -1, "x", None, float("nan"), float("inf"), True, [1]])
+def test_what_is_no_price_is_refused(price: Any) -> None:
+    with pytest.raises(BadValue):
+        XBTUSD.ticks(price)
+
+
+def test_a_ratio_converts_sizes_and_rounds_them_to_lots() -> None:
+    elsewhere = Listing("bitmex", "XBTUSDT", resolve(Exchange.Bybit, "BTCUSDT"), Fraction(1, 1_000_000))
+    assert elsewhere.sizes[1] == 1000.0
+    assert elsewhere.lots(1400) == 1
+    with pytest.raises(BadValue, match="the size 400 of XBTUSDT is no multiple of its lot size 1000"):
+        elsewhere.lots(400)
+
+
+def test_metadata_are_what_json_can_say() -> None:
+    told = metadata(XBTUSD)
+    assert (told["tickSize"], told["lotSize"], told["isInverse"], told["settlCurrency"]) == (0.5, 100.0, True, "BTC")
+    assert metadata(BTC_USDT)["tickSize"] == 0.01
