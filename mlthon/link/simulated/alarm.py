@@ -53,7 +53,6 @@ class Alarm:
     def install(self) -> None:
         signal.signal(signal.SIGVTALRM, self._ring)
         signal.setitimer(signal.ITIMER_VIRTUAL, LOOK_S, LOOK_S)
-        threads.on_resume = self._resumed
         threads.on_spin = self._spins
 
     def uninstall(self) -> None:
@@ -100,6 +99,8 @@ class Alarm:
     def _look_again(self, me: Thread, frame: FrameType) -> None:
         """A thread that was caught waiting: does it still wait where it did?"""
         self._waiters.discard(id(me))
+        if not self._waiters:
+            threads.on_resume = None
         if place(frame) in self._told:
             self._give_way(me, frame)
 
@@ -109,6 +110,7 @@ class Alarm:
             self._told.add(where)
             log.warning("%s: waits in a loop that neither sleeps nor reads a clock; time is moved on for it", where)
         self._waiters.add(id(me))
+        threads.on_resume = self._resumed
         self._switches = -1
         threads.interrupt_idle()
 

@@ -7,6 +7,7 @@ the engine is doing; answers wake whoever waits for them, which is such a call a
 """
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from greenlet import getcurrent  # type: ignore[import-untyped]
@@ -15,6 +16,8 @@ from mlthon.link.bot.mailbox import Item, Mailbox
 from mlthon.link.bot.runtime import BotRuntime
 from mlthon.link.contract import Answer, Hello, HostFace, ToBot, ToHost
 from mlthon.link.simulated.threads import Thread, threads
+
+Handlers = tuple[Callable[..., None], Callable[..., None], Callable[..., None]]
 
 
 class Door:
@@ -33,13 +36,16 @@ class Door:
 
 
 class Handed(Mailbox):
-    """A mailbox that hands what comes to its reader at once, if that is waiting and it is the hub that puts it in."""
+    """A mailbox whose reader, if it is waiting, runs what the hub puts in at once, by `handlers`: of a quote, of a
+    trade and of any other message."""
 
-    def __init__(self, markets: int, trades_kept: int) -> None:
+    def __init__(self, markets: int, trades_kept: int, handlers: Handlers) -> None:
         super().__init__(markets, trades_kept)
+        self._on_quote, self._on_trade, self._on_message = handlers
         self._reader: Thread = threads.hub
         self._free = False
         self._hub: Any = threads.hub.greenlet
+        self._switch: Any = None
 
     @property
     def idle(self) -> bool:
@@ -47,8 +53,7 @@ class Handed(Mailbox):
 
     def quote(self, market: int, bid: float, bid_size: float, ask: float, ask_size: float, time: int) -> None:
         if self._free and getcurrent() is self._hub:
-            self._quotes[market] = (market, bid, bid_size, ask, ask_size, time)
-            threads.resume(self._reader, market)
+            self._hand(self._on_quote, (market, bid, bid_size, ask, ask_size, time))
         else:
             super().quote(market, bid, bid_size, ask, ask_size, time)
             self._rouse()
@@ -56,32 +61,39 @@ class Handed(Mailbox):
     def trade(self, market: int, side: int, price: float, size: float, time: int) -> None:
         if self._free and getcurrent() is self._hub:
             self.posted[market] += 1
-            threads.resume(self._reader, (market, side, price, size, time))
+            self._hand(self._on_trade, (market, side, price, size, time))
         else:
             super().trade(market, side, price, size, time)
             self._rouse()
 
     def post(self, message: ToBot) -> None:
         if self._free and getcurrent() is self._hub:
-            threads.resume(self._reader, message)
+            self._hand(self._on_message, (message,))
         else:
             super().post(message)
             self._rouse()
 
-    def take(self) -> "Item | None":
-        while not self._items:
-            if self._closed:
-                return None
-            self._reader = threads.current
-            self._free = True
-            item = threads.give_way()
-            self._free = False
-            if item != ():  # `_rouse` gives nothing
-                return item  # type: ignore[no-any-return]
-        return super().take()
+    def _hand(self, handler: Callable[..., None], datum: tuple[Any, ...]) -> None:
+        """As `threads.resume`, less what cannot be: a waiting reader runs no loop of asyncio."""
+        threads.switches += 1
+        threads.current = reader = self._reader
+        self._switch(handler, datum)
+        if reader.loop is not None:
+            threads.leave_loop()
 
-    def take_quote(self, market: int) -> tuple[int, float, float, float, float, int]:
-        return self._quotes.pop(market)
+    def take_some(self) -> list[Item]:
+        """What waits; while nothing does, run what is handed over."""
+        me = self._reader = threads.current
+        mine = getcurrent()
+        self._switch = mine.switch
+        while not self._items and not self._closed:
+            self._free = True
+            me.greenlet = mine
+            given = threads.give_way(me)
+            self._free = False
+            if given:  # `_rouse` gives nothing
+                given[0](*given[1])
+        return super().take_some()
 
     def close(self) -> None:
         super().close()
@@ -125,7 +137,8 @@ class SimulatedBot:
 
     def _begin(self, hello: Hello) -> None:
         self._runtime = runtime = BotRuntime(hello, self._door, trades_kept=self._trades_kept)
-        mailbox = Handed(len(hello.markets), self._trades_kept)
+        handlers = (runtime.handle_quote, runtime.handle_trade, runtime.handle)
+        mailbox = Handed(len(hello.markets), self._trades_kept, handlers)
         mailbox.posted = runtime.mailbox.posted
         runtime.mailbox = mailbox
         self.quote = mailbox.quote  # type: ignore[method-assign]

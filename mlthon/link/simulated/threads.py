@@ -76,6 +76,7 @@ class Threads:
         self.clock = Clock()
         self.hub = Thread(MAIN, "hub")
         self.hub.greenlet = getcurrent()
+        self._to_hub = self.hub.greenlet.switch
         self.current = self.hub
         self.alive: dict[int, Thread] = {}
         """By identity, the main thread of the bot under its own key 0 until it ends."""
@@ -112,8 +113,8 @@ class Threads:
         else:
             self.clock.call_soon(self._resume, thread, thread.ticket)
 
-    def resume(self, thread: Thread, *values: Any) -> None:
-        """Let a thread go on until it blocks, from the hub; `values` are what its `give_way` returns."""
+    def resume(self, thread: Thread) -> None:
+        """Let a thread go on until it blocks, from the hub."""
         self.switches += 1
         self.current = thread
         loop = thread.loop
@@ -121,9 +122,9 @@ class Threads:
             self.set_loop(loop)  # type: ignore[misc]
         if self.on_resume is not None:
             self.on_resume(thread)
-        thread.greenlet.switch(*values)
+        thread.greenlet.switch()
         if loop is not None or thread.loop is not None:
-            self.set_loop(None)  # type: ignore[misc]
+            self.leave_loop()
 
     @property
     def in_hub(self) -> bool:
@@ -132,18 +133,20 @@ class Threads:
 
     # -- for a thread --------------------------------------------------------------------------------------------------
 
-    def give_way(self) -> Any:
-        """Let the hub go on, and return what the next `resume` gives."""
-        me = self.current
-        if me is self.hub:
-            raise CannotWait("the engine would wait for a thread of the bot")
+    def give_way(self, me: Thread) -> Any:
+        """Let the hub go on, and return what it then gives to the greenlet of `me`, the running thread; nothing if it
+        was woken."""
         me.ticket += 1
         me.woken = False
-        me.greenlet = getcurrent()
         me.reads = 0
         me.pause = FIRST_PAUSE
         self.current = self.hub
-        return self.hub.greenlet.switch()
+        return self._to_hub()
+
+    def leave_loop(self) -> None:
+        """The hub runs no loop of asyncio: the thread that has just blocked does."""
+        if self.set_loop is not None:
+            self.set_loop(None)
 
     def park(self, until: int | None = None) -> bool:
         """Wait to be woken, at most until the clock shows `until` (ns); whether it was woken."""
@@ -198,7 +201,7 @@ class Threads:
         me.ticket += 1
         me.greenlet = getcurrent()
         self.current = self.hub
-        self.hub.greenlet.switch()
+        self._to_hub()
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
@@ -208,10 +211,10 @@ class Threads:
         me.greenlet = getcurrent()
         self.current = self.hub
         if until is None:
-            self.hub.greenlet.switch()
+            self._to_hub()
         else:
             handle = self.clock.schedule(until, self._resume, me, ticket)
-            self.hub.greenlet.switch()
+            self._to_hub()
             handle.cancel()
         woken = me.woken
         me.woken = True
