@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from mlthon.link.bot.runtime import BotRuntime
 from mlthon.link.bot.source import compiled, expand_tabs, is_bot
-from mlthon.link.contract import Failed, Loaded, Started
-from tests.link.bot.kit import running, until, write
+from mlthon.link.contract import Failed, Hello, Loaded, Started
+from tests.link.bot.kit import INSTRUMENTS, MARKETS, VENUES, FakeHost, imports_kept, running, until, write
 
 MIXED = '''
 from profitview import Link, logger
@@ -173,9 +174,10 @@ def test_a_bot_that_cannot_be_loaded_says_why_where_and_what_to_do(
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with running(tmp_path, "") as bot:
-        pass
-    assert "has no class" in bot.host.wait(Failed).problem
+    host = FakeHost()
+    with imports_kept():
+        BotRuntime(Hello("test", str(tmp_path / "none.py"), VENUES, MARKETS, INSTRUMENTS), host).run()
+    assert "none.py: cannot be read: " in host.wait(Failed).problem
 
 
 def test_packages_beside_a_bot_are_imported(tmp_path: Path) -> None:
