@@ -11,6 +11,7 @@ Its environment has none of this program's own variables: those hold API keys.
 
 import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -37,6 +38,8 @@ CONNECT_S: Final = 30.0
 """How long a bot's process may take to connect."""
 END_S: Final = 2.0
 """How long a process may take to end once it has been asked to."""
+DRAIN_S: Final = 0.5
+"""How long the last of what it printed may take to arrive."""
 LONGEST_PAUSE_S: Final = 60.0
 CHUNK: Final = 1 << 16
 ITEMS_A_FRAME: Final = 4096
@@ -101,22 +104,21 @@ class _Bot:
         with _Listener(path) as listener:
             process = await self._spawn(path)
             try:
-                async with trio.open_nursery() as nursery:
-                    for stream in (process.stdout, process.stderr):
-                        if stream is not None:
-                            nursery.start_soon(_log_lines, self._host.name, stream)
+                async with trio.open_nursery() as logs:
+                    for output in (process.stdout, process.stderr):
+                        if output is not None:
+                            logs.start_soon(_log_lines, self._host.name, output)
                     stream = await self._connected(listener, process, task_status is not None)
                     if stream is None:
                         return f"its process ended with status {await process.wait()} before it connected"
                     run.deliver(self._host.join, self._outbox)
                     if task_status is not None:
                         task_status.started()
-                    async with stream:
-                        nursery.start_soon(self._write, stream)
-                        broken = await self._read(stream, run)
+                    broken = await self._talk(stream, run)
                     with trio.move_on_after(END_S):
                         await process.wait()
-                    nursery.cancel_scope.cancel()
+                    # what it printed last is still to be read
+                    logs.cancel_scope.deadline = trio.current_time() + DRAIN_S
             finally:
                 with trio.CancelScope(shield=True):
                     await _end(process)
@@ -157,9 +159,18 @@ class _Bot:
         if found:
             return found[0]
         if must:
+            await trio.sleep(DRAIN_S)
             what = f"did not connect within {CONNECT_S:g} s" if limit.cancelled_caught else "ended before it connected"
             raise UserError(f"{self._host.name}: its process {what}", "What it printed stands above.")
         return None
+
+    async def _talk(self, stream: trio.SocketStream, run: Host) -> str:
+        """Carry both ways until the bot hangs up; what was wrong with what it said, if anything was."""
+        async with stream, trio.open_nursery() as nursery:
+            nursery.start_soon(self._write, stream)
+            broken = await self._read(stream, run)
+            nursery.cancel_scope.cancel()
+        return broken
 
     async def _write(self, stream: trio.SocketStream) -> None:
         """Write out what waits, as fast as the bot reads."""
@@ -221,11 +232,12 @@ async def _log_lines(name: str, stream: trio.abc.ReceiveStream) -> None:
 
 
 async def _end(process: trio.Process) -> None:
-    """See to it that a process, and whatever it started in its group, is gone."""
+    """See to it that a process is gone; one that has to be killed is killed with whatever it started."""
     if process.returncode is None:
         process.terminate()
         with trio.move_on_after(END_S):
             await process.wait()
     if process.returncode is None:
-        process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         await process.wait()

@@ -231,3 +231,20 @@ class Trading(Link):
     def on_stop(self):
         logger.info('farewell')
 """
+
+
+def test_a_bot_that_does_not_end_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mlthon.live.bots.END_S", 0.2)
+    linked = ready(tmp_path, ["engine.stop_ack_timeout_s=0.3"], seconds=1)
+    mark = tmp_path / "pid"
+    text = f"open({str(mark)!r}, 'w').write(str(os.getpid()))\nimport signal\nsignal.signal(15, signal.SIG_IGN)\n"
+    played(linked, child(tmp_path, text + "time.sleep(60)\n"))
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(mark.read_text()), 0)
+
+
+def test_the_last_words_of_a_process_are_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    linked = ready(tmp_path)
+    with caplog.at_level(logging.INFO, "mlthon.bot"):
+        played(linked, child(tmp_path, "print('x' * 200000 + 'the end', file=sys.stderr); os._exit(5)\n"))
+    assert "the end" in caplog.text

@@ -48,7 +48,7 @@ _REFUSALS: Final = {
 }
 """Why the embedded exchange refused -> the exchange's words."""
 
-_ENDED_AT_ONCE: Final = {
+ENDED_AT_ONCE: Final = {
     GtwRejectCode.PostOnlyWouldTake: "Canceled: Order had execInst of ParticipateDoNotInitiate",
     GtwRejectCode.ReduceOnlyWouldIncrease: "Canceled: Order had execInst of ReduceOnly",
     GtwRejectCode.FokNotFillable: "Canceled: Order had timeInForce of FillOrKill",
@@ -80,7 +80,7 @@ def _place(dialect: "BitmexDialect", key: ApiKey | None, params: Params, send: S
     new = _new_order(dialect, account, params)
 
     def done(order: ServedOrder) -> None:
-        text = _ENDED_AT_ONCE.get(order.reject_code)
+        text = ENDED_AT_ONCE.get(order.reject_code)
         if order.reject_code is GtwRejectCode.Unset:
             send(rows.order_row(order))
         elif text is not None:

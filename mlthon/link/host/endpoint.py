@@ -8,8 +8,9 @@
     PUT    order                 by orderID or origClOrdID: price, orderQty, stopPx is refused
     DELETE order, order/all      by orderID or clOrdID (one or a list); all of a symbol
 
-Rows are those of the local exchange (`mlthon.exchange.dialects.bitmex_rows`), with what is known of a bot's orders
-here. Orders go the way of every other order of the venue.
+An order that ends at once (a crossing post-only one, reduce-only without a position) is answered as cancelled, with the
+reason in `text`, as by the exchange. Rows are those of the local exchange (`mlthon.exchange.dialects.bitmex_rows`),
+with what is known of a bot's orders here. Orders go the way of every other order of the venue.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +25,7 @@ from mlthon.engine.clock import Clock
 from mlthon.engine.tracker import TrackedOrder
 from mlthon.exchange.dialects import bitmex_rows as rows
 from mlthon.exchange.dialects.bitmex_market import BINS_NS
+from mlthon.exchange.dialects.bitmex_orders import ENDED_AT_ONCE
 from mlthon.exchange.dialects.bitmex_request import Fault, Params, filter_of, is_set, listed, lots_of, page, ticks_of
 from mlthon.exchange.exchange import EmbeddedExchange
 from mlthon.exchange.gateway import EmbeddedGateway
@@ -136,12 +138,23 @@ class BitmexOrders:
             raise Fault("Invalid ordType")
         if order_type in (OrderType.Limit, OrderType.StopLimit) and price is None:
             raise Fault("price is required")
-        venue.send(
+
+        def refused(code: GtwRejectCode, reason: str) -> None:
+            order = venue.session.orders.get(client_id)
+            text = ENDED_AT_ONCE.get(code)
+            if order is None or text is None:
+                failed(code, reason)
+                return
+            if params.get("clOrdID"):
+                self._client_ids[order.wire_id] = str(params["clOrdID"])
+            done(self.row(order) | {"ordStatus": "Canceled", "text": f"{text}\nSubmitted via API."})
+
+        client_id = venue.send(
             listing,
             self._side(instrument, params, closing=closing),
             lots or 0,
             None if order_type in (OrderType.Market, OrderType.Stop, OrderType.TakeProfit) else price,
-            Waiting(lambda answer: done(self._named(venue, params, answer)), failed),
+            Waiting(lambda answer: done(self._named(venue, params, answer)), refused),
             order_type=order_type,
             exec_instr=ExecInstructions((wire.POST_ONLY in words) + 2 * (wire.REDUCE_ONLY in words or closing)),
             tif=wire.TIFS_READ.get(str(params.get("timeInForce") or "GoodTillCancel"), TIF.GTC),

@@ -23,23 +23,38 @@ History = Callable[["Instrument"], Iterable[Candle]]
 """The minute candles of a market from before the run, oldest first."""
 
 
-class Reader:
-    """One bot's way of hearing one market: `market` is the market's number in its `Hello`."""
+QuoteLane = Callable[[int, int, int, int, int], None]
+TradeLane = Callable[[int, int, int, int], None]
 
-    __slots__ = ("face", "market", "prices", "sizes")
+
+class Reader:
+    """One bot's way of hearing one market: `market` is the market's number in its `Hello`. `quote` and `trade` are
+    closures, the shortest way there is: a bot may hear hundreds of thousands of them a second."""
+
+    __slots__ = ("face", "quote", "trade")
 
     def __init__(self, face: "BotFace", market: int, listing: "Listing") -> None:
         self.face = face
-        self.market = market
-        self.prices = listing.prices
-        self.sizes = listing.sizes
+        self.quote = _quotes(face, market, listing)
+        self.trade = _trades(face, market, listing)
 
-    def quote(self, bid: int, bid_qty: int, ask: int, ask_qty: int, exch_ts: int) -> None:
-        prices, sizes = self.prices, self.sizes
-        self.face.quote(self.market, prices[bid], sizes[bid_qty], prices[ask], sizes[ask_qty], exch_ts // MS)
 
-    def trade(self, price: int, qty: int, side: int, exch_ts: int) -> None:
-        self.face.trade(self.market, side, self.prices[price], self.sizes[qty], exch_ts // MS)
+def _quotes(face: "BotFace", market: int, listing: "Listing") -> QuoteLane:
+    tell, prices, sizes = face.quote, listing.prices, listing.sizes
+
+    def quote(bid: int, bid_qty: int, ask: int, ask_qty: int, exch_ts: int) -> None:
+        tell(market, prices[bid], sizes[bid_qty], prices[ask], sizes[ask_qty], exch_ts // MS)
+
+    return quote
+
+
+def _trades(face: "BotFace", market: int, listing: "Listing") -> TradeLane:
+    tell, prices, sizes = face.trade, listing.prices, listing.sizes
+
+    def trade(price: int, qty: int, side: int, exch_ts: int) -> None:
+        tell(market, side, prices[price], sizes[qty], exch_ts // MS)
+
+    return trade
 
 
 class MarketTap:

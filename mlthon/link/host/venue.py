@@ -153,8 +153,8 @@ class VenueStrategy(IStrategy):
         tif: TIF = TIF.GTC,
         stop_ticks: int | None = None,
         close: bool = False,
-    ) -> None:
-        """A new order: without `ticks` a market order. `waiting` is given the order's answer."""
+    ) -> str:
+        """A new order: without `ticks` a market order. `waiting` is given the order's answer. Gives its client id."""
         instrument = listing.instrument
         prices, qtys = instrument.price_scale.values, instrument.qty_scale.values
         client_id = self.session.new_client_id()
@@ -172,6 +172,7 @@ class VenueStrategy(IStrategy):
             close,
             stop_price=None if stop_ticks is None else prices[stop_ticks],
         )
+        return client_id
 
     def amend(self, order: TrackedOrder, ticks: int | None, lots: int | None, waiting: Waiting) -> None:
         """Change an order: `lots` is its new whole size."""

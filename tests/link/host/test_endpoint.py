@@ -147,3 +147,18 @@ def test_another_embedded_exchange_has_no_calls_of_its_own(tmp_path: Path) -> No
     run = linked(tmp_path, seconds=3, venues=["WooPaper=woo"], subscribe=["woo:PERP_BTC_USDT"])
     run.go(lambda bot: bot.ask("call_endpoint", venue="WooPaper", path="x", version="public"))
     assert "the embedded Woo has no calls of its own" in run.bot.envelopes[1]["error"]["message"]
+
+
+def test_an_order_that_ends_at_once_is_answered_as_cancelled(tmp_path: Path) -> None:
+    def cross(bot: ScriptedBot) -> None:
+        price = round(bot.quotes[-1][1] * 1.01)
+        post = {"symbol": "XBTUSD", "side": "Buy", "orderQty": 100, "price": price, "clOrdID": "mine"}
+        call(bot, "order", "POST", execInst="ParticipateDoNotInitiate", **post)
+        call(bot, "order", "POST", execInst="ReduceOnly", symbol="XBTUSD", side="Buy", orderQty=100, price=price)
+
+    run = linked(tmp_path, seconds=3)
+    run.go(*[lambda bot: None] * 20, cross)
+    crossing, reducing = data_of(run.bot, 1), data_of(run.bot, 2)
+    assert (crossing["clOrdID"], crossing["ordStatus"]) == ("mine", "Canceled")
+    assert crossing["text"].startswith("Canceled: Order had execInst of ParticipateDoNotInitiate")
+    assert reducing["text"].startswith("Canceled: Order had execInst of ReduceOnly")
