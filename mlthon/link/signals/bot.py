@@ -19,7 +19,7 @@ from attrs import evolve
 
 from mlthon.api.istrat_env import IStratEnv, MDSub
 from mlthon.api.istrategy import IStrategy
-from mlthon.basics.defs import CancelCode, Exchange, FeedHandlerStatus, GtwRejectCode, GtwStatus, Side
+from mlthon.basics.defs import CancelCode, Exchange, FeedHandlerStatus, GtwRejectCode, GtwStatus, OrderType, Side
 from mlthon.engine.clock import SECOND
 from mlthon.errors import UserError
 from mlthon.link.host.desk import HeldPosition
@@ -209,6 +209,7 @@ class SignalBot(IStrategy):
 
     def on_stop(self, params: str) -> None:
         self._stopping = True
+        self._keeper.hurry()
         self._think()
 
     def on_framework_disconnected(self) -> None:
@@ -270,6 +271,7 @@ class SignalBot(IStrategy):
         self._known = True
         if self._asking is not None:
             self._asking.cancel()
+            self._asking = None
         if held.lots:
             self.position.set(held.lots, held.entry / self.market.listing.prices[1])
             log.warning(
@@ -297,8 +299,7 @@ class SignalBot(IStrategy):
             return
         lots = side.sign * instrument.qty_scale.steps(fill_qty)
         self.position.fill(lots, instrument.price_scale.steps(price))
-        if not leaves_qty.units:
-            self._keeper.over(client_id)
+        self._keeper.filled(client_id, over=not leaves_qty.units)
         self._think()
 
     def on_best_levels_update(
@@ -321,12 +322,25 @@ class SignalBot(IStrategy):
         log.warning("%s: %s: the position is closed until a new signal comes", self.session.name, why)
         self._closing = True
         self.exited = why
+        self._keeper.hurry()
         self._think()
 
     # -- answers -------------------------------------------------------------------------------------------------------
 
-    def on_new_order_ack(self, exchange: Exchange, client_id: str, *rest: Any) -> None:
-        self._keeper.accepted(client_id)
+    def on_new_order_ack(
+        self,
+        exchange: Exchange,
+        client_id: str,
+        exchange_id: str,
+        instrument_id: int,
+        side: Side,
+        price: Any,
+        qty: Any,
+        leaves_qty: Any,
+        order_type: OrderType,
+        *rest: Any,
+    ) -> None:
+        self._keeper.accepted(client_id, order_type)
         self._think()
 
     def on_new_order_reject(self, exchange: Exchange, client_id: str, code: GtwRejectCode, reason: str) -> None:

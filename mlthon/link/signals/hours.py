@@ -34,10 +34,11 @@ class TradingHours:
         """One that is not given is midnight. Raises ValueError where both are the same."""
         first = 0 if start is None else parse_time(start) % DAY_S
         last = DAY_S if stop is None else parse_time(stop)
-        if first == last % DAY_S and start is not None and stop is not None:
+        if start is not None and first == last:
             raise ValueError(
                 f"trading_start_time and trading_stop_time are both {start}: leave both out to trade around the clock"
             )
+        last = last or DAY_S
         return cls(first, last)
 
     def open(self, now: int) -> bool:

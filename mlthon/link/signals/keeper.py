@@ -133,10 +133,17 @@ class OrderKeeper:
 
     # -- what came of it ---------------------------------------------------------------------------------------------
 
-    def accepted(self, client_id: str) -> None:
-        """A new order or a change was accepted."""
+    def accepted(self, client_id: str, order_type: OrderType = OrderType.Limit) -> None:
+        """A new order or a change was accepted. A market order has still to find somebody to trade with."""
         self._busy.pop(client_id, None)
+        if order_type is not OrderType.Market:
+            self._pause = FIRST_PAUSE
+
+    def filled(self, client_id: str, *, over: bool) -> None:
+        """An order was filled, in part or to its end."""
         self._pause = FIRST_PAUSE
+        if over:
+            self.over(client_id)
 
     def over(self, client_id: str) -> None:
         """An order has ended."""
@@ -168,6 +175,11 @@ class OrderKeeper:
         log.warning("%s: %s; the next attempt in %g s", self._session.name, reason, self._pause / SECOND)
         self.hold(now + self._pause)
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
+
+    def hurry(self) -> None:
+        """What comes now does not wait for what was refused before."""
+        self._hold_until = self._cancels_hold_until = 0
+        self._pause = FIRST_PAUSE
 
     def hold(self, until: int) -> None:
         """Send nothing new until then (ns)."""

@@ -56,7 +56,7 @@ class Table:
         bots: int = 1,
         bid: float | None = 30000.0,
         enabled: bool = True,
-        ask_position: bool = True,
+        position: Any = "of the account",
     ) -> None:
         self.instrument: Instrument = resolve(exchange, symbol)
         self.src = exchange.name.lower()
@@ -83,7 +83,8 @@ class Table:
         listing = Listing(self.src, symbol, self.instrument)
         desk = EmbeddedDesk(self.exchange, self.gateway, self.engine.port(exchange, "V"), self._no_candles)
         for name, bot in zip(strategies, self.bots, strict=True):
-            bot.attach(self.engine.sessions[name], self.clock, listing, desk.position if ask_position else None)
+            ask = desk.position if position == "of the account" else position
+            bot.attach(self.engine.sessions[name], self.clock, listing, ask)
             self.board.listen(self.src, symbol, bot.hear, (bot.kind.takes,))
         self._lane = self.market.quote_lane(self.feed)
         self._trade_lane = self.market.trade_lane(self.feed)
