@@ -109,7 +109,7 @@ def _play(parent: Parent, options: "Options") -> dict[str, Any]:
 
     from mlthon.backtest.report import Report
     from mlthon.backtest.tables import make_folder, summary_text, write_report
-    from mlthon.cli.run import configuration, open_data, warn_of
+    from mlthon.cli.run import configuration, open_data, warn_of, warn_of_signals
     from mlthon.link.simulated.alarm import Alarm
     from mlthon.link.simulated.deadlock import Deadlocks
 
@@ -135,6 +135,7 @@ def _play(parent: Parent, options: "Options") -> dict[str, Any]:
         result = evolve(result, ended="the bot ended")
     report.close(result)
     warn_of(sources or ())
+    warn_of_signals(linked.bots)
     if options.report is not None:
         write_report(report, options.report)
     summary = summary_text(report.closed, options.report)

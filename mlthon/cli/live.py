@@ -19,7 +19,7 @@ from mlthon.basics.defs import Exchange
 from mlthon.cli import INTERRUPTED
 from mlthon.cli.logs import set_up
 from mlthon.cli.record import exchange_named
-from mlthon.cli.run import Interrupts, Options, bot_files, choose, refuse_bot_options, show_bots
+from mlthon.cli.run import Interrupts, Options, bot_files, choose, refuse_bot_options, show_bots, warn_of_signals
 from mlthon.cli.values import duration_ns
 from mlthon.cli.view import View, make_view
 from mlthon.cli.watch import ParamsWatch
@@ -100,6 +100,7 @@ def run_live(options: Options) -> int:
         session = _Session(config, wish, venues, classes, duration, bots, report, quiet=quiet)
         with Interrupts() as interrupts, make_view(quiet=quiet, title=", ".join(classes)) as view:
             result = run_trio(lambda: session.go(view, interrupts.stop))
+    warn_of_signals(bots)
     for failure in () if bots is None else bots.failures:
         raise failure
     print(result.to_json() if options.json else result.text(), flush=True)

@@ -108,6 +108,7 @@ def _run(options: Options) -> tuple[Report, bool]:
             result = evolve(result, ended="stopped by Ctrl-C")
         report.close(result)
         warn_of(sources or ())
+        warn_of_signals(bots)
         if options.report is not None:
             write_report(report, options.report)
     return report, interrupts.asked
@@ -190,6 +191,8 @@ def make_run(
     try:
         if not files:
             refuse_bot_options(options)
+            for name in config.bots:
+                log.warning("bots.%s: left out: signal bots go with the ProfitView script that signals", name)
             return prepare(config, strategies, sources, **given), None
         from mlthon.link.host.assembly import link_run
 
@@ -296,6 +299,12 @@ def warn_of(sources: Sequence[Source]) -> None:
         log.warning("data left out: %s", problem)
     if len(found) > PROBLEMS_SHOWN:
         log.warning("... and %d more places in the data that could not be read", len(found) - PROBLEMS_SHOWN)
+
+
+def warn_of_signals(bots: "Bots | None") -> None:
+    """Say which signals had no bot to execute them."""
+    for line in () if bots is None else bots.board.summary():
+        log.warning("%s", line)
 
 
 class Interrupts:
