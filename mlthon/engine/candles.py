@@ -69,18 +69,24 @@ class MinuteCandles:
 
     def trade(self, price: int, qty: int, value: int, side: int, ts: int) -> None:
         """A trade of `ts`. One that comes late widens the candle of its minute, whose close stays."""
-        self.begin(price, ts)
-        self.roll(ts)
-        late = (self.minutes[-1].start - (ts - ts % MINUTE)) // MINUTE
-        if late >= len(self.minutes):
-            return
-        minute = self.minutes[-1 - late]
-        if not minute.trades and not late:
-            minute.open = minute.high = minute.low = price
-        minute.high = max(minute.high, price)
-        minute.low = min(minute.low, price)
-        if not late:
+        minutes = self.minutes
+        if not minutes or not 0 <= ts - minutes[-1].start < MINUTE:
+            self.begin(price, ts)
+            self.roll(ts)
+        minute = minutes[-1]
+        if ts < minute.start:
+            late = (minute.start - ts + MINUTE - 1) // MINUTE
+            if late >= len(minutes):
+                return
+            minute = minutes[-1 - late]
+        elif minute.trades:
             minute.close = price
+        else:
+            minute.open = minute.high = minute.low = minute.close = price
+        if price > minute.high:
+            minute.high = price
+        if price < minute.low:
+            minute.low = price
         minute.qty += qty
         minute.value += value
         minute.trades += 1

@@ -12,6 +12,7 @@ from mlthon.engine.candles import Candle, MinuteCandles
 from mlthon.engine.clock import MS
 from mlthon.engine.faces import NO_ASK, NO_BID
 from mlthon.exchange.contracts import Contract
+from mlthon.link.host.listing import CACHED
 
 if TYPE_CHECKING:
     from mlthon.basics.instrument import Instrument
@@ -57,14 +58,27 @@ def _trades(face: "BotFace", market: int, listing: "Listing") -> TradeLane:
     return trade
 
 
+class _Values(dict[int, int]):
+    """Price in ticks -> what a lot is worth there; prices repeat, and the computation is in big numbers."""
+
+    def __init__(self, unit_value: Callable[[int], int]) -> None:
+        self._unit_value = unit_value
+
+    def __missing__(self, price: int) -> int:
+        if len(self) >= CACHED:
+            self.clear()
+        value = self[price] = self._unit_value(price)
+        return value
+
+
 class MarketTap:
     """One instrument. Implements `MarketEvents`. `touch`: the last quote heard: best bid and its quantity, best ask and
     its quantity; `last`: the last trade's price; None before there is one."""
 
-    __slots__ = ("_contract", "_readers", "candles", "last", "touch")
+    __slots__ = ("_readers", "_values", "candles", "last", "touch")
 
     def __init__(self, contract: Contract, history: Iterable[Candle]) -> None:
-        self._contract = contract
+        self._values = _Values(contract.unit_value)
         self._readers: tuple[Reader, ...] = ()
         self.candles = MinuteCandles(history)
         self.touch = (NO_BID, 0, NO_ASK, 0)
@@ -85,7 +99,7 @@ class MarketTap:
 
     def trade(self, price: int, qty: int, side: int, trade_id: int, exch_ts: int, recv_ts: int) -> None:
         self.last = price
-        self.candles.trade(price, qty, qty * self._contract.unit_value(price), side, exch_ts)
+        self.candles.trade(price, qty, qty * self._values[price], side, exch_ts)
         for reader in self._readers:
             reader.trade(price, qty, side, exch_ts)
 

@@ -1,6 +1,7 @@
 """What bots are told, field by field as documented (`profitview-trading.txt`): pure functions.
 
-Prices and sizes are floats, times whole milliseconds since 1970 UTC. `info` is the exchange's raw message; here it is
+Prices and sizes are floats, times whole milliseconds since 1970 UTC; a position that cannot be liquidated has the
+`liq_price` 0.0. `info` is the exchange's raw message; here it is
 what BitMEX's row of the same would hold, whatever the exchange.
 """
 
@@ -126,7 +127,7 @@ def position_update(venue: str, listing: Listing, held: HeldPosition, ts: int) -
         "pos_size": size,
         "mark_price": held.mark,
         "entry_price": entry,
-        "liq_price": held.liquidation,
+        "liq_price": held.liquidation or 0.0,
         "time": ts // MS,
         "info": {
             "symbol": listing.sym,
@@ -146,7 +147,7 @@ def position(listing: Listing, held: HeldPosition, ts: int, *, signed: bool) -> 
         "sym": listing.sym,
         "side": SIDES[1 if held.lots > 0 else -1],
         "entry_price": _average(held.entry),
-        "liq_price": held.liquidation,
+        "liq_price": held.liquidation or 0.0,
         "pos_size": listing.sizes[held.lots if signed else abs(held.lots)],
         "time": ts // MS,
     }
