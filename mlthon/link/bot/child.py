@@ -17,6 +17,7 @@ import socket
 import sys
 import threading
 from collections import deque
+from contextlib import suppress
 from io import TextIOWrapper
 from typing import Any, Final, NoReturn
 
@@ -61,10 +62,8 @@ class SocketHost:
         """Wait until all is sent, and close the line."""
         with self._writing:
             self._send()
-            try:
+            with suppress(OSError):  # the other end was faster
                 self._line.shutdown(socket.SHUT_RDWR)
-            except OSError:  # the other end was faster
-                return
 
     def _send(self) -> None:
         items = self._items
@@ -166,7 +165,8 @@ def main(path: str) -> NoReturn:
 
 def _leave(status: int) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
-        stream.flush()
+        with suppress(OSError, ValueError):  # closed at the other end, or by the bot
+            stream.flush()
     os._exit(status)
 
 

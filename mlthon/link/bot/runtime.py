@@ -357,7 +357,10 @@ class BotRuntime:
 
     def _unknown(self, venue: str) -> dict[str, Any]:
         known = ", ".join(self.venues) or "none"
-        message = f"the venue {venue!r} is not configured{near(venue, self.venues)} (venues: {known})"
+        message = (
+            f"the venue {venue!r} is not configured{near(venue, self.venues)} (venues: {known}); "
+            f"add it with --venue '{venue}=SRC' or a table [venues.{venue!r}]"
+        )
         error = {"type": "api_error", "message": message}
         return {"src": None, "venue": venue, "error": error, "data": None, "rate_limits": None}
 

@@ -184,3 +184,32 @@ def test_a_child_without_an_engine_says_so(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert "no engine at" in done.stderr
+
+
+def test_a_bot_in_its_constructor_for_ever_ends_when_it_is_asked_to_whatever_it_does_to_its_streams(
+    tmp_path: Path,
+) -> None:
+    source = """
+        from profitview import Link
+        import sys, time
+
+        class Trading(Link):
+            def __init__(self):
+                super().__init__()
+                sys.stdout.close()
+                while True:
+                    try:
+                        self.fetch_balances('BitMEX')
+                    except Exception:
+                        pass
+
+            def on_stop(self):
+                self.publish('stopped')
+    """
+    with child(tmp_path, source) as engine:
+        engine.wait(Call)
+        engine.tell(Stop("asked to"))
+        engine.wait(Publish)
+        engine.wait(Stopped)
+        engine.process.communicate(timeout=20)
+        assert engine.process.returncode == 0
