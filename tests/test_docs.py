@@ -23,9 +23,11 @@ from mlthon.config import (
     EngineConfig,
     ErrorBudget,
     ExchangeLive,
+    LinkConfig,
     LiveConfig,
     ReportConfig,
     StrategyConfig,
+    VenueConfig,
 )
 from mlthon.data.timing import FeedTiming
 from mlthon.engine.risk import RiskLimits
@@ -180,6 +182,7 @@ def as_written(default: Any) -> str:
             for kind in (EngineConfig, ErrorBudget, FeedTiming, ReportConfig, StrategyConfig, Command)
         ),
         *(("live-trading.md", kind) for kind in (LiveConfig, ExchangeLive, RiskLimits)),
+        *(("profitview-bots.md", kind) for kind in (VenueConfig, LinkConfig)),
     ],
 )
 def test_configuration_keys_and_defaults(page: str, kind: Any) -> None:

@@ -18,7 +18,7 @@ from mlthon.basics.defs import Exchange
 from mlthon.config import RunConfig, VenueConfig
 from mlthon.errors import UserError, near
 from mlthon.link.bot.source import read
-from mlthon.link.host.sources import EXCHANGES, exchange_of, usual_symbol, venue_name
+from mlthon.link.host.sources import EXCHANGES, exchange_of, src_of, usual_symbol, venue_name
 
 _LITERAL: Final = re.compile(r"""(["'])([^"'\\\n]{1,40})\1""")
 _VENUE: Final = re.compile(
@@ -144,7 +144,7 @@ def venue_choice(name: str, venue: VenueConfig) -> VenueChoice:
         )
     return VenueChoice(
         name=name,
-        src=next(src for src, each in EXCHANGES.items() if each is home),
+        src=src_of(home),
         exchange=there,
         account=venue.account or name,
         elsewhere=there is not home,
