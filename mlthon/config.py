@@ -10,6 +10,8 @@
     [link]                    # what such bots are subscribed to, and how they are kept: `LinkConfig`
     [bots.NAME]               # a bot that carries out what scripts signal: `BotConfig`
     [bots.NAME.params]
+    [web]                     # the web server of webhooks and streams: `WebConfig`
+    [web.alerts.NAME]         # an alert from outside that calls a strategy's command: `AlertConfig`
     [[commands]]              # what is typed at a time of the run, as its owner would: `Command`
 
 A setting (`--set`) beats the file. Its key is `engine.…`, `exchanges.NAME.…` or `NAME.…` (a parameter of the strategy
@@ -30,7 +32,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo, available_timezones
 
 from attrs import evolve, field, fields, frozen
-from attrs.validators import ge, gt, in_, optional
+from attrs.validators import ge, gt, in_, le, optional
 
 from mlthon.basics.defs import Exchange
 from mlthon.data.timing import FeedTiming
@@ -41,7 +43,7 @@ from mlthon.structure import Fault, KeyPath, Tree, faults, parse_setting, read_t
 
 PARAMS: Final = "params"
 STRATEGIES: Final = "strategies"
-RESERVED: Final = ("engine", "exchanges", STRATEGIES, PARAMS, "live", "commands", "venues", "link", "bots")
+RESERVED: Final = ("engine", "exchanges", STRATEGIES, PARAMS, "live", "commands", "venues", "link", "bots", "web")
 """What stands at the top of a configuration file; no strategy can bear one of these names."""
 
 
@@ -280,6 +282,48 @@ def _bot_names(_: object, __: object, bots: Mapping[str, object]) -> None:
 
 
 @frozen(kw_only=True)
+class AlertConfig:
+    """An alert from outside, `[web.alerts.NAME]`: its text are the words of the command `hook` of `strategy`. `allow`:
+    addresses and networks that may send it, beside those of `[web]`; `"tradingview"` stands for TradingView's."""
+
+    strategy: str = field(validator=_some_text)
+    hook: str = field(validator=_some_text)
+    allow: list[str] = field(factory=list)
+
+
+@frozen(kw_only=True)
+class WebConfig:
+    """The web server of webhooks, streams and metrics, `[web]`; it is there where this table or `--web` is.
+
+    `public`: it may listen beyond this machine. `url`: its address as others see it (behind a proxy), for messages.
+    `certificate`, `private_key`: PEM files, for TLS. `trusted_proxies`: addresses whose `X-Forwarded-For` is believed.
+    `allow`: addresses and networks that may send signals and alerts (`"tradingview"`: TradingView's); empty: any.
+    `address_rate`, `connector_rate`: requests a second of one address, signals a second of one connector; as many as
+    ten seconds' worth may come at once. `timeout_s`: how long a bot's webhook may take. `window_s`: how old a signed
+    signal may be. `remember_days`: how long signals are known that must not be carried out twice. `streams`: clients of
+    the stream at once; `backlog`: messages that may wait for one of them.
+    """
+
+    enabled: bool = True
+    host: str = "127.0.0.1"
+    port: int = field(default=8800, validator=[ge(0), le(65_535)])
+    public: bool = False
+    url: str | None = field(default=None, validator=_a_url)
+    certificate: str | None = None
+    private_key: str | None = None
+    trusted_proxies: list[str] = field(factory=list)
+    allow: list[str] = field(factory=list)
+    alerts: dict[str, AlertConfig] = field(factory=dict)
+    address_rate: float = field(default=20.0, validator=gt(0))
+    connector_rate: float = field(default=5.0, validator=gt(0))
+    timeout_s: float = field(default=20.0, validator=gt(0))
+    window_s: float = field(default=300.0, validator=gt(0))
+    remember_days: float = field(default=7.0, validator=gt(0))
+    streams: int = field(default=100, validator=ge(1))
+    backlog: int = field(default=1_000, validator=ge(1))
+
+
+@frozen(kw_only=True)
 class EngineConfig:
     """The `[engine]` table.
 
@@ -309,6 +353,7 @@ class RunConfig(EngineConfig):
     venues: dict[str, VenueConfig] = field(factory=dict)
     link: LinkConfig = field(factory=LinkConfig)
     bots: dict[str, BotConfig] = field(factory=dict)
+    web: WebConfig | None = None
     file: Path | None = None
     overrides: tuple[str, ...] = ()
 
@@ -325,6 +370,7 @@ class _File:
     venues: dict[str, VenueConfig] = field(factory=dict)
     link: LinkConfig = field(factory=LinkConfig)
     bots: dict[str, BotConfig] = field(factory=dict, validator=_bot_names)
+    web: WebConfig | None = None
     commands: tuple[Command, ...] = ()
 
 
@@ -349,6 +395,7 @@ def load_config(file: Path | None = None, overrides: Sequence[str] = ()) -> RunC
         venues=content.venues,
         link=content.link,
         bots=content.bots,
+        web=_web_beside(content.web, file),
         file=file,
         overrides=tuple(overrides),
     )
@@ -356,14 +403,17 @@ def load_config(file: Path | None = None, overrides: Sequence[str] = ()) -> RunC
 
 def _beside(live: LiveConfig, file: Path | None) -> LiveConfig:
     """The paths of the table, which are relative to the configuration file."""
-    if file is None:
-        return live
-    folder = file.parent
+    return evolve(live, journal=_placed(live.journal, file), secrets_file=_placed(live.secrets_file, file))
 
-    def placed(path: str | None) -> str | None:
-        return None if path is None else str(folder / path)
 
-    return evolve(live, journal=placed(live.journal), secrets_file=placed(live.secrets_file))
+def _web_beside(web: WebConfig | None, file: Path | None) -> WebConfig | None:
+    if web is None:
+        return None
+    return evolve(web, certificate=_placed(web.certificate, file), private_key=_placed(web.private_key, file))
+
+
+def _placed(path: str | None, file: Path | None) -> str | None:
+    return path if path is None or file is None else str(file.parent / path)
 
 
 def _with(settings: Sequence[str], written: Tree) -> Tree:
