@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import App, Group, Parameter, Token
 
+from mlthon.cli.bots import app as bots
 from mlthon.errors import UserError
 
 
@@ -43,12 +44,14 @@ app = App(
     usage="Usage: python -m mlthon STRATEGY [OPTIONS]\n       python -m mlthon data import|info ...\n"
     "       python -m mlthon instruments [EXCHANGE]\n"
     "       python -m mlthon record ...\n"
-    "       python -m mlthon journal show|verify|export FILE",
+    "       python -m mlthon journal show|verify|export FILE\n"
+    "       python -m mlthon bots create|list|show|start|stop|delete ...",
 )
 data = App(name="data", help="Bring market data into a store and look at what a store holds.", help_epilogue="")
 app.command(data)
 journal = App(name="journal", help="Look at what live runs wrote down: orders, fills, positions.", help_epilogue="")
 app.command(journal)
+app.command(bots)
 
 _WHAT = Group("What to run", sort_key=1)
 _DATA = Group("Market data", sort_key=2)

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from attrs import fields, frozen
 
+from mlthon.config import PARAMS
 from mlthon.errors import UserError, near
 from mlthon.link.signals.intents import read_price, read_quote, read_size
 from mlthon.link.signals.market import BotMarket
@@ -67,4 +68,9 @@ def kind_of(name: str, where: str) -> Kind:
 
 def params_of(kind: Kind, tree: Mapping[str, Any], where: str) -> Params:
     """The parameters of a bot, checked. Raises `UserError`, which begins with `where`."""
-    return structure(Tree(tree), kind.params, lambda fault: where)
+    built: dict[str, Params] = structure(
+        {PARAMS: Tree(tree)},
+        dict[str, kind.params],  # type: ignore[name-defined]
+        lambda fault: where,
+    )
+    return built[PARAMS]

@@ -25,9 +25,12 @@ def _from_zero(default: float = 0.0) -> Any:
     return field(default=default, validator=ge(0))
 
 
-def _a_time(_: object, __: "Attribute[str | None]", text: str | None) -> None:
+def _a_time(_: object, attribute: "Attribute[str | None]", text: str | None) -> None:
     if text is not None:
-        parse_time(text)
+        try:
+            parse_time(text)
+        except ValueError as error:
+            raise ValueError(f"{attribute.name}: {error}") from None
 
 
 @frozen

@@ -1,0 +1,131 @@
+"""`python -m mlthon bots …` on configuration files."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mlthon.cli import main
+from mlthon.config import load_config
+
+TEXT = """\
+# my configuration
+[engine]
+seed = 7   # lucky
+
+[bots.a]
+# the first
+type = "position"  # follows
+venue = "BitMEX"
+symbol = "XBTUSD"
+description = "d"
+params = { max_position_size = 1000 }  # inline
+
+[venues.BitMEX]   # mine
+src = "bitmex"
+# end
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    file = tmp_path / "c.toml"
+    file.write_text(TEXT, "utf-8")
+    return file
+
+
+def run(file: Path, *words: str) -> int:
+    return main(["bots", *words, "--config", str(file)])
+
+
+GRID = (
+    "--type", "Neutral Grid", "--venue", "BitMEX", "--symbol", "XBTUSD", "--description", "a grid",
+    "--param", "grid_count=3", "--param", "grid_spread=0.5", "--default", "max_order_size=200",
+    "--private", "grid_spread",
+)  # fmt: skip
+
+
+def test_create_adds_a_table_and_leaves_the_rest_alone(file: Path) -> None:
+    assert run(file, "create", "g", *GRID, "--title", "My Grid") == 0
+    bot = load_config(file).bots["g"]
+    assert (bot.type, bot.name, bot.params) == ("neutral_grid", "My Grid", {"grid_count": 3, "grid_spread": 0.5})
+    assert (bot.defaults, bot.private, bot.enabled) == ({"max_order_size": 200}, ["grid_spread"], True)
+    lines = iter(file.read_text("utf-8").splitlines())
+    assert all(line in lines for line in TEXT.splitlines()), "every line is still there, in its order"
+
+
+def test_create_makes_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "new.toml"
+    assert run(file, "create", "g", *GRID, "--stopped") == 0
+    assert not load_config(file).bots["g"].enabled
+
+
+def test_delete_takes_out_what_create_put_in(file: Path) -> None:
+    run(file, "create", "g", *GRID)
+    assert run(file, "delete", "g") == 0
+    assert file.read_text("utf-8") == TEXT
+    assert run(file, "delete", "a") == 0
+    config = load_config(file)
+    assert (config.bots, config.seed, list(config.venues)) == ({}, 7, ["BitMEX"])
+    assert "# end" in file.read_text("utf-8")
+
+
+def test_start_and_stop_change_one_line(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(file, "stop", "a") == 0
+    assert not load_config(file).bots["a"].enabled
+    assert file.read_text("utf-8").splitlines() == [
+        *TEXT.splitlines()[:11], "enabled = false", *TEXT.splitlines()[11:]
+    ]  # fmt: skip
+    assert run(file, "start", "a") == 0
+    assert load_config(file).bots["a"].enabled
+    before = file.read_text("utf-8")
+    assert run(file, "start", "a") == 0
+    assert file.read_text("utf-8") == before
+    assert "switched on already" in capsys.readouterr().out
+
+
+def test_list_and_show_hide_what_is_private(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(file, "create", "g", *GRID)
+    capsys.readouterr()
+    assert run(file, "list") == 0
+    assert run(file, "list", "--json") == 0
+    assert run(file, "show", "g") == 0
+    assert run(file, "show", "g", "--json") == 0
+    text = capsys.readouterr().out
+    assert "0.5" not in text
+    assert "grid_spread=(private)" in text
+    shown = json.loads(text.splitlines()[-1])
+    assert shown["params"] == {"max_order_size": 200, "grid_count": 3, "grid_spread": "(private)"}
+    assert "order_refresh_delay" in text
+    assert "neutral_grid" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("create", "a", *GRID), "has a bot 'a' already"),
+        (("create", "a.b", *GRID), "a bot cannot be named 'a.b'"),
+        (("create", "x", *GRID[:1], "pos", *GRID[2:]), "--type: 'pos' is no type of signal bot"),
+        (("create", "x", *GRID, "--param", "grid_cout=1"), "params has no key 'grid_cout'; did you mean 'grid_count'?"),
+        (("create", "x", *GRID, "--private", "size"), "Neutral Grid has no parameter 'size'"),
+        (("create", "x", *GRID[:6], "--description", " "), "needs a text that says something"),
+        (("create", "x", *GRID, "--param", "grid_count"), "--param grid_count: not of the form KEY=VALUE"),
+        (("show", "b"), "has no bot 'b'"),
+        (("stop", "b"), "has no bot 'b'"),
+        (("delete", "b"), "has no bot 'b'"),
+    ],
+)
+def test_mistakes_change_nothing(
+    file: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], message: str
+) -> None:
+    assert run(file, *words) == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+    assert file.read_text("utf-8") == TEXT
+    assert [each.name for each in file.parent.iterdir()] == ["c.toml"]
+
+
+def test_a_file_that_is_no_toml_is_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text("[bots\n", "utf-8")
+    assert run(file, "create", "g", *GRID) == 2
+    assert file.read_text("utf-8") == "[bots\n"
