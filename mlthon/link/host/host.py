@@ -40,6 +40,7 @@ from mlthon.link.contract import (
     StopTrading,
     ToHost,
     WebAnswer,
+    WebRequest,
 )
 from mlthon.link.host import calls, payloads
 from mlthon.link.host.listing import Listing, metadata
@@ -65,8 +66,8 @@ def _nobody(host: "BotHost", message: Any) -> None:
 
 @frozen(kw_only=True)
 class HostSettings:
-    """How a bot is kept: see `mlthon.config.LinkConfig`. `reload`: the bot takes changes of its packages. `publish` is
-    given what the bot publishes on the websocket stream, `web` the answers of its webhooks."""
+    """How a bot is kept: see `mlthon.config.LinkConfig`. `reload`: the bot takes changes of its packages. `publish` and
+    `web` are what `BotHost.on_publish` and `on_web_answer` begin as."""
 
     signed_positions: bool = False
     reload: bool = False
@@ -122,8 +123,13 @@ class Asked:
 
 
 class BotHost:
-    """See the module. `face` is the bot, None before it is joined and after it is gone. `counts`: what the bot raised,
-    by callback. `failure`: why it could not be loaded. `over`: it has ended and will not be started again."""
+    """See the module.
+
+    `face` is the bot, None before it is joined and after it is gone. `counts`: what the bot raised, by callback.
+    `failure`: why it could not be loaded. `over`: it has ended and will not be started again. `on_publish` is given
+    what the bot publishes on the websocket stream, `on_web_answer` the answers of its webhooks: `routes` says which
+    there are, `request` calls one.
+    """
 
     def __init__(
         self,
@@ -144,6 +150,8 @@ class BotHost:
         self.counts: dict[str, int] = {}
         self.failure: Failed | None = None
         self.routes: Sequence[tuple[str, str]] = ()
+        self.on_publish: Callable[[BotHost, Publish], None] = settings.publish
+        self.on_web_answer: Callable[[BotHost, WebAnswer], None] = settings.web
         self.over = False
         self.clock: Clock
         self._feeds: Markets
@@ -158,10 +166,10 @@ class BotHost:
             Loaded: self._loaded,
             Started: self._started,
             Signalled: self._signalled,
-            Publish: lambda message: self.settings.publish(self, message),
+            Publish: lambda message: self.on_publish(self, message),
             RedisPublish: lambda message: self._channels.publish(message.channel, message.value),
             RedisSubscribe: self._subscribe,
-            WebAnswer: lambda message: self.settings.web(self, message),
+            WebAnswer: lambda message: self.on_web_answer(self, message),
             Raised: self._raised,
             Logged: self._logged,
             StopTrading: self._stop_trading,
@@ -260,6 +268,13 @@ class BotHost:
         """A private event of one of the venues."""
         if self.face is not None and self.wants(callback):
             self.face.tell(Private(callback, src, sym, data))
+
+    def request(self, request: WebRequest) -> bool:
+        """Have the bot run one of its webhooks; False where there is no bot to run it."""
+        if self.face is None or self._callbacks is None:
+            return False
+        self.face.tell(request)
+        return True
 
     def status_changed(self, venue: VenueStrategy) -> None:
         """A gateway or feed came or went."""

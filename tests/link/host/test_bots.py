@@ -10,12 +10,15 @@ from mlthon.link.contract import (
     Hello,
     Logged,
     Private,
+    Publish,
     Published,
     RedisPublish,
     RedisSubscribe,
     Signalled,
     Stop,
     StopTrading,
+    WebAnswer,
+    WebRequest,
 )
 from tests.link.host.scripted import ScriptedBot, linked
 
@@ -172,3 +175,22 @@ def test_what_a_bot_logs_is_its_own(tmp_path: Path, caplog: Any) -> None:
     assert [(each.name, each.getMessage()) for each in caplog.records if each.name == "mlthon.bot"] == [
         ("mlthon.bot", "bot: hello %s")
     ]
+
+
+def test_what_a_bot_publishes_and_its_webhooks_answer_is_passed_on(tmp_path: Path) -> None:
+    run = linked(tmp_path, seconds=3)
+    host = run.bot.host
+    heard: list[Any] = []
+    host.on_publish = lambda which, message: heard.append((which.name, message))
+    host.on_web_answer = lambda which, message: heard.append((which.name, message))
+    request = WebRequest(4, "get", "balances", {"venue": "BitMEX"})
+    assert not host.request(request)
+
+    def talk(bot: ScriptedBot) -> None:
+        assert bot.host.request(request)
+        bot.host.tell(Publish("status", {"a": 1}))
+        bot.host.tell(WebAnswer(4, 200, [1]))
+
+    bot = run.go(talk)
+    assert request in bot.told
+    assert heard == [("bot", Publish("status", {"a": 1})), ("bot", WebAnswer(4, 200, [1]))]
