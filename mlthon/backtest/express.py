@@ -60,29 +60,24 @@ class Express:
         self._prices = feed.instrument.price_scale
         self._qtys = feed.instrument.qty_scale
 
-    def takes(self, batch: Batch, first: int, last: int) -> bool:
-        """Whether the rows of a batch from `first` until before `last` can go this way."""
-        if last - first < FEWEST or not batch.one_time or self._feed.hearers is None:
-            return False
-        _, lanes, a, _, c, _, _ = (array[first:last] for array in batch.arrays)
-        is_quote = self._is_quote[lanes]
-        highest = int(np.where(is_quote, c, a).max())
-        return highest - int(a.min()) <= WIDEST and not (is_quote & (c <= a)).any()
-
-    def play(self, batch: Batch, first: int, last: int) -> int:
-        """Play rows of a batch; returns the row before which it stopped: `last`, unless subscriptions changed."""
+    def play(self, batch: Batch, first: int, last: int) -> int | None:
+        """Play the rows of a batch from `first` until before `last`; returns the row before which it stopped: `last`,
+        unless subscriptions changed. None when these rows must go through the lanes."""
         clock, market, feed = self._clock, self._market, self._feed
         hearers = feed.hearers
-        if hearers is None:
-            return first
+        if last - first < FEWEST or not batch.one_time or hearers is None:
+            return None
         rows = [array[first:last] for array in batch.arrays]
-        ts = rows[0] + batch.moved
         is_quote = self._is_quote[rows[1]]
+        least_of, most_of = rows[2], np.where(is_quote, rows[4], rows[2])
+        base, height = int(least_of.min()), int(most_of.max()) - int(least_of.min())
+        if height > WIDEST or (is_quote & (most_of <= least_of)).any():
+            return None
+        ts = rows[0] + batch.moved
         kinds = is_quote.tobytes()
         count = len(ts)
-        base = int(rows[2].min())
-        lowest, highest = rows[2] - base, np.where(is_quote, rows[4], rows[2]) - base
-        prices = self._prices_from(base, int(highest.max()))
+        lowest, highest = least_of - base, most_of - base
+        prices = self._prices_from(base, height)
         qtys = self._qtys_of(rows, is_quote)
         asks = self._asked(rows[2], is_quote, hearers)
         columns = (asks, lowest, highest, rows[3], np.where(is_quote, rows[5], rows[4]), ts // MS)

@@ -154,10 +154,13 @@ class Run:
 
     def play_rows(self, batch: Batch, first: int, last: int) -> None:
         """Play the rows of a batch from `first` until before `last`."""
-        express = self.plan.express
         row = first
-        while express is not None and express.takes(batch, row, last):
-            row = express.play(batch, row, last)
+        express = self.plan.express
+        while express is not None and row < last:
+            reached = express.play(batch, row, last)
+            if reached is None:
+                break
+            row = reached
         if row < last:
             self._play_lanes(batch, row, last)
         self.events += batch.count(self.plan.first_heard, first, last)
