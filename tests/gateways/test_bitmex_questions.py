@@ -131,3 +131,18 @@ def test_the_time_is_asked_for_without_a_signature() -> None:
     )
     assert found == 1735689600123 * 10**6
     assert not [name for name in asked[0].headers if name.startswith("api-")]
+
+
+def test_any_call_of_the_exchange_by_its_path() -> None:
+    params = {"symbol": "XBTUSD", "columns": '["lastPrice"]', "reverse": True, "filter": {"open": True}}
+    found, asked = ask(codec().native("instrument", "public", "GET", params), answer([{"symbol": "XBTUSD"}]))
+    assert found == [{"symbol": "XBTUSD"}]
+    target = (
+        "/api/v1/instrument?symbol=XBTUSD&columns=%5B%22lastPrice%22%5D&reverse=true&filter=%7B%22open%22%3Atrue%7D"
+    )
+    assert asked[0].target.endswith(target)
+    found, asked = ask(codec().native("api/v1/position/leverage", "private", "POST", {"leverage": 3}), answer({"a": 1}))
+    assert (asked[0].method, asked[0].body, found) == ("POST", b'{"leverage":3}', {"a": 1})
+    assert "api-signature" in asked[0].headers
+    with pytest.raises(Refused, match="Invalid symbol"):
+        ask(codec().native("instrument", "public", "GET", {}), answer(error("Invalid symbol"), 400))

@@ -267,3 +267,15 @@ def test_a_small_rule_keeps_at_least_one():
     rig.send("b", priority=ORDER)
     rig.send("c", priority=CANCEL)
     assert [name for _, name in rig.left()] == ["a", "c"]
+
+
+def test_the_allowance_is_that_of_the_rule_closest_to_its_end():
+    rig = Rig(RateRule("r", 10, 2.0), RateRule("s", 100, 60.0))
+    assert rig.throttle.allowance() == (10, START)
+    for number in range(4):
+        rig.send(f"r{number}")
+    for number in range(20):
+        rig.send(f"s{number}", rule="s")
+    assert rig.throttle.allowance() == (6, START + 2 * SECOND)
+    rig.wait(2.5)
+    assert rig.throttle.allowance() == (80, START + 60 * SECOND)

@@ -275,3 +275,20 @@ def test_candles_have_the_documented_rows_and_agree_with_history(tmp_path: Path)
     assert rows[-2]["volume"] == sum(each[3] for each in inside)
     assert rows[-2]["close"] == inside[-1][2]
     assert rows[-2]["high"] == max(each[2] for each in inside)
+
+
+def test_a_liquidation_is_told_as_fills_and_a_position(tmp_path: Path) -> None:
+    settings = [
+        "exchanges.BitMEX.balances={BTC=1.0}",
+        "exchanges.BitMEX.margin.leverage=1000",
+        "exchanges.BitMEX.margin.maintenance=0.5",
+    ]
+    run = linked(tmp_path, settings=settings)
+    bot = run.bot
+    run.go(lambda bot: bot.ask("create_market_order", venue="BitMEX", sym="XBTUSD", side="Buy", size=162_500))
+    # 162,500 contracts rounded to lots of 100 are worth 2.5 BTC: half of it is more than the account has
+    fills = bot.private("fill_update")
+    assert {each["side"] for each in fills} == {"Buy", "Sell"}
+    assert sum(each["fill_size"] * (1 if each["side"] == "Buy" else -1) for each in fills) == 0
+    assert bot.private("position_update")[-1]["pos_size"] == 0.0
+    assert bot.host.venues["BitMEX"].session.failures == 0
