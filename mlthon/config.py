@@ -13,6 +13,9 @@
     [web]                     # the web server of webhooks and streams: `WebConfig`
     [web.alerts.NAME]         # an alert from outside that calls a strategy's command: `AlertConfig`
     [[commands]]              # what is typed at a time of the run, as its owner would: `Command`
+    [ops]                     # where the files of operations lie: `OpsConfig`
+    [telegram]                # commands and messages by Telegram: `TelegramConfig`
+    [web]                     # webhooks, streams and metrics over HTTP: `WebConfig`
 
 A setting (`--set`) beats the file. Its key is `engine.…`, `exchanges.NAME.…` or `NAME.…` (a parameter of the strategy
 that has its own table), and otherwise a parameter of the single strategy. Its value is a TOML value, and where it is
@@ -141,7 +144,7 @@ class LiveConfig:
     yes_trade_real_money: bool = False
     risk: RiskLimits = field(factory=RiskLimits)
 
-    def limits_of(self, strategy: "StrategyConfig | None") -> RiskLimits:
+    def limits_of(self, strategy: "StrategyConfig | BotConfig | None") -> RiskLimits:
         """What a strategy may do: its own limits, and the common ones where it has none."""
         return self.risk if strategy is None else strategy.risk.over(self.risk)
 
@@ -232,6 +235,28 @@ class LinkConfig:
     cancel_on_exit: bool = True
     backlog: int = field(default=10_000, validator=ge(1))
     call_timeout_s: float = field(default=30.0, validator=gt(0))
+
+
+@frozen(kw_only=True)
+class OpsConfig:
+    """What operating a run needs, `[ops]`. `state`: the state folder, where the control socket, the audit log and what
+    waits for Telegram lie; None: the usual one, where journals are too."""
+
+    state: str | None = None
+
+
+@frozen(kw_only=True)
+class TelegramConfig:
+    """Telegram, `[telegram]`. `enabled`: whether the run is commanded and heard there."""
+
+    enabled: bool = False
+
+
+@frozen(kw_only=True)
+class WebConfig:
+    """The web server, `[web]`. `enabled`: whether webhooks, streams and metrics are served."""
+
+    enabled: bool = False
 
 
 def _some_text(_: object, __: object, text: str) -> None:
@@ -357,6 +382,11 @@ class RunConfig(EngineConfig):
     file: Path | None = None
     overrides: tuple[str, ...] = ()
 
+    def limits_of(self, name: str) -> RiskLimits:
+        """What the strategy of this name may do in a live run."""
+        bots = {f"{BOT_PREFIX}{each}": bot for each, bot in self.bots.items()}
+        return self.live.limits_of(self.strategies.get(name) or bots.get(name))
+
 
 @frozen(kw_only=True)
 class _File:
@@ -370,6 +400,9 @@ class _File:
     venues: dict[str, VenueConfig] = field(factory=dict)
     link: LinkConfig = field(factory=LinkConfig)
     bots: dict[str, BotConfig] = field(factory=dict, validator=_bot_names)
+    ops: OpsConfig = field(factory=OpsConfig)
+    telegram: TelegramConfig = field(factory=TelegramConfig)
+    web: WebConfig = field(factory=WebConfig)
     web: WebConfig | None = None
     commands: tuple[Command, ...] = ()
 
@@ -414,6 +447,13 @@ def _web_beside(web: WebConfig | None, file: Path | None) -> WebConfig | None:
 
 def _placed(path: str | None, file: Path | None) -> str | None:
     return path if path is None or file is None else str(file.parent / path)
+
+
+def _placed(ops: OpsConfig, file: Path | None) -> OpsConfig:
+    """The state folder, which is relative to the configuration file."""
+    return (
+        ops if file is None or ops.state is None else evolve(ops, state=str(file.parent / Path(ops.state).expanduser()))
+    )
 
 
 def _with(settings: Sequence[str], written: Tree) -> Tree:

@@ -86,7 +86,7 @@ async def open_account(
     )
     gateway = LiveGateway(codec, venue.edge, engine.clock, stage, settings, partial(_set_offset, venue))
     stage.gateway = gateway
-    limits = {each.name: config.live.limits_of(config.strategies.get(each.name)) for each in port.sessions}
+    limits = {each.name: config.limits_of(each.name) for each in port.sessions}
     held = partial(_held, gateway)
     port.gateway = RiskStage(stage, port, engine.clock, risk, touch, limits, venue.settings.live.risk, held)
     port.holdings = held

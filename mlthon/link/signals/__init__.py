@@ -6,6 +6,7 @@ market     one symbol in ticks and lots
 orders     what is wanted and what is open -> what to change: pure
 keeper     carries such changes out, one at a time for each order
 position   the position, its stop loss, take profit and trailing stop
+account    what the account says of the position
 hours      trading hours
 plans      each type: what orders are wanted now
 bot        `SignalBot`, the strategy that holds these together

@@ -12,7 +12,7 @@ and nothing at all is sent while the gateway is not ready or the account has not
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from attrs import evolve
@@ -22,9 +22,9 @@ from mlthon.api.istrategy import IStrategy
 from mlthon.basics.defs import CancelCode, Exchange, FeedHandlerStatus, GtwRejectCode, GtwStatus, OrderType, Side
 from mlthon.engine.clock import SECOND
 from mlthon.errors import UserError
-from mlthon.link.host.desk import HeldPosition
 from mlthon.link.host.listing import Listing
 from mlthon.link.host.signals import Signal
+from mlthon.link.signals.account import AccountWatch, AskPosition
 from mlthon.link.signals.intents import BadIntent
 from mlthon.link.signals.keeper import OrderKeeper
 from mlthon.link.signals.kinds import Kind, params_of
@@ -35,17 +35,11 @@ from mlthon.link.signals.plans import Plan, Wish
 from mlthon.link.signals.position import BotPosition
 
 if TYPE_CHECKING:
-    from mlthon.basics.instrument import Instrument
     from mlthon.engine.clock import Clock, Handle
     from mlthon.engine.session import Session
 
 log = logging.getLogger("mlthon.link")
 
-AskPosition = Callable[["Instrument", Callable[[HeldPosition], None]], None]
-"""Asks the account for a position; answered later."""
-
-ASK_AGAIN: Final = 5 * SECOND
-"""The account is asked again for its position when it has not answered for so long."""
 NEARLY_USED: Final = 10
 """With so many percent of a rate limit left nothing new is sent until it starts anew."""
 
@@ -69,13 +63,11 @@ class SignalBot(IStrategy):
         self.position: BotPosition
         self._plan: Plan
         self._keeper: OrderKeeper
-        self._ask_position: AskPosition | None = None
-        self._known = False
+        self._account: AccountWatch
         self._ready = False
         self._feed_live = False
         self._closing = False
         self._stopping = False
-        self._asking: Handle | None = None
         self._alarm: Handle | None = None
         self._complaint = ""
 
@@ -88,7 +80,9 @@ class SignalBot(IStrategy):
         self.clock = clock
         self.market = BotMarket(listing)
         self.position = BotPosition(inverse=self.market.inverse)
-        self._ask_position = None if listing.spot else ask_position
+        # what a spot account holds of a coin is no position
+        ask = None if listing.spot else ask_position
+        self._account = AccountWatch(session, clock, self.market, self.position, ask, self._account_told)
         self._plan = self._planned(self.params)
 
     def _planned(self, params: Params) -> Plan:
@@ -134,7 +128,7 @@ class SignalBot(IStrategy):
         """Make the open orders those that should be open."""
         if not self.session.running:
             return
-        if self._ready and self._known:
+        if self._ready and self._account.known:
             now = self.clock.now
             wish = self._wish(now)
             again = self._keeper.keep(wish.orders, now)
@@ -145,7 +139,7 @@ class SignalBot(IStrategy):
 
     def _stopped(self) -> bool:
         """Whether there is nothing left to be done, or no way to do it."""
-        if not (self._ready and self._known):
+        if not (self._ready and self._account.known):
             return True
         return not self._keeper.open() and not (self.params.closes and self._holds)
 
@@ -189,8 +183,11 @@ class SignalBot(IStrategy):
             self._alarm.cancel()
         self._alarm = None if ts is None else self.clock.schedule(ts, self.session.call, "on_alarm")
 
+    def _account_told(self) -> None:
+        self.session.call("on_alarm")
+
     def on_alarm(self) -> None:
-        """The time has come that was named."""
+        """The time has come that was named, or the account has said what it holds."""
         self._alarm = None
         self._think()
 
@@ -214,6 +211,7 @@ class SignalBot(IStrategy):
 
     def on_framework_disconnected(self) -> None:
         self._wake_at(None)
+        self._account.end()
 
     def on_strat_params_update(self, strat_params: Mapping[str, Any]) -> None:
         """What stands in the configuration now: `enabled` and `params`; with a mistake in it nothing changes."""
@@ -233,8 +231,8 @@ class SignalBot(IStrategy):
 
     def on_gateway_status(self, exchange: Exchange, status: GtwStatus, detail: str) -> None:
         self._ready = status is GtwStatus.ReadyToTrade
-        if self._ready and not self._known:
-            self._learn_position()
+        if self._ready:
+            self._account.begin()
         self._think()
 
     def on_feed_handler_status(self, exchange: Exchange, status: FeedHandlerStatus, detail: str) -> None:
@@ -251,36 +249,6 @@ class SignalBot(IStrategy):
             self._think()
 
     # -- the position --------------------------------------------------------------------------------------------------
-
-    def _learn_position(self) -> None:
-        if self._ask_position is None:
-            self._known = True
-        elif self._asking is None:
-            self._asking = self.clock.schedule(self.clock.now + ASK_AGAIN, self._unanswered)
-            self._ask_position(self.market.instrument, self._told_position)
-
-    def _unanswered(self) -> None:
-        self._asking = None
-        if self._ready and not self._known:
-            log.warning("%s: the account has not said what it holds; asked again", self.session.name)
-            self._learn_position()
-
-    def _told_position(self, held: HeldPosition) -> None:
-        if self._known:
-            return
-        self._known = True
-        if self._asking is not None:
-            self._asking.cancel()
-            self._asking = None
-        if held.lots:
-            self.position.set(held.lots, held.entry / self.market.listing.prices[1])
-            log.warning(
-                "%s: goes on with the account's position of %g %s",
-                self.session.name,
-                self.market.size(held.lots),
-                self.market.listing.sym,
-            )
-        self.session.call("on_alarm")
 
     def on_order_execution(
         self,

@@ -398,9 +398,41 @@ def test_an_account_that_does_not_say_its_position_is_asked_again() -> None:
     assert len(asked) == 3
     asked[0][1](HeldPosition(asked[0][0], 400, 29800.0, 30000.0, None))
     asked[1][1](HeldPosition(asked[0][0], 900, 29800.0, 30000.0, None))
-    table.wait(11)
+    table.wait(3)
     assert len(asked) == 3
     assert table.bot.position.lots == 400
+
+
+def test_what_others_did_to_the_position_is_noticed() -> None:
+    table, asked = silent_account()
+    held = 0
+
+    def answer() -> None:
+        asked.pop()[1](HeldPosition(table.instrument, held, 29800.0, 30000.0, None))
+
+    answer()
+    table.signal(size=0.5)
+    for lots in (0, 500, 700, 600):  # answers that no other one confirms
+        held = lots
+        table.wait(30)
+        answer()
+    assert (table.bot.position.lots, table.held) == (500, 0.5)
+    held = 0
+    for _ in range(2):
+        table.wait(30)
+        answer()
+    table.wait(1)
+    assert table.bot.position.lots == 500
+    assert table.requests.count("new") == 2, "it bought anew what was gone"
+
+
+def test_its_own_fills_are_no_difference() -> None:
+    table = position()
+    for number in range(40):
+        table.signal(size=(-1) ** number * number / 40)
+        table.wait(7)
+    assert table.requests.count("new") == 40 - 1
+    assert table.held == pytest.approx(-0.975)
 
 
 def test_a_limit_below_the_smallest_order_is_refused() -> None:
