@@ -29,7 +29,7 @@ from mlthon.link.host.choice import BotChoice, VenueChoice, choose_bots
 from mlthon.link.host.desk import AccountDesk, EmbeddedDesk
 from mlthon.link.host.endpoint import BitmexEndpoint
 from mlthon.link.host.flow import LinkFlow
-from mlthon.link.host.history import recorded_history, synthetic_history
+from mlthon.backtest.history import recorded_history, synthetic_history
 from mlthon.link.host.host import BotHost, HostSettings
 from mlthon.link.host.listing import Listing
 from mlthon.link.host.market import History, Markets

@@ -11,7 +11,7 @@ from mlthon.config import load_config
 from mlthon.data.rows import Kind, MemorySource, Stream
 from mlthon.engine.candles import MINUTE
 from mlthon.engine.clock import SECOND
-from mlthon.link.host.history import MADE_UP, recorded_history, synthetic_history
+from mlthon.backtest.history import MADE_UP, recorded_history, synthetic_history
 from tests.link.host.scripted import linked
 
 XBTUSD = resolve(Exchange.BitMEX, "XBTUSD")
