@@ -105,7 +105,7 @@ class Table:
         return self.bot.session
 
     def ticks(self, price: float) -> int:
-        return self.instrument.price_scale.steps(price)
+        return self.instrument.price_scale.steps(round(price, 4))
 
     def price(self, ticks: int) -> float:
         return float(self.instrument.price_scale.values[ticks].to_float())
