@@ -20,7 +20,7 @@ import os
 import re
 import stat
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -83,6 +83,20 @@ def find_credentials(exchange: Exchange, account: str, places: Places) -> Creden
     return Credentials(given["key"], given["secret"], "hmac", passphrase)
 
 
+def find_values(table: str, names: Sequence[str], places: Places) -> dict[str, str]:
+    """Secrets that belong to no exchange, each from the first place that has it: `MLTHON_TABLE_NAME` in the environment
+    and in `.env`, `name` in the table `[table]` of the secrets file. Those that no place has are left out. Raises
+    `UserError`."""
+    variables = {name: f"MLTHON_{table}_{name}".upper() for name in names}
+    found: dict[str, str] = {}
+    if places.dot_env is not None and places.dot_env.exists():
+        found |= _of_dot_env(places.dot_env, variables)
+    if places.secrets_file is not None:
+        path = places.secrets_file
+        found |= _texts(_table(_tables(path), table, path), table, names, path)
+    return found | {name: places.environ[at] for name, at in variables.items() if places.environ.get(at)}
+
+
 def _given(exchange: Exchange, account: str, places: Places) -> tuple[dict[str, str], str, Path]:
     """What the first place that has anything of the account says, what it is called, and where its paths begin."""
     names = {name: variable(exchange, account, name) for name in FIELDS}
@@ -110,9 +124,15 @@ def _of_dot_env(path: Path, names: Mapping[str, str]) -> dict[str, str]:
 
 
 def _of_secrets_file(path: Path, exchange: Exchange, account: str) -> dict[str, str]:
+    table = _table(_tables(path), exchange.name, path)
+    return _texts(_table(table, account, path), f"{exchange.name}.{account}", FIELDS, path)
+
+
+def _tables(path: Path) -> dict[str, Any]:
+    """What a secrets file holds."""
     try:
         refuse_readable(path)
-        tables = tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such secrets file", "Look at live.secrets_file of the configuration.") from None
     except OSError as error:
@@ -121,16 +141,16 @@ def _of_secrets_file(path: Path, exchange: Exchange, account: str) -> dict[str, 
         # the error's own text may quote the line, and the line may be the secret
         line = re.search(r"line \d+", str(error))
         raise UserError(f"{path}: not valid TOML{f' ({line[0]})' if line else ''}") from None
-    table = _table(tables, exchange.name, path)
-    given = _table(table, account, path)
-    strange = [name for name in given if name not in FIELDS]
+
+
+def _texts(given: Mapping[str, Any], table: str, names: Sequence[str], path: Path) -> dict[str, str]:
+    """The texts of a table, which has no keys but these names."""
+    strange = [name for name in given if name not in names]
     if strange:
-        raise UserError(
-            f"{path}: [{exchange.name}.{account}] has no key {strange[0]!r}", f"Its keys: {', '.join(FIELDS)}"
-        )
+        raise UserError(f"{path}: [{table}] has no key {strange[0]!r}", f"Its keys: {', '.join(names)}")
     for name, value in given.items():
         if not isinstance(value, str):
-            raise UserError(f"{path}: {exchange.name}.{account}.{name} must be a text in quotes")
+            raise UserError(f"{path}: {table}.{name} must be a text in quotes")
     return {name: value for name, value in given.items() if value}
 
 

@@ -1,0 +1,1 @@
+"""Tests of what operates a run from outside."""
