@@ -15,7 +15,6 @@
     [[commands]]              # what is typed at a time of the run, as its owner would: `Command`
     [ops]                     # where the files of operations lie: `OpsConfig`
     [telegram]                # commands and messages by Telegram: `TelegramConfig`
-    [web]                     # webhooks, streams and metrics over HTTP: `WebConfig`
 
 A setting (`--set`) beats the file. Its key is `engine.…`, `exchanges.NAME.…` or `NAME.…` (a parameter of the strategy
 that has its own table), and otherwise a parameter of the single strategy. Its value is a TOML value, and where it is
@@ -46,7 +45,20 @@ from mlthon.structure import Fault, KeyPath, Tree, faults, parse_setting, read_t
 
 PARAMS: Final = "params"
 STRATEGIES: Final = "strategies"
-RESERVED: Final = ("engine", "exchanges", STRATEGIES, PARAMS, "live", "commands", "venues", "link", "bots", "web")
+RESERVED: Final = (
+    "engine",
+    "exchanges",
+    STRATEGIES,
+    PARAMS,
+    "live",
+    "commands",
+    "venues",
+    "link",
+    "bots",
+    "ops",
+    "telegram",
+    "web",
+)
 """What stands at the top of a configuration file; no strategy can bear one of these names."""
 
 
@@ -247,16 +259,10 @@ class OpsConfig:
 
 @frozen(kw_only=True)
 class TelegramConfig:
-    """Telegram, `[telegram]`. `enabled`: whether the run is commanded and heard there."""
+    """Telegram, `[telegram]`; it is there where this table is. `enabled`: whether the run is commanded and heard there
+    all the same."""
 
-    enabled: bool = False
-
-
-@frozen(kw_only=True)
-class WebConfig:
-    """The web server, `[web]`. `enabled`: whether webhooks, streams and metrics are served."""
-
-    enabled: bool = False
+    enabled: bool = True
 
 
 def _some_text(_: object, __: object, text: str) -> None:
@@ -378,6 +384,8 @@ class RunConfig(EngineConfig):
     venues: dict[str, VenueConfig] = field(factory=dict)
     link: LinkConfig = field(factory=LinkConfig)
     bots: dict[str, BotConfig] = field(factory=dict)
+    ops: OpsConfig = field(factory=OpsConfig)
+    telegram: TelegramConfig | None = None
     web: WebConfig | None = None
     file: Path | None = None
     overrides: tuple[str, ...] = ()
@@ -401,8 +409,7 @@ class _File:
     link: LinkConfig = field(factory=LinkConfig)
     bots: dict[str, BotConfig] = field(factory=dict, validator=_bot_names)
     ops: OpsConfig = field(factory=OpsConfig)
-    telegram: TelegramConfig = field(factory=TelegramConfig)
-    web: WebConfig = field(factory=WebConfig)
+    telegram: TelegramConfig | None = None
     web: WebConfig | None = None
     commands: tuple[Command, ...] = ()
 
@@ -428,6 +435,8 @@ def load_config(file: Path | None = None, overrides: Sequence[str] = ()) -> RunC
         venues=content.venues,
         link=content.link,
         bots=content.bots,
+        ops=evolve(content.ops, state=_placed(content.ops.state, file)),
+        telegram=content.telegram,
         web=_web_beside(content.web, file),
         file=file,
         overrides=tuple(overrides),
@@ -447,13 +456,6 @@ def _web_beside(web: WebConfig | None, file: Path | None) -> WebConfig | None:
 
 def _placed(path: str | None, file: Path | None) -> str | None:
     return path if path is None or file is None else str(file.parent / path)
-
-
-def _placed(ops: OpsConfig, file: Path | None) -> OpsConfig:
-    """The state folder, which is relative to the configuration file."""
-    return (
-        ops if file is None or ops.state is None else evolve(ops, state=str(file.parent / Path(ops.state).expanduser()))
-    )
 
 
 def _with(settings: Sequence[str], written: Tree) -> Tree:

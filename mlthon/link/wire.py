@@ -42,11 +42,11 @@ _encoder: Final = msgspec.msgpack.Encoder()
 _encode: Final = _encoder.encode
 
 
-def encode(message: ToBot | ToHost) -> bytes:
+def encode(message: msgspec.Struct) -> bytes:
     """The item of a message. Raises `WireError`, which names the message, for a value that JSON could not say."""
     try:
         return _encode(message)
-    except (TypeError, OverflowError, ValueError) as error:
+    except (TypeError, OverflowError, ValueError, RecursionError) as error:
         raise WireError(f"{type(message).__name__} cannot be sent: {error}") from error
 
 
@@ -76,8 +76,10 @@ def frame(items: Sequence[bytes]) -> bytes:
 class Decoder(Generic[Message]):
     """Cuts a stream into items; `to_bot` and `to_host` make one for either direction."""
 
-    def __init__(self, items: msgspec.msgpack.Decoder[list[Message]]) -> None:
+    def __init__(self, items: msgspec.msgpack.Decoder[list[Message]], largest: int = LARGEST_FRAME) -> None:
+        """`largest`: bytes; a longer frame is refused before it has come."""
         self._items = items
+        self._largest = largest
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> list[Message]:
@@ -89,8 +91,8 @@ class Decoder(Generic[Message]):
         with memoryview(buffer) as view:
             while len(view) - at >= 4:
                 length = int.from_bytes(view[at : at + 4], "big")
-                if length > LARGEST_FRAME:
-                    raise WireError(f"a frame of {length} bytes: more than {LARGEST_FRAME}")
+                if length > self._largest:
+                    raise WireError(f"a frame of {length} bytes: more than {self._largest}")
                 end = at + 4 + length
                 if end > len(view):
                     break
@@ -102,8 +104,10 @@ class Decoder(Generic[Message]):
     def _decode(self, body: memoryview) -> Iterable[Message]:
         try:
             return self._items.decode(body)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise WireError(f"a frame that is no list of messages: {error}") from error
+        except RecursionError:
+            raise WireError("a frame whose values are nested too deeply") from None
 
 
 def to_bot() -> Decoder[tuple[Any, ...] | ToBot]:

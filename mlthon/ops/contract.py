@@ -53,13 +53,17 @@ class GetFigures(Struct, frozen=True, tag=True):
     """The counters and histograms of the run, as Prometheus text."""
 
 
+class Ping(Struct, frozen=True, tag=True):
+    """Does the engine live? Answered by the run's time (ns) as soon as the engine comes round to it."""
+
+
 class Listen(Struct, frozen=True, tag=True):
     """Send `News` of these kinds on this connection from now on: `stream`, `alert`."""
 
     kinds: Sequence[str]
 
 
-Question = GetStatus | GetPositions | GetOrders | GetProfit | GetCommands | GetFigures | Listen
+Question = GetStatus | GetPositions | GetOrders | GetProfit | GetCommands | GetFigures | Ping | Listen
 
 # -- actions -----------------------------------------------------------------------------------------------------------
 
@@ -115,18 +119,26 @@ Action = StartStrategy | StopStrategy | RunCommand | CancelAll | Kill | WebCall 
 
 
 class Ask(Struct, frozen=True, tag=True):
-    """A question or an action. `who`: who is behind it, as the audit log shall say it (`telegram 4711 @anna`)."""
+    """A question or an action. `who`: who is behind it, as the audit log shall say it (`telegram 4711 @anna`). `until`:
+    ns since 1970 UTC; an engine that comes to it only later refuses it, so that nothing is done that its sender has
+    given up; 0: any time."""
 
     number: int
     who: str
     what: Question | Action
+    until: int = 0
 
 
 # -- answers -----------------------------------------------------------------------------------------------------------
 
 
+TO_NOBODY: Final = -1
+"""The number of a `Told` that answers no `Ask`."""
+
+
 class Told(Struct, frozen=True, tag=True):
-    """The answer to the `Ask` of this number: `value`, or what was wrong in a sentence (`error`) and the mend."""
+    """The answer to the `Ask` of this number: `value`, or what was wrong in a sentence (`error`) and the mend. Number
+    `TO_NOBODY`: about the connection, which is closed."""
 
     number: int
     value: Any = None
@@ -141,6 +153,10 @@ class News(Struct, frozen=True, tag=True):
     kind: str
     source: str
     value: Any
+
+
+FromEngine = Told | News
+"""What the engine sends."""
 
 
 class StrategyState(Struct, frozen=True):

@@ -1,0 +1,215 @@
+"""The operations process: Telegram and the web server, beside the engine and never in its way.
+
+Started by the run (`mlthon.ops.keeper`) as `python -m mlthon.ops.process`. What it is to do, secrets included, comes as
+the first line on its standard input (`ProcessSpec` as JSON), never in its arguments or environment. Each **part** has a
+connection to the engine and a guard of its own: one that fails is logged and started again after a pause, and the
+others go on. A part is a module with
+
+    async def serve(client: EngineClient, job: PartJob, task_status) -> None
+
+It says `task_status.started()` when it works, and goes on until it is cancelled or, once `job.ending` is set, has said
+what there is still to say. That the engine hangs, is back or is gone a part hears as an `alert` (`client.listen`).
+
+The line `bye` says that the run ends in order; the parts then have `LAST_S` to finish. When standard input ends without
+it the engine is gone: the parts have `FAREWELL_S` to say so. Every `BEAT_S` a line on standard output says that this
+process lives; what it logs goes to standard error, the level first.
+"""
+
+import importlib
+import logging
+import os
+import random
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import msgspec
+import trio
+from attrs import field, frozen
+from msgspec import Struct
+
+from mlthon.live.backoff import Backoff, BackoffSettings
+from mlthon.live.lines import lines_of
+from mlthon.ops.client import EngineClient
+
+log = logging.getLogger("mlthon.ops")
+
+LONGEST_SPEC: Final = 1 << 20
+BEAT_S: Final = 1.0
+LAST_S: Final = 5.0
+"""How long parts may take to say what is left when the run ends."""
+FAREWELL_S: Final = 10.0
+"""How long they have to say that the engine is gone."""
+BYE: Final = "bye"
+BEAT: Final = b"beat\n"
+BAD_SPEC: Final = 2
+
+
+class PartSpec(Struct, frozen=True):
+    """A part: the module that serves it, and its settings, secrets among them."""
+
+    module: str
+    settings: dict[str, Any]
+
+    def __repr__(self) -> str:
+        return f"PartSpec({self.module!r}, ...)"
+
+
+class ProcessSpec(Struct, frozen=True):
+    """What the process is to do. `folder`: of the control files; `outbox`: messages of strategies; `guard`: the file
+    with the guard process's id."""
+
+    run: str
+    mode: str
+    socket: str
+    folder: str
+    parts: dict[str, PartSpec]
+    outbox: str | None = None
+    guard: str | None = None
+
+
+@frozen
+class PartJob:
+    """What a part is told. `settings`: as the part's own `prepare` made them; `ending`: set when the run ends."""
+
+    name: str
+    settings: Mapping[str, Any] = field(repr=False)
+    run: str
+    mode: str
+    folder: Path
+    outbox: Path | None
+    guard: Path | None
+    ending: trio.Event = field(factory=trio.Event, repr=False)
+
+
+class Serve(Protocol):
+    """What a part's module has as `serve`."""
+
+    async def __call__(
+        self, client: EngineClient, job: PartJob, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None: ...
+
+
+class Parts:
+    """The parts of one process. `left`: how many have not ended yet."""
+
+    def __init__(self, spec: ProcessSpec, backoff: BackoffSettings | None = None) -> None:
+        self.ending = trio.Event()
+        self.left = len(spec.parts)
+        self._spec = spec
+        self._backoff = backoff or BackoffSettings(first_s=1.0, most_s=60.0, stable_s=30.0)
+
+    async def serve(self) -> None:
+        """Serve all parts until each has ended or this is cancelled."""
+        async with trio.open_nursery() as nursery:
+            for name, part in self._spec.parts.items():
+                nursery.start_soon(self._keep, name, part)
+
+    async def _keep(self, name: str, part: PartSpec) -> None:
+        """Serve one part, again each time it fails."""
+        spec = self._spec
+        job = PartJob(
+            name=name,
+            settings=part.settings,
+            run=spec.run,
+            mode=spec.mode,
+            folder=Path(spec.folder),
+            outbox=None if spec.outbox is None else Path(spec.outbox),
+            guard=None if spec.guard is None else Path(spec.guard),
+            ending=self.ending,
+        )
+        backoff = Backoff(random.Random(), self._backoff)
+        while not self.ending.is_set():
+            began = trio.current_time()
+            try:
+                await self._once(part, job)
+            except Exception as error:
+                backoff.held(trio.current_time() - began)
+                pause = backoff.pause()
+                log.error("%s failed; it is started again in %.1f s", name, pause, exc_info=error)
+                with trio.move_on_after(pause):
+                    await self.ending.wait()
+            else:
+                break
+        self.left -= 1
+        log.info("%s has ended", name)
+
+    async def _once(self, part: PartSpec, job: PartJob) -> None:
+        serve: Serve = importlib.import_module(part.module).serve
+        async with trio.open_nursery() as nursery:
+            client = await nursery.start(EngineClient(Path(self._spec.socket)).run)
+            await serve(client, job)
+            nursery.cancel_scope.cancel()
+
+
+async def operate(
+    lines: AsyncIterator[str],
+    beat: Callable[[], None],
+    last_s: float = LAST_S,
+    farewell_s: float = FAREWELL_S,
+) -> int:
+    """The process: `lines` are what the engine says, `beat` tells it that this process lives. Gives its exit status."""
+    try:
+        spec = msgspec.json.decode(await anext(lines, ""), type=ProcessSpec)
+    except msgspec.MsgspecError:
+        # what was wrong would be told with what is there, secrets perhaps
+        log.error("what this process is to do cannot be understood")
+        return BAD_SPEC
+    parts = Parts(spec)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_serve, parts, nursery.cancel_scope)
+        nursery.start_soon(_beat, beat)
+        orderly = await _until_the_end(lines)
+        if not orderly:
+            log.error("THE ENGINE IS GONE without a goodbye; this process says so and ends")
+            await trio.sleep(farewell_s)
+        parts.ending.set()
+        await trio.sleep(last_s)
+        nursery.cancel_scope.cancel()
+    return 0
+
+
+async def _serve(parts: Parts, everything: trio.CancelScope) -> None:
+    await parts.serve()
+    if parts.ending.is_set():
+        everything.cancel()
+
+
+async def _beat(beat: Callable[[], None]) -> None:
+    while True:
+        beat()
+        await trio.sleep(BEAT_S)
+
+
+async def _until_the_end(lines: AsyncIterator[str]) -> bool:
+    """Whether the engine said goodbye."""
+    async for line in lines:
+        if line == BYE:
+            return True
+    return False
+
+
+def _beat_on_stdout() -> None:
+    try:
+        os.write(1, BEAT)
+    except OSError as error:  # nobody reads it: the engine is gone, which standard input says too
+        log.debug("no beat: %s", error)
+
+
+def main() -> int:
+    """Run the process."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", force=True)
+    # addresses of requests carry a bot's token
+    for name in ("httpx", "httpcore"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+    async def run() -> int:
+        async with trio.lowlevel.FdStream(os.dup(0)) as stream:
+            return await operate(lines_of(stream, LONGEST_SPEC), _beat_on_stdout)
+
+    return trio.run(run)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
