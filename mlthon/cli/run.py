@@ -308,17 +308,25 @@ def warn_of_signals(bots: "Bots | None") -> None:
 
 
 class Interrupts:
-    """Ctrl-C while a run goes on: once asks it to stop, twice ends at once. SIGTERM counts as Ctrl-C."""
+    """Ctrl-C while a run goes on: once asks it to stop, twice ends at once. SIGTERM counts as Ctrl-C.
+
+    What ends at once is a KeyboardInterrupt wherever the program is; but one in the midst of the event loop's own code
+    would break the loop and leave behind what its tasks have to tidy up. There it comes with the next `stop`.
+    """
 
     _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
     def __init__(self, told: str = "stopping the strategy; Ctrl-C again ends at once") -> None:
         """`told`: what the first Ctrl-C prints."""
         self.asked = False
+        self._at_once = False
         self._told = told
         self._before: dict[signal.Signals, Any] = {}
 
     def stop(self) -> bool:
+        """Whether the run is to stop. Raises KeyboardInterrupt when it is to end at once."""
+        if self._at_once:
+            raise KeyboardInterrupt
         return self.asked
 
     def __enter__(self) -> "Interrupts":
@@ -332,6 +340,9 @@ class Interrupts:
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         if self.asked:
-            raise KeyboardInterrupt
+            self._at_once = True
+            if frame is None or not str(frame.f_globals.get("__name__")).startswith("trio."):
+                raise KeyboardInterrupt
+            return
         self.asked = True
         print(self._told, file=sys.stderr, flush=True)

@@ -101,6 +101,9 @@ class _Player:
         self.deliver(engine.stop)
         over = trio.current_time() + engine.settings.stop_ack_timeout_s + LONGEST_SLEEP_S
         while engine.stopping and trio.current_time() < over:
+            if self._stop is not None:
+                # who asks a second time does not want to wait
+                self._stop()
             await self._sleep(self.now() + round(LONGEST_SLEEP_S * SECOND))
             self.deliver(_nothing)
 
