@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -248,3 +249,27 @@ def test_the_last_words_of_a_process_are_logged(tmp_path: Path, caplog: pytest.L
     with caplog.at_level(logging.INFO, "mlthon.bot"):
         played(linked, child(tmp_path, "print('x' * 200000 + 'the end', file=sys.stderr); os._exit(5)\n"))
     assert "the end" in caplog.text
+
+
+def test_who_stops_twice_does_not_wait_for_a_bot_that_hangs(tmp_path: Path) -> None:
+    linked = ready(tmp_path, seconds=60)
+    mark = tmp_path / "pid"
+    command = [
+        sys.executable,
+        str(child(tmp_path, f"open({str(mark)!r}, 'w').write(str(os.getpid())); time.sleep(60)")),
+    ]
+    services = [BotProcesses(linked.bots.hosts, linked.bots.config.link, command)]
+    asked: list[float] = []
+
+    def stop() -> bool:
+        if mark.exists():
+            asked.append(time.monotonic())
+        if len(asked) > 3:
+            raise KeyboardInterrupt
+        return bool(asked)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_trio(lambda: go_paced(linked.run, 1.0, None, stop, None, services))
+    assert asked[-1] - asked[0] < 2.5
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(mark.read_text()), 0)
