@@ -44,8 +44,20 @@ EVENTS: Final = {"reacts": 1_000_000, "sleeps": DAY, "asks": 3_600}
 
 
 def work(paths: list[str], name: str, events: int) -> None:
-    """In the child: run a workload and print its line."""
+    """In the child: run a workload, print its line, and end: the bot's threads are left where they are."""
     first(paths)
+    import traceback
+
+    try:
+        print(json.dumps(line_of(name, events)), flush=True)
+    except BaseException:  # noqa: BLE001  (told, with its traceback)
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)
+
+
+def line_of(name: str, events: int) -> dict[str, Any]:
+    """What one run measures."""
     from time import process_time
 
     from mlthon.config import ExchangeSettings, RunConfig
@@ -83,8 +95,7 @@ def work(paths: list[str], name: str, events: int) -> None:
         "cpu_s": round(spent, 3),
     }
     line["seen"] = seen
-    print(json.dumps(line), flush=True)
-    os._exit(0)  # the bot's threads are left where they are
+    return line
 
 
 def source_of(name: str, events: int) -> "Source":

@@ -42,7 +42,7 @@ class Alarm:
         self.stuck: str | None = None
         self._alive = alive
         self._patience = patience_s
-        self._switches = -1
+        self._seen: tuple[Thread, int] | None = None
         self._began = 0.0
         self._told_work = False
         self._same = 0
@@ -72,8 +72,8 @@ class Alarm:
         if self._alive is not None:
             self._alive()
         now = process_time()
-        if threads.switches != self._switches:
-            self._switches = threads.switches
+        if self._seen != (me, me.ticket):
+            self._seen = (me, me.ticket)
             self._began = now
             self._told_work = False
             self._same = 0
@@ -111,7 +111,7 @@ class Alarm:
             log.warning("%s: waits in a loop that neither sleeps nor reads a clock; time is moved on for it", where)
         self._waiters.add(id(me))
         threads.on_resume = self._resumed
-        self._switches = -1
+        self._seen = None
         threads.interrupt_idle()
 
     def _spins(self, me: Thread) -> None:

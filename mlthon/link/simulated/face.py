@@ -16,8 +16,9 @@ from mlthon.link.bot.mailbox import Item, Mailbox
 from mlthon.link.bot.runtime import BotRuntime
 from mlthon.link.contract import Answer, Hello, HostFace, ToBot, ToHost
 from mlthon.link.simulated.threads import Thread, threads
+from mlthon.link.wire import QUOTE_LENGTH
 
-Handlers = tuple[Callable[..., None], Callable[..., None], Callable[..., None]]
+Handlers = tuple[Callable[..., None], Callable[..., None]]
 
 
 class Door:
@@ -29,22 +30,29 @@ class Door:
     def tell(self, message: ToHost) -> None:
         me = threads.current
         threads.current = threads.hub
+        threads.visiting = True
         try:
             self._host.tell(message)
         finally:
+            threads.visiting = False
             threads.current = me
 
 
 class Handed(Mailbox):
-    """A mailbox whose reader, if it is waiting, runs what the hub puts in at once, by `handlers`: of a quote, of a
-    trade and of any other message."""
+    """A mailbox whose reader, if it is waiting, runs what the hub puts in at once, by `handlers`: of quotes and of
+    trades.
+
+    `quote`, `trade` and the loop of `take_some` are what each market datum costs, so they do by hand what
+    `Threads.resume` and `Threads.park` do, less what cannot be: a waiting reader reads no clock and runs no loop of
+    asyncio.
+    """
 
     def __init__(self, markets: int, trades_kept: int, handlers: Handlers) -> None:
         super().__init__(markets, trades_kept)
-        self._on_quote, self._on_trade, self._on_message = handlers
-        self._reader: Thread = threads.hub
+        self._on_quote, self._on_trade = handlers
         self._free = False
-        self._hub: Any = threads.hub.greenlet
+        self._reader: Thread = threads.hub
+        self._greenlet: Any = None
         self._switch: Any = None
 
     @property
@@ -52,47 +60,49 @@ class Handed(Mailbox):
         return self._free
 
     def quote(self, market: int, bid: float, bid_size: float, ask: float, ask_size: float, time: int) -> None:
-        if self._free and getcurrent() is self._hub:
-            self._hand(self._on_quote, (market, bid, bid_size, ask, ask_size, time))
+        if self._free and not threads.visiting:
+            threads.current = reader = self._reader
+            self._switch((market, bid, bid_size, ask, ask_size, time))
+            if reader.loop is not None:
+                threads.leave_loop()
         else:
             super().quote(market, bid, bid_size, ask, ask_size, time)
             self._rouse()
 
     def trade(self, market: int, side: int, price: float, size: float, time: int) -> None:
-        if self._free and getcurrent() is self._hub:
+        if self._free and not threads.visiting:
             self.posted[market] += 1
-            self._hand(self._on_trade, (market, side, price, size, time))
+            threads.current = reader = self._reader
+            self._switch((market, side, price, size, time))
+            if reader.loop is not None:
+                threads.leave_loop()
         else:
             super().trade(market, side, price, size, time)
             self._rouse()
 
     def post(self, message: ToBot) -> None:
-        if self._free and getcurrent() is self._hub:
-            self._hand(self._on_message, (message,))
-        else:
-            super().post(message)
-            self._rouse()
-
-    def _hand(self, handler: Callable[..., None], datum: tuple[Any, ...]) -> None:
-        """As `threads.resume`, less what cannot be: a waiting reader runs no loop of asyncio."""
-        threads.switches += 1
-        threads.current = reader = self._reader
-        self._switch(handler, datum)
-        if reader.loop is not None:
-            threads.leave_loop()
+        super().post(message)
+        self._rouse()
 
     def take_some(self) -> list[Item]:
         """What waits; while nothing does, run what is handed over."""
         me = self._reader = threads.current
-        mine = getcurrent()
-        self._switch = mine.switch
-        while not self._items and not self._closed:
+        self._greenlet = getcurrent()
+        self._switch = self._greenlet.switch
+        items, to_hub, hub = self._items, threads.to_hub, threads.hub
+        on_quote, on_trade = self._on_quote, self._on_trade
+        while not items and not self._closed:
+            me.ticket += 1
+            if me.reads:
+                me.calm()
             self._free = True
-            me.greenlet = mine
-            given = threads.give_way(me)
+            threads.current = hub
+            datum = to_hub()
             self._free = False
-            if given:  # `_rouse` gives nothing
-                given[0](*given[1])
+            if len(datum) == QUOTE_LENGTH:
+                on_quote(*datum)
+            elif datum:  # `_rouse` gives nothing
+                on_trade(*datum)
         return super().take_some()
 
     def close(self) -> None:
@@ -103,6 +113,8 @@ class Handed(Mailbox):
         """Have a reader that waits look again; a busy one does so when it is done."""
         if self._free:
             self._free = False
+            self._reader.greenlet = self._greenlet
+            self._reader.woken = False
             threads.unpark(self._reader)
 
 
@@ -137,7 +149,7 @@ class SimulatedBot:
 
     def _begin(self, hello: Hello) -> None:
         self._runtime = runtime = BotRuntime(hello, self._door, trades_kept=self._trades_kept)
-        handlers = (runtime.handle_quote, runtime.handle_trade, runtime.handle)
+        handlers = (runtime.handle_quote, runtime.handle_trade)
         mailbox = Handed(len(hello.markets), self._trades_kept, handlers)
         mailbox.posted = runtime.mailbox.posted
         runtime.mailbox = mailbox

@@ -56,10 +56,16 @@ class Thread:
         self.sentinel: Any = None
         """A lock that is released when the thread ends (`threading` joins by it)."""
         self.ticket = 0
+        """Grows each time it waits: two looks that find the same number saw one and the same go."""
         self.woken = False
         self.reads = 0
         self.pause = FIRST_PAUSE
         self.idle_pause = MS
+
+    def calm(self) -> None:
+        """It has really waited: what it read of clocks before is forgotten."""
+        self.reads = 0
+        self.pause = FIRST_PAUSE
 
     def __repr__(self) -> str:
         return f"<Thread {self.ident} {self.name}>"
@@ -76,12 +82,12 @@ class Threads:
         self.clock = Clock()
         self.hub = Thread(MAIN, "hub")
         self.hub.greenlet = getcurrent()
-        self._to_hub = self.hub.greenlet.switch
+        self.to_hub = self.hub.greenlet.switch
         self.current = self.hub
         self.alive: dict[int, Thread] = {}
         """By identity, the main thread of the bot under its own key 0 until it ends."""
-        self.switches = 0
-        """How often a thread has been resumed: two looks that find the same number saw one and the same go."""
+        self.visiting = False
+        """A thread of the bot carries out what it asked of the engine."""
         self.set_loop: Callable[[object], None] | None = None
         """asyncio's own `_set_running_loop`, once asyncio is here."""
         self.on_spin: Callable[[Thread], None] | None = None
@@ -115,7 +121,6 @@ class Threads:
 
     def resume(self, thread: Thread) -> None:
         """Let a thread go on until it blocks, from the hub."""
-        self.switches += 1
         self.current = thread
         loop = thread.loop
         if loop is not None:
@@ -133,16 +138,6 @@ class Threads:
 
     # -- for a thread --------------------------------------------------------------------------------------------------
 
-    def give_way(self, me: Thread) -> Any:
-        """Let the hub go on, and return what it then gives to the greenlet of `me`, the running thread; nothing if it
-        was woken."""
-        me.ticket += 1
-        me.woken = False
-        me.reads = 0
-        me.pause = FIRST_PAUSE
-        self.current = self.hub
-        return self._to_hub()
-
     def leave_loop(self) -> None:
         """The hub runs no loop of asyncio: the thread that has just blocked does."""
         if self.set_loop is not None:
@@ -153,8 +148,7 @@ class Threads:
         me = self.current
         if me is self.hub:
             raise CannotWait("the engine would wait for a thread of the bot")
-        me.reads = 0
-        me.pause = FIRST_PAUSE
+        me.calm()
         return self._wait(me, until)
 
     def unpark(self, thread: Thread) -> None:
@@ -201,7 +195,7 @@ class Threads:
         me.ticket += 1
         me.greenlet = getcurrent()
         self.current = self.hub
-        self._to_hub()
+        self.to_hub()
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
@@ -211,10 +205,10 @@ class Threads:
         me.greenlet = getcurrent()
         self.current = self.hub
         if until is None:
-            self._to_hub()
+            self.to_hub()
         else:
             handle = self.clock.schedule(until, self._resume, me, ticket)
-            self._to_hub()
+            self.to_hub()
             handle.cancel()
         woken = me.woken
         me.woken = True
