@@ -67,6 +67,8 @@ HANGS_S: Final = 4.0
 GONE_S: Final = 1.0
 """An engine that cannot be reached for so long is gone. A run that ends in order takes its clients with it before."""
 CHUNK: Final = 1 << 16
+LISTEN_S: Final = 0.5
+"""How long whoever begins to listen waits for the engine to know it."""
 NEWS_KEPT: Final = 256
 """How many news a listener may leave unread before the oldest are dropped."""
 ENGINE: Final = "engine"
@@ -82,7 +84,7 @@ _ANSWERS: Final[dict[type, Any]] = {
     Ping: int,
     WebCall: WebReply,
 }
-_SAFE_LATE: Final = (Kill,)
+_SAFE_LATE: Final = (Kill, Listen)
 
 
 class AskFailed(UserError):
@@ -310,7 +312,9 @@ class EngineClient:
             return
         self._heard = wanted
         try:
-            await self.ask(Listen(sorted(wanted)), "")
+            await self.ask(Listen(sorted(wanted)), "", LISTEN_S)
+        except NoAnswer:
+            log.debug("the engine was asked for news and has not answered yet")
         except AskFailed as error:
             self._heard = frozenset()
             log.warning("no news of the engine: %s", error.message)
