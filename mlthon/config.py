@@ -15,6 +15,7 @@
     [[commands]]              # what is typed at a time of the run, as its owner would: `Command`
     [ops]                     # where the files of operations lie: `OpsConfig`
     [telegram]                # commands and messages by Telegram: `TelegramConfig`
+    [telegram.chats]
 
 A setting (`--set`) beats the file. Its key is `engine.…`, `exchanges.NAME.…` or `NAME.…` (a parameter of the strategy
 that has its own table), and otherwise a parameter of the single strategy. Its value is a TOML value, and where it is
@@ -257,12 +258,27 @@ class OpsConfig:
     state: str | None = None
 
 
+TELEGRAM_URL: Final = "https://api.telegram.org"
+
+
 @frozen(kw_only=True)
 class TelegramConfig:
-    """Telegram, `[telegram]`; it is there where this table is. `enabled`: whether the run is commanded and heard there
-    all the same."""
+    """Commands from and messages to Telegram, `[telegram]`; it is there where this table is.
+
+    `chat`: the owner's chat, where alerts go, and the messages of strategies that have no chat of their own in `chats`.
+    `users`: who may give commands, in private and in these chats; whoever a private chat of these belongs to may too.
+    `base_url`: another Bot API server. `stale_s`: commands older than this are not carried out. `confirm_s`: how long
+    `/kill` waits for its confirmation. `poll_s`: how long one question for new messages stays open.
+    """
 
     enabled: bool = True
+    chat: int
+    chats: dict[str, int] = field(factory=dict)
+    users: list[int] = field(factory=list)
+    base_url: str = field(default=TELEGRAM_URL, validator=_a_url)
+    stale_s: float = field(default=180.0, validator=gt(0))
+    confirm_s: float = field(default=60.0, validator=gt(0))
+    poll_s: int = field(default=25, validator=[ge(0), le(50)])
 
 
 def _some_text(_: object, __: object, text: str) -> None:

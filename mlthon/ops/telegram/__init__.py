@@ -1,0 +1,17 @@
+"""Telegram: commands from a phone, and what strategies have to say.
+
+It lives in the operations process, so a Telegram that is slow, gone or flooding costs the engine nothing. One bot
+serves all strategies of a run; one program at a time takes a bot's messages.
+
+    service       puts the parts together
+    token         the bot's token: where it is found, and how it is kept out of everything
+    api           python-telegram-bot's `Bot` on trio; what can go wrong, in six kinds
+    poller        new messages: each once, none too late, and never two programs at it
+    claim, store  which program has the bot; which messages were seen
+    access        who is answered
+    said          a message as a command and its words
+    desk          commands → questions and actions of the control socket → answers
+    answers       answers as text; `text`: blocks, tables, and how long texts are split
+    kill          the confirmation of /kill, and the way to the guard when the engine hangs
+    mail, pace    messages in order, as fast as Telegram allows, until it has taken them
+"""
