@@ -46,6 +46,10 @@ class IStrategy:
     `on_best_levels_update(self, exchange, instrument_id, bid_price, bid_qty, ask_price, ask_qty, recv_ts)` is called
     once a quote in place of `on_best_bid_level_update` and `on_best_ask_level_update`, with the complete pair of best
     levels. An empty side has the price 0 and the quantity 0.
+
+    Another: `on_position_details(self, exchange, instrument_id, lots, entry_price, mark_price, liquidation_price)`
+    follows `on_position_info` with what that leaves out: whole lots (short negative), and prices as floats, the last
+    one None where there is none.
     """
 
     # The framework

@@ -1,19 +1,20 @@
 """A pair that is traded: its instrument, its best prices and its candles.
 
-A `Pair` is a tap on its instrument's feed. It keeps minute candles by the exchange's time of each trade and makes of them
-those of the strategy's period, of which the last 500 that are over are kept. A candle whose beginning was missed is none.
+A `Pair` hears its instrument's feed. It keeps minute candles by the exchange's time of each trade and makes of them
+those of the strategy's period, of which it keeps the last 500 that are over. One whose beginning was missed is none.
 """
 
 from collections import deque
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from fractions import Fraction
-from typing import Final
+from typing import Any, Final
 
 from mlthon.basics.defs import InstrumentType
 from mlthon.basics.instrument import Instrument
 from mlthon.basics.money import UNIT
 from mlthon.engine.candles import MINUTE, Candle, MinuteCandles
-from mlthon.engine.clock import SECOND
+from mlthon.engine.clock import MS, SECOND
 from mlthon.engine.faces import NO_ASK, NO_BID
 from mlthon.exchange.contracts import Contract
 
@@ -110,17 +111,22 @@ class Pair:
         found = self.minutes.candles(now, period, length, None, end - period)
         return [each for each in found if each.start >= first]
 
-    def row(self, candle: Candle) -> dict[str, float]:
-        """A candle as a strategy gets it: prices and volume (of the base currency) as floats, and its beginning in
-        milliseconds."""
+    def row(self, candle: Candle) -> dict[str, Any]:
+        """A candle as a strategy gets it: prices and volume (of the base currency) as floats, and its beginning as the
+        platform's examples write it, `2020-10-23T12:30:00.000Z`."""
         return {
             "open": self.price(candle.open),
             "high": self.price(candle.high),
             "low": self.price(candle.low),
             "close": self.price(candle.close),
             "volume": self.amount(candle.qty, candle.close),
-            "time": candle.start // 1_000_000,
+            "time": iso(candle.start),
         }
+
+
+def iso(ts: int) -> str:
+    """A time (ns) as the platform writes it."""
+    return datetime.fromtimestamp(ts // SECOND, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{ts // MS % 1000:03d}Z"
 
 
 class Tap:

@@ -1,8 +1,8 @@
 """What is to be ordered, checked: the arguments of `CA.place_order` and of a signal become a `Wish`.
 
-Numbers may be numbers or text; None and empty text are "not given". Actions may be written `open_long` or `openLong`. Of
-amount, percent and notional the first that is given counts; with none of them it is 100 percent. Whatever is wrong is an
-`ArgumentError` that names the argument.
+Numbers may be numbers or text; None and empty text are "not given". Actions may be written `open_long` or `openLong`.
+Of amount, percent and notional the first that is given counts; with none of them it is 100 percent. Whatever is wrong
+is an `ArgumentError` that names the argument.
 """
 
 import re
@@ -58,6 +58,17 @@ class Action(Enum):
         return self.leg == 0
 
 
+_TEXTS: Final = (
+    "exchange",
+    "pair",
+    "limit",
+    "amount",
+    "percent",
+    "notional",
+    "client_order_id",
+    "profit",
+    "loss",
+)
 ACTIONS: Final = {each.value: each for each in Action}
 
 
@@ -78,6 +89,15 @@ class Wish:
     profit: Decimal | None = None
     loss: Decimal | None = None
     children: tuple["Wish", ...] = ()
+
+    def dump(self) -> dict[str, Any]:
+        """As the arguments of `wish_of`, in text."""
+        found = {name: str(getattr(self, name)) for name in _TEXTS if getattr(self, name) is not None}
+        children = {
+            "conditional_order_type": "OTO",
+            "child_conditional_orders": [each.dump() for each in self.children],
+        }
+        return {"action": self.action.value, **found, **(children if self.children else {})}
 
 
 def number(value: Any, name: str) -> Decimal | None:
@@ -132,7 +152,9 @@ def action_of(value: Any, name: str = "action") -> Action:
         raise ArgumentError(name, f"{_shown(value)} is no action: one of {', '.join(ACTIONS)}")
     found = ACTIONS.get(re.sub(r"(?<=[a-z])([A-Z])", r"_\1", value.strip()).lower())
     if found is None:
-        raise ArgumentError(name, f"{_shown(value)} is no action{near(value[:40], ACTIONS)}; one of {', '.join(ACTIONS)}")
+        raise ArgumentError(
+            name, f"{_shown(value)} is no action{near(value[:40], ACTIONS)}; one of {', '.join(ACTIONS)}"
+        )
     return found
 
 
@@ -169,6 +191,11 @@ def wish_of(
     return _one_size(_protected(found, where), where)
 
 
+def loaded(dumped: Mapping[str, Any]) -> Wish:
+    """What `Wish.dump` gave."""
+    return wish_of(**dumped)
+
+
 def _protected(wish: Wish, where: str) -> Wish:
     for name, price in (("profit", wish.profit), ("loss", wish.loss)):
         if price is not None and (wish.action.spot or not wish.action.opens):
@@ -192,22 +219,7 @@ def _one_size(wish: Wish, where: str) -> Wish:
     return wish
 
 
-_CHILD_KEYS: Final = frozenset(
-    {
-        "exchange",
-        "pair",
-        "action",
-        "limit",
-        "amount",
-        "percent",
-        "notional",
-        "client_order_id",
-        "profit",
-        "loss",
-        "conditional_order_type",
-        "child_conditional_orders",
-    }
-)
+_CHILD_KEYS: Final = frozenset({"action", *_TEXTS, "conditional_order_type", "child_conditional_orders"})
 
 
 def _children(kind: Any, children: Any, exchange: str | None, pair: str | None, where: str) -> tuple[Wish, ...]:

@@ -427,6 +427,9 @@ class Port:
             instrument.number,
             instrument.qty_scale.values[position],
         )
+        if hasattr(session.strategy, "on_position_details"):
+            details = (position, entry_price, mark_price, liquidation_price)
+            session.call("on_position_details", self.exchange, instrument.number, *details)
 
     def wallet_info(self, request_id: int, coin: str, total: int, available: int) -> None:
         session, _ = self._asked.pop(request_id)

@@ -1,0 +1,95 @@
+"""How much a wish is: from amount, percent or notional to whole lots, with the funds and positions of the moment.
+
+Spot: a buy is paid with the available quote currency, a sell takes from the available base currency. Derivatives: an
+open takes margin (what is available of the settlement coin, times the leverage), a close takes from its own position.
+What is sized by percent leaves room for the fee, and at market for the price to move a little, so that 100 percent is
+accepted.
+"""
+
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Final
+
+from attrs import frozen
+
+from mlthon.arsenal.market import Pair
+from mlthon.arsenal.wishes import Wish
+from mlthon.basics.money import UNIT
+from mlthon.basics.tick_format import TickFormat
+
+ROOM: Final = Fraction(2, 1000)
+"""The share by which the price may move against a market order that is sized by percent."""
+
+
+class NothingToDo(Exception):
+    """A wish that comes to no order; the text says why."""
+
+
+@frozen(kw_only=True)
+class Funds:
+    """What there is for an order. `available`: by coin, in 10^-18. `long`, `short`: lots of the positions that no
+    open order is about to close. `fee`: what is taken of an order's value."""
+
+    available: Mapping[str, int]
+    long: int = 0
+    short: int = 0
+    leverage: Fraction = Fraction(1)
+    fee: Fraction = Fraction(0)
+
+
+def ticks_of(pair: Pair, price: object, side: int) -> int:
+    """A price in whole ticks: on the passive side of what was asked (a buy below it), nearest where `side` is 0."""
+    round_to = {1: TickFormat.price_down, -1: TickFormat.price_up, 0: TickFormat.price_nearest}[side]
+    return round_to(price, pair.instrument.price_scale.step).units // pair.contract.tick_units  # type: ignore[arg-type]
+
+
+def lots_of(wish: Wish, pair: Pair, funds: Funds) -> int:
+    """The lots of the order. Raises `NothingToDo`."""
+    action = wish.action
+    ticks = pair.touch(action.side) if wish.limit is None else ticks_of(pair, wish.limit, action.side)
+    if not ticks or ticks <= 0:
+        raise NothingToDo(f"{pair.name} has no price yet")
+    held = funds.long if action.leg > 0 else funds.short
+    if action.leg and not action.opens:
+        lots = _closing(wish, pair, held, ticks)
+    elif wish.percent is not None:
+        lots = _share(wish, pair, funds, ticks)
+    else:
+        lots = _wanted(wish, pair, ticks)
+    if lots < pair.instrument.min_lots and not (action.leg and not action.opens):
+        least = pair.instrument.qty_scale.values[pair.instrument.min_lots].to_str()
+        raise NothingToDo(f"it comes to less than the smallest order of {pair.name}, {least}")
+    if lots <= 0:
+        raise NothingToDo(f"it comes to less than one lot of {pair.name}")
+    return lots
+
+
+def _wanted(wish: Wish, pair: Pair, ticks: int) -> int:
+    """An amount of the base currency, or its worth in the quote currency."""
+    amount = Fraction(wish.amount) if wish.amount is not None else None
+    if amount is None:
+        price = Fraction(ticks * pair.contract.tick_units, UNIT)
+        amount = Fraction(wish.notional or 0) / price
+    return int(amount / pair.base_of_lot(ticks))
+
+
+def _closing(wish: Wish, pair: Pair, held: int, ticks: int) -> int:
+    if not held:
+        side = "long" if wish.action.leg > 0 else "short"
+        raise NothingToDo(f"there is no {side} position in {pair.name} to close")
+    if wish.percent is not None:
+        return int(held * Fraction(wish.percent) / 100)
+    return min(held, _wanted(wish, pair, ticks))
+
+
+def _share(wish: Wish, pair: Pair, funds: Funds, ticks: int) -> int:
+    share = Fraction(wish.percent or 0) / 100
+    contract = pair.contract
+    room = ROOM if wish.limit is None else Fraction(0)
+    if wish.action.spot and wish.action.side < 0:
+        return int(funds.available.get(contract.base, 0) * share / contract.lot_units)
+    money = funds.available.get(contract.coin, 0) * share
+    value = contract.unit_value(ticks)
+    if wish.action.spot:
+        return int(money / (value * (1 + room) * (1 + funds.fee)))
+    return int(money / (value * (1 + room) * (1 / funds.leverage + funds.fee)))

@@ -1,0 +1,481 @@
+"""`Trader`: what a strategy file and webhook signals have in common, as a strategy of this engine.
+
+Everything that is done on the strategy's account is done in a **turn**: the exchange is asked for wallet and positions,
+and when it has answered the turn is called with them frozen (`Trader.frozen`). Turns come one after the other; those
+that were waiting when the exchange was asked share its answer until one of them has ordered something.
+
+    wish → lots (`sizing`) → order → fills → holdings
+                                    → filled: its children, and the orders that protect the position (`protection`)
+                                    → each change: `order_changed`
+"""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, Final
+
+from attrs import evolve, frozen
+
+from mlthon.api.istrat_env import IStratEnv, MDSub
+from mlthon.api.istrategy import IStrategy
+from mlthon.arsenal.account import Detail, Enquiry, Frozen
+from mlthon.arsenal.holdings import Holdings
+from mlthon.arsenal.market import Pair
+from mlthon.arsenal.orders import OVER, OrderStatus, OrderView, Purpose, Ticket
+from mlthon.arsenal.protection import Protection
+from mlthon.arsenal.sizing import Funds, NothingToDo, lots_of, ticks_of
+from mlthon.arsenal.state import State
+from mlthon.arsenal.tickets import Tickets
+from mlthon.arsenal.wishes import ArgumentError, Wish
+from mlthon.basics.defs import (
+    CancelCode,
+    Exchange,
+    ExecInstructions,
+    GtwRejectCode,
+    GtwStatus,
+    OrderType,
+    Side,
+)
+
+if TYPE_CHECKING:
+    from mlthon.engine.session import Session
+
+log = logging.getLogger("mlthon.arsenal")
+
+MOST_ORDERS: Final = 500
+"""Orders that a strategy may place in a period (documented)."""
+
+
+class TooManyOrders(RuntimeError):
+    """More orders in a period than the platform allows."""
+
+
+@frozen(kw_only=True)
+class TraderSettings:
+    """`leverage`: of opens that are sized by margin. `fee`: what is taken of an order's value, and left room for."""
+
+    leverage: Fraction = Fraction(1)
+    fee: Fraction = Fraction(1, 1000)
+
+
+class Trader(IStrategy):
+    """See the module. `pairs`: the first is the one meant when none is named. `orders_placed`: in this period."""
+
+    env: IStratEnv
+    session: "Session"
+    state: State
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.pairs: list[Pair] = []
+        self.holdings: dict[Pair, Holdings] = {}
+        self.settings = TraderSettings()
+        self.frozen = Frozen()
+        self.orders_placed = 0
+        self.ready = False
+        self._begun = False
+        self._stopped = False
+        self._turns: deque[tuple[str, Callable[[], None]]] = deque()
+        self._asked_for = 0
+        self._unequal: dict[Pair, int] = {}
+        self._moves = 0
+        self._moves_asked = 0
+
+    def attach(self, session: "Session", pairs: Sequence[Pair], state: State, settings: TraderSettings) -> None:
+        """Join it to its session, before the run starts."""
+        self.session = session
+        self.pairs = list(pairs)
+        self.state = state
+        self.settings = settings
+        self.holdings = {each: Holdings(each) for each in self.pairs}
+        self._by_number = {(each.instrument.venue, each.instrument.number): each for each in self.pairs}
+        self.tickets = Tickets(state, self.find_pair)
+        self.protection = Protection(self)
+        for pair, held in self.holdings.items():
+            text = state.get(_leg_key(pair))
+            if text is not None:
+                held.load(text)
+
+    # -- for what is above -------------------------------------------------------------------------------------------
+
+    def began(self) -> None:
+        """The first turn: the account may trade and is known."""
+
+    def order_changed(self, order: OrderView) -> None:
+        """An order has a new status or was filled in part."""
+
+    def stopped(self) -> None:
+        """No more is to be done."""
+
+    def say(self, text: str, level: int = logging.INFO) -> None:
+        """A line in the log."""
+        log.log(level, "%s: %s", self.name, text)
+
+    @property
+    def now(self) -> int:
+        return self.session.clock.now
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether it was stopped and not started again."""
+        return self._stopped
+
+    def find_pair(self, exchange: str | None, pair: str | None) -> Pair:
+        """The pair of these names, in any case; None stands for the run's own. Raises `ArgumentError`."""
+        for each in self.pairs:
+            if (exchange is None or _plain(exchange) == _plain(each.exchange)) and (
+                pair is None or _plain(pair) == _plain(each.name)
+            ):
+                return each
+        known = ", ".join(f"{each.exchange} {each.name}" for each in self.pairs)
+        wrong = "exchange" if exchange is not None and not self._has_exchange(exchange) else "pair"
+        given = exchange if wrong == "exchange" else pair
+        raise ArgumentError(wrong, f"this run has no {given!r}; it has {known}")
+
+    def _has_exchange(self, name: str) -> bool:
+        return any(_plain(name) == _plain(each.exchange) for each in self.pairs)
+
+    # -- turns -------------------------------------------------------------------------------------------------------
+
+    def turn(self, what: str, call: Callable[[], None]) -> None:
+        """Have `call` made once the account is known as it is now. `what` names it in errors."""
+        if self._stopped:
+            return
+        self._turns.append((what, call))
+        self._ask()
+
+    def _ask(self) -> None:
+        if self._turns and self._begun and not self.enquiry.under_way:
+            self._asked_for = len(self._turns)
+            self._moves_asked = self._moves
+            self.enquiry.ask(self._answered)
+
+    def _answered(self, complete: bool) -> None:
+        self.session.clock.call_soon(self._take_turns, complete)
+
+    def _take_turns(self, complete: bool) -> None:
+        if self._stopped:
+            self._turns.clear()
+            return
+        if not complete:
+            self.say("the exchange did not tell the account's state: the last known counts", logging.WARNING)
+        if not self.enquiry.known:
+            # nothing is known at all: it is asked again
+            self.session.clock.call_at(self.now + 10**9, self._ask)
+            return
+        self.frozen = self.enquiry.frozen()
+        self._compare()
+        for _ in range(self._asked_for):
+            if not self._turns or self._stopped:
+                break
+            what, call = self._turns.popleft()
+            before = self.orders_placed
+            self.guarded(what, call)
+            if self.orders_placed != before:
+                break
+        self._ask()
+
+    def guarded(self, what: str, call: Callable[[], Any]) -> Any:
+        """Make a call of the strategy's own; one that raises counts as a callback that raised."""
+        try:
+            return call()
+        except Exception as error:  # noqa: BLE001 - a strategy's own error must not stop the engine
+            return self.session.failed(what, error)
+
+    def _compare(self) -> None:
+        """Hold our positions against the exchange's. Where nothing is under way and they differ twice, or at the very
+        start, the exchange is right."""
+        for pair, detail in self.frozen.positions.items():
+            held = self.holdings[pair]
+            if detail.lots == held.net or self.tickets.open_of(pair) or self._moves != self._moves_asked:
+                self._unequal[pair] = 0 if detail.lots == held.net else self._unequal.get(pair, 1)
+                continue
+            self._unequal[pair] = self._unequal.get(pair, 1) + 1
+            if self._unequal[pair] >= 2:
+                self.say(
+                    f"{pair.name}: the exchange holds {detail.lots} lots where our fills add up to {held.net}: "
+                    "taken as the exchange says",
+                    logging.WARNING if held.net else logging.INFO,
+                )
+                held.adopt(detail.lots, detail.entry)
+                self._keep(pair)
+                self._unequal[pair] = 0
+
+    # -- orders ------------------------------------------------------------------------------------------------------
+
+    def funds(self, pair: Pair) -> Funds:
+        """What there is for an order in the pair, as frozen."""
+        venue = pair.instrument.venue
+        held = self.holdings[pair]
+        closing = {1: 0, -1: 0}
+        for each in self.tickets.open_of(pair):
+            if each.closes and each.purpose is Purpose.WISH:
+                closing[each.action.leg] += each.leaves
+        return Funds(
+            available={coin: there for (where, coin), (_, there) in self.frozen.wallets.items() if where is venue},
+            long=max(0, held.lots(1) - closing[1]),
+            short=max(0, held.lots(-1) - closing[-1]),
+            leverage=self.settings.leverage,
+            fee=self.settings.fee,
+        )
+
+    def place(self, wish: Wish, funds: Funds | None = None) -> Ticket | None:
+        """Order what is wished; None, with a line in the log, where it comes to nothing. `funds`: as frozen when the
+        callback began. Raises `ArgumentError` and `TooManyOrders`."""
+        pair = self.find_pair(wish.exchange, wish.pair)
+        self._suits(wish, pair)
+        if self.orders_placed >= MOST_ORDERS:
+            raise TooManyOrders(f"more than {MOST_ORDERS} orders in one period")
+        if wish.client_order_id is not None and self.is_used(wish.client_order_id):
+            raise ArgumentError("client_order_id", f"{wish.client_order_id} was used before")
+        try:
+            lots = lots_of(wish, pair, funds or self.funds(pair))
+        except NothingToDo as nothing:
+            self.say(f"{wish.action.value} {pair.name}: no order: {nothing}", logging.WARNING)
+            return None
+        ticks = 0 if wish.limit is None else ticks_of(pair, wish.limit, wish.action.side)
+        client_id = wish.client_order_id or self.session.new_client_id()
+        return self.send(Ticket(client_id, pair, wish.action, lots, ticks, self.now, wish))
+
+    def is_used(self, client_order_id: str) -> bool:
+        """Whether an order had this id already."""
+        return client_order_id in self.session.orders or self.tickets.find(client_order_id) is not None
+
+    def _suits(self, wish: Wish, pair: Pair) -> None:
+        if wish.action.spot != pair.spot:
+            kind, actions = ("spot", "buy and sell") if pair.spot else ("futures", "open_long, close_long and the like")
+            raise ArgumentError(
+                "action", f"{wish.action.value} is not for {pair.exchange} {pair.name}, which is {kind}: {actions}"
+            )
+        for child in wish.children:
+            self._suits(child, self.find_pair(child.exchange, child.pair))
+
+    def send(self, ticket: Ticket) -> Ticket:
+        """Send an order."""
+        pair, instrument = ticket.pair, ticket.pair.instrument
+        self.orders_placed += 1
+        self.tickets.add(ticket)
+        prices = instrument.price_scale.values
+        order_type = OrderType.Limit if ticket.ticks else OrderType.Market
+        if ticket.purpose is not Purpose.WISH:
+            order_type = ticket.purpose.order_type
+        reduces = ticket.closes and not self.holdings[pair].lots(-ticket.action.leg)
+        self.env.send_new_order(
+            ticket.client_id,
+            instrument.venue,
+            instrument.number,
+            Side.Buy if ticket.action.side > 0 else Side.Sell,
+            prices[ticket.ticks] if ticket.ticks else None,
+            instrument.qty_scale.values[ticket.lots],
+            ExecInstructions.ReduceOnly if reduces else ExecInstructions.Unset,
+            order_type,
+            stop_price=prices[ticket.trigger] if ticket.trigger else None,
+        )
+        return ticket
+
+    def cancel(self, ticket: Ticket) -> None:
+        """Ask for an order's cancel."""
+        self.protection.leave(ticket)
+        instrument = ticket.pair.instrument
+        self.env.send_cancel_order(instrument.venue, instrument.number, ticket.client_id)
+
+    def cancel_all(self) -> int:
+        """Cancel every open order but those that protect a position; gives their number."""
+        mine = [each for each in self.tickets.open() if each.purpose is Purpose.WISH]
+        for each in mine:
+            self.cancel(each)
+        return len(mine)
+
+    # -- what becomes of orders --------------------------------------------------------------------------------------
+
+    def _changed(self, ticket: Ticket) -> None:
+        """An order has changed: keep it, tell of it, and do what follows from its end."""
+        self._moves += 1
+        self.tickets.keep(ticket)
+        if ticket.purpose is Purpose.WISH or ticket.status in OVER:
+            self.order_changed(ticket.view())
+        if ticket.status in OVER:
+            self._over(ticket)
+
+    def _over(self, ticket: Ticket) -> None:
+        self.protection.over(ticket)
+        children = ticket.wish.children if ticket.wish is not None else ()
+        if not children:
+            return
+        if ticket.status is not OrderStatus.FILLED:
+            self.say(f"order {ticket.client_id} was not filled: its child orders are not placed", logging.WARNING)
+            return
+        self.turn("child orders", lambda: self._place_children(children))
+
+    def _place_children(self, children: Sequence[Wish]) -> None:
+        for each in children:
+            try:
+                self.place(each)
+            except (ArgumentError, TooManyOrders) as error:
+                self.say(f"child order: {error}", logging.ERROR)
+
+    def _keep(self, pair: Pair) -> None:
+        self.state.put(_leg_key(pair), self.holdings[pair].dump())
+
+    # -- the framework -----------------------------------------------------------------------------------------------
+
+    def on_framework_connected(self, env: IStratEnv) -> None:
+        self.env = env
+        self.enquiry = Enquiry(env, self.session.clock, self.pairs)
+        env.login(self.session.name)
+
+    def on_start(self, params: str) -> None:
+        self._stopped = False
+        for venue in dict.fromkeys(each.instrument.venue for each in self.pairs):
+            numbers = [each.instrument.number for each in self.pairs if each.instrument.venue is venue]
+            self.env.request_execution_connection(venue)
+            self.env.subscribe_to_market_data(venue, numbers, [MDSub.BBO, MDSub.PublicTrades])
+        if self._begun:
+            self.began()
+
+    def on_stop(self, params: str) -> None:
+        self._stopped = True
+        self._turns.clear()
+        self.stopped()
+        for each in self.tickets.open():
+            if each.purpose is Purpose.WISH:
+                self.cancel(each)
+        self.env.send_stop_ack()
+
+    def on_framework_disconnected(self) -> None:
+        self.state.close()
+
+    def on_gateway_status(self, exchange: Exchange, status: GtwStatus, detail: str) -> None:
+        self.ready = status is GtwStatus.ReadyToTrade
+        if self.ready and not self._begun:
+            self._begun = True
+            self._turns.appendleft(("the start", self.began))
+            self._ask()
+
+    def on_best_levels_update(self, *quote: Any) -> None:
+        """Pairs hear their feeds themselves."""
+
+    def on_public_trade(self, *trade: Any) -> None:
+        """Pairs hear their feeds themselves."""
+
+    # -- answers -----------------------------------------------------------------------------------------------------
+
+    def on_wallet_info(self, exchange: Exchange, coin: str, total_balance: Any, available_balance: Any) -> None:
+        self.enquiry.wallet(exchange, coin, total_balance.units, available_balance.units)
+
+    def on_position_details(
+        self, exchange: Exchange, instrument_id: int, lots: int, entry: float, mark: float, liquidation: float | None
+    ) -> None:
+        """The wide form of `on_position_info`."""
+        self.enquiry.position(exchange, instrument_id, Detail(lots, entry, mark, liquidation))
+
+    def on_request_reject(self, exchange: Exchange, code: GtwRejectCode, detail: str, request: str) -> None:
+        if not self.enquiry.refused(exchange, request):
+            self.say(f"{request} was refused: {detail}", logging.WARNING)
+
+    def on_orders_info(self, exchange: Exchange, orders: Sequence[Any]) -> None:
+        """What earlier runs left open, before the first `ReadyToTrade`."""
+        for order in orders:
+            pair = self._by_number.get((exchange, order.get_instrument_id()))
+            if pair is not None and self.tickets.find(str(order.get_client_id())) is None:
+                self.tickets.adopt(order, pair, self.now)
+        self.tickets.settle()
+
+    def on_new_order_ack(self, exchange: Exchange, client_id: str, *rest: Any) -> None:
+        ticket = self.tickets.find(str(client_id))
+        if ticket is None:
+            return
+        scale = ticket.pair.instrument.qty_scale
+        qty = rest[4]
+        ticket.lots = scale.steps(qty)  # a reduce-only order is cut to the position
+        ticket.accepted = True
+        self._changed(ticket)
+
+    def on_new_order_reject(self, exchange: Exchange, client_id: str, code: GtwRejectCode, reason: str) -> None:
+        ticket = self.tickets.find(str(client_id))
+        if ticket is None:
+            return
+        self.say(f"order {client_id} ({ticket.action.value} {ticket.pair.name}) was refused: {reason}", logging.ERROR)
+        ticket.status = OrderStatus.CANCELED
+        self.protection.refused(ticket, code)
+        self._changed(ticket)
+
+    def on_order_execution(
+        self,
+        exchange: Exchange,
+        client_id: str,
+        side: Side,
+        price: Any,
+        fill_qty: Any,
+        leaves_qty: Any,
+        exec_ts: int,
+        recv_ts: int,
+    ) -> None:
+        ticket = self.tickets.find(str(client_id))
+        if ticket is None:
+            self._foreign(exchange, str(client_id), side, price, fill_qty)
+            return
+        pair = ticket.pair
+        lots = pair.instrument.qty_scale.steps(fill_qty)
+        ticks = pair.instrument.price_scale.steps(price)
+        ticket.filled += lots
+        ticket.cost += lots * ticks
+        left = pair.instrument.qty_scale.steps(leaves_qty)
+        ticket.status = OrderStatus.PARTIALLY_FILLED if left else OrderStatus.FILLED
+        if not pair.spot:
+            self.holdings[pair].fill(ticket.action.leg, ticket.action.side, lots, ticks)
+            self._keep(pair)
+            self.protection.fit(pair)
+        self._changed(ticket)
+
+    def _foreign(self, exchange: Exchange, client_id: str, side: Side, price: Any, qty: Any) -> None:
+        """A fill of an order that is not ours: a liquidation, for instance. Which pair it is about is known only if
+        the exchange has one."""
+        mine = [each for each in self.pairs if each.instrument.venue is exchange and not each.spot]
+        self.say(f"a fill of order {client_id}, which is not ours: {side.name} {qty} at {price}", logging.WARNING)
+        self._moves += 1
+        if len(mine) == 1:
+            pair = mine[0]
+            scales = pair.instrument.qty_scale, pair.instrument.price_scale
+            self.holdings[pair].foreign(side.sign, scales[0].steps(qty), scales[1].steps(price))
+            self._keep(pair)
+            self.protection.fit(pair)
+
+    def on_order_cancelled(
+        self,
+        exchange: Exchange,
+        client_id: str,
+        unsolicited: bool,
+        engine_ts: int,
+        recv_ts: int,
+        code: CancelCode,
+        reason: str,
+    ) -> None:
+        ticket = self.tickets.find(str(client_id))
+        if ticket is None:
+            return
+        if unsolicited:
+            self.say(f"order {client_id} was cancelled by the exchange: {reason or code.name}", logging.WARNING)
+        ticket.status = OrderStatus.CANCELED
+        self._changed(ticket)
+
+    def on_cancel_order_reject(self, exchange: Exchange, client_id: Any, code: GtwRejectCode, reason: str) -> None:
+        self.say(f"the cancel of order {client_id} was refused: {reason}", logging.WARNING)
+
+
+def with_room(settings: TraderSettings, options: Mapping[str, str]) -> TraderSettings:
+    """The settings with what the strategy's options say of leverage and fee."""
+    return evolve(
+        settings,
+        leverage=Fraction(options["leverage"]) if options.get("leverage") else settings.leverage,
+        fee=Fraction(options["exchange_fee"]) if options.get("exchange_fee") else settings.fee,
+    )
+
+
+def _leg_key(pair: Pair) -> str:
+    return f"held/{pair.exchange}/{pair.name}"
+
+
+def _plain(name: str) -> str:
+    return "".join(each for each in str(name).casefold() if each.isalnum())
