@@ -68,3 +68,19 @@ def test_without_a_file_there_is_nothing_to_watch() -> None:
     mine = Session()
     ParamsWatch(load_config(None, ["a=1"]), {"mine": mine}).look()
     assert mine.got == []
+
+
+def test_a_signal_bot_is_switched_changed_and_taken_out(tmp_path: Path) -> None:
+    file, one, other = tmp_path / "run.toml", Session(), Session()
+    bot = "[bots.one]\ntype='position'\nvenue='V'\nsymbol='S'\ndescription='d'\n"
+    text = f"[params]\nx = 1\n{bot}enabled={{}}\nparams={{{{a={{}}}}}}\n"
+    write(file, text.format("true", 1), 1)
+    watch = ParamsWatch(load_config(file), {"bot.one": one, "other": other})
+    write(file, text.format("false", 1), 2)
+    watch.look()
+    write(file, text.format("true", 2), 3)
+    watch.look()
+    write(file, "[params]\nx = 1\n", 4)
+    watch.look()
+    assert one.got == [{"enabled": False, "params": {"a": 1}}, {"enabled": True, "params": {"a": 2}}, {}]
+    assert other.got == []

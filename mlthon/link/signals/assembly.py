@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
+from mlthon.basics.catalogue import instruments
 from mlthon.basics.defs import Exchange
 from mlthon.config import BOT_PREFIX, BotConfig, StrategyConfig
 from mlthon.errors import UserError, near
@@ -125,6 +126,12 @@ def _member(name: str, config: BotConfig, venues: Mapping[str, VenueChoice]) -> 
         raise UserError(
             f"bots.{name}.venue: there is no venue {config.venue!r}{near(config.venue, venues)}",
             f"There are {', '.join(venues) or 'none'}; a venue is a table [venues.NAME] or --venue NAME=SRC.",
+        )
+    known = venue.symbols if venue.elsewhere else [each.symbol for each in instruments(venue.exchange)]
+    if known and config.symbol not in known:
+        raise UserError(
+            f"bots.{name}.symbol: {config.venue} has no symbol {config.symbol!r}{near(config.symbol, known)}",
+            f"There are {', '.join(sorted(known))}.",
         )
     bot = SignalBot(kind, venue.exchange, params, enabled=config.enabled)
     return _Member(f"{BOT_PREFIX}{name}", config, venue, bot)
