@@ -61,7 +61,14 @@ class Parent:
             left = left[os.write(self._pipe, left) :]
 
     def alive(self) -> None:
-        self.tell(alive=True)
+        """Called in the middle of what the bot does, which is not to see an error of ours: without a parent there is
+        nothing left to do."""
+        import os
+
+        try:
+            self.tell(alive=True)
+        except BrokenPipeError:
+            os._exit(FAULT)
 
     def progress(self, progress: "Progress") -> None:
         from mlthon.cli.bot_lines import encode_progress
