@@ -27,7 +27,8 @@ class Hello(Struct, frozen=True, tag=True):
     """The first message: what the bot is to run and what it has. `file` is the bot's; `markets` are the (src, sym) that
     it is subscribed to, and market data name them by their place here; `venues` and `instruments` are what
     `Link.venues` and `Link.instruments` show; `signed_positions`: `fetch_positions` gives `pos_size` its sign (the
-    platform gives the size and `side`)."""
+    platform gives the size and `side`). `quotes` and `trades`, as `BotFace` takes them, are the last of each market
+    that has had one: what `Link.quotes` and `Link.trades` hold when the class is constructed."""
 
     name: str
     file: str
@@ -36,6 +37,8 @@ class Hello(Struct, frozen=True, tag=True):
     instruments: Mapping[str, Mapping[str, Mapping[str, Any]]]
     signed_positions: bool = False
     reload: bool = False
+    quotes: Sequence[tuple[int, float, float, float, float, int]] = ()
+    trades: Sequence[tuple[int, int, float, float, int]] = ()
 
 
 class Private(Struct, frozen=True, tag=True):

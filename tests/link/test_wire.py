@@ -36,7 +36,16 @@ from mlthon.link.contract import (
 
 VENUES = {"BitMEX": {"id": "abc", "kind": "paper", "name": "BitMEX", "src": "bitmex"}}
 UP: list[ToBot] = [
-    Hello("mine", "bot.py", VENUES, [("bitmex", "XBTUSD")], {"bitmex": {"XBTUSD": {"tickSize": 0.5}}}, reload=True),
+    Hello(
+        "mine",
+        "bot.py",
+        VENUES,
+        [("bitmex", "XBTUSD")],
+        {"bitmex": {"XBTUSD": {"tickSize": 0.5}}},
+        reload=True,
+        quotes=[(0, 1.0, 2.0, 1.5, 3.0, 1_700_000_000_000)],
+        trades=[(0, -1, 1.5, 2.0, 1_700_000_000_001)],
+    ),
     Private("order_update", "bitmex", "XBTUSD", {"venue": "BitMEX", "order_size": 100.0, "info": {"a": [1, None]}}),
     Answer(7, {"src": "bitmex", "venue": "BitMEX", "error": None, "data": [], "rate_limits": {"remaining": 42}}),
     Published("intent", ["Buy", "XBTUSD", 20000.5]),

@@ -15,6 +15,7 @@ from mlthon.link.candles import Bars, Series
 from mlthon.link.contract import BARS
 from mlthon.link.errors import LinkClosed
 from mlthon.link.levels import length_of
+from mlthon.link.wire import Quote, Trade
 
 Latest: TypeAlias = dict[str, dict[str, Any]]
 """Symbol → the data of its latest callback."""
@@ -89,6 +90,16 @@ class Market:
         return None
 
 
+def quote_data(bid: float, bid_size: float, ask: float, ask_size: float, time: int) -> dict[str, Any]:
+    """The data of `quote_update`."""
+    return {"bid": [bid, bid_size], "ask": [ask, ask_size], "time": time}
+
+
+def trade_data(side: int, price: float, size: float, time: int) -> dict[str, Any]:
+    """The data of `trade_update`."""
+    return {"side": "Buy" if side > 0 else "Sell", "price": price, "size": size, "time": time}
+
+
 class Markets:
     """All of a bot's markets, by their places in `Hello.markets`."""
 
@@ -100,6 +111,15 @@ class Markets:
         self._calls = calls
         self._logger = logger
         self._lock = threading.Lock()
+
+    def begin(self, quotes: Iterable[Quote], trades: Iterable[Trade]) -> None:
+        """These were the last quotes and trades when the bot began."""
+        for quote in quotes:
+            market = self.at[quote[0]]
+            market.quotes[market.sym] = quote_data(*quote[1:])
+        for trade in trades:
+            market = self.at[trade[0]]
+            market.trades[market.sym] = trade_data(*trade[1:])
 
     def streams(self) -> dict[str, list[str]]:
         """See `Link.market_streams`."""

@@ -26,7 +26,7 @@ from mlthon.link.bot.http import routes_of
 from mlthon.link.bot.link import CANDLE_CALLBACKS, Link, bind, overridden
 from mlthon.link.bot.logs import bot_logger
 from mlthon.link.bot.mailbox import TRADES_KEPT, Item, Mailbox
-from mlthon.link.bot.markets import Market, Markets
+from mlthon.link.bot.markets import Market, Markets, quote_data, trade_data
 from mlthon.link.bot.module import profitview_module
 from mlthon.link.bot.plain import plain
 from mlthon.link.bot.redis import Redis
@@ -78,6 +78,7 @@ class BotRuntime:
         self.mailbox = Mailbox(len(hello.markets), trades_kept)
         self.calls = Calls(host, self.mailbox.posted.__getitem__)
         self.markets = Markets(hello.markets, self.calls, self.logger)
+        self.markets.begin(hello.quotes, hello.trades)
         self.redis = Redis(host)
         self.cron = Cron()
         self.cron.bind(self.start_cron)
@@ -275,8 +276,7 @@ class BotRuntime:
     def handle_quote(self, market: int, bid: float, bid_size: float, ask: float, ask_size: float, time: int) -> None:
         """Run the callbacks of a quote."""
         at = self.markets.at[market]
-        data = {"bid": [bid, bid_size], "ask": [ask, ask_size], "time": time}
-        at.quotes[at.sym] = data
+        at.quotes[at.sym] = data = quote_data(bid, bid_size, ask, ask_size, time)
         bot = self._bot
         if bot is None:
             return
@@ -288,8 +288,7 @@ class BotRuntime:
     def handle_trade(self, market: int, side: int, price: float, size: float, time: int) -> None:
         """Run the callbacks of a trade: bars are rolled first, so that they are right in all of them."""
         at = self.markets.at[market]
-        data = {"side": "Buy" if side > 0 else "Sell", "price": price, "size": size, "time": time}
-        at.trades[at.sym] = data
+        at.trades[at.sym] = data = trade_data(side, price, size, time)
         at.handled += 1
         for tracked in at.tracked:
             tracked.trade(at.handled, price, size, time)

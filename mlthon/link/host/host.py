@@ -4,8 +4,10 @@ Pure: it implements `HostFace` and holds a `BotFace`; how the two are joined, an
 methods are called within the engine only, so what a bot does from its threads has been brought in (`Host.deliver` of
 `mlthon.live.services`, or the scheduler of a backtest) before it comes here.
 
-A bot begins (`Hello`) when all its venues may trade, because calls work from its constructor on. Calls are answered
-with the documented envelope. When little is left of an account's rate limit a call waits until it starts anew.
+A bot begins (`Hello`) when all its venues may trade, because calls work from its constructor on, and when each of its
+markets has had a quote, because on the platform feeds were always on and constructors read `Link.quotes`; a market
+without one for `QUOTES_WITHIN` is not waited for. Calls are answered with the documented envelope. When little is left
+of an account's rate limit a call waits until it starts anew.
 """
 
 import logging
@@ -58,6 +60,9 @@ said = logging.getLogger("mlthon.bot")
 
 LOW: Final = 2
 """With so few requests left of a rate limit a call waits until it starts anew."""
+
+QUOTES_WITHIN: Final = 5 * SECOND
+"""So long (ns) a bot waits for the first quotes of its markets."""
 
 
 def _nobody(host: "BotHost", message: Any) -> None:
@@ -161,6 +166,7 @@ class BotHost:
         self._greeted = False
         self._stopping: list[VenueStrategy] = []
         self._told_to_stop = False
+        self._quotes_until: int | None = None
         self._tell: dict[type, Callable[[Any], None]] = {
             Call: self._call,
             Loaded: self._loaded,
@@ -187,16 +193,40 @@ class BotHost:
     # -- life --------------------------------------------------------------------------------------------------------
 
     def join(self, face: BotFace) -> None:
-        """There is a bot: it is greeted as soon as all its venues may trade."""
+        """There is a bot: it is greeted as soon as all its venues may trade and its markets are quoted."""
         self.face = face
         self.over = self._greeted = self._told_to_stop = False
         self._callbacks = None
         self._greet()
 
     def _greet(self) -> None:
-        if self.face is None or self._greeted or not all(each.ready for each in self.venues.values()):
+        if not self._can_begin:
+            return
+        if self._quotes_until is None:
+            self._quotes_until = self.clock.now + QUOTES_WITHIN
+            if self._feeds.await_quotes(self.markets, self._quoted):
+                self.clock.call_at(self._quotes_until, self._greet)
+        if self.clock.now < self._quotes_until and not self._feeds.quoted(self.markets):
+            return
+        self._begin()
+
+    @property
+    def _can_begin(self) -> bool:
+        waits = self.face is not None and not self._greeted and not self._told_to_stop
+        return waits and all(each.ready for each in self.venues.values())
+
+    def _quoted(self) -> None:
+        # not in the middle of what the market tells others
+        self.clock.call_soon(self._greet)
+
+    def _begin(self) -> None:
+        if self.face is None:
             return
         self._greeted = True
+        without = [f"{each.src}:{each.sym}" for each in self.markets if not self._feeds.quoted([each])]
+        if without:
+            log.warning("%s begins without a quote of %s", self.name, ", ".join(without))
+        quotes, trades = self._feeds.latest(dict(enumerate(self.markets)))
         self.face.tell(
             Hello(
                 name=self.name,
@@ -206,6 +236,8 @@ class BotHost:
                 instruments=self._instruments(),
                 signed_positions=self.settings.signed_positions,
                 reload=self.settings.reload,
+                quotes=quotes,
+                trades=trades,
             )
         )
         self._tell_health()
@@ -251,6 +283,7 @@ class BotHost:
     def stop_asked(self, venue: VenueStrategy, reason: str) -> None:
         """A venue is to stop: the bot is, and when it has the venue has."""
         if self.face is None or not self._greeted:
+            self._told_to_stop = True
             venue.env.send_stop_ack()
             return
         self._stopping.append(venue)

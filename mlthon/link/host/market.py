@@ -6,13 +6,14 @@ keeps the market's minute candles, by the exchange's time of each trade. Candles
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from mlthon.engine.candles import Candle, MinuteCandles
 from mlthon.engine.clock import MS
 from mlthon.engine.faces import NO_ASK, NO_BID
 from mlthon.exchange.contracts import Contract
 from mlthon.link.host.listing import CACHED
+from mlthon.link.wire import Quote, Trade
 
 if TYPE_CHECKING:
     from mlthon.basics.instrument import Instrument
@@ -58,6 +59,9 @@ def _trades(face: "BotFace", market: int, listing: "Listing") -> TradeLane:
     return trade
 
 
+_NO_QUOTE: Final = (NO_BID, 0, NO_ASK, 0)
+
+
 class _Values(dict[int, int]):
     """Price in ticks -> what a lot is worth there; prices repeat, and the computation is in big numbers."""
 
@@ -71,34 +75,68 @@ class _Values(dict[int, int]):
         return value
 
 
+class _FirstQuote:
+    """Hears a market until its next quote: a reader, so that those who only read pay nothing for those who wait."""
+
+    __slots__ = ("_done", "_tap", "face")
+
+    def __init__(self, tap: "MarketTap", done: Callable[[], None]) -> None:
+        self._tap = tap
+        self._done = done
+        self.face = None
+
+    def quote(self, bid: int, bid_qty: int, ask: int, ask_qty: int, exch_ts: int) -> None:
+        self._tap.drop(self)
+        self._done()
+
+    def trade(self, price: int, qty: int, side: int, exch_ts: int) -> None:
+        """Not waited for."""
+
+
 class MarketTap:
     """One instrument. Implements `MarketEvents`. `touch`: the last quote heard: best bid and its quantity, best ask and
-    its quantity; `last`: the last trade's price; None before there is one."""
+    its quantity; `quoted` the same with its time (ns), `traded` the last trade: price, quantity, taker's side, time
+    (ns); `last`: its price. None before there is one."""
 
-    __slots__ = ("_readers", "_values", "candles", "last", "touch")
+    __slots__ = ("_readers", "_values", "candles", "quoted", "traded")
 
     def __init__(self, contract: Contract, history: Iterable[Candle]) -> None:
         self._values = _Values(contract.unit_value)
-        self._readers: tuple[Reader, ...] = ()
+        self._readers: tuple[Reader | _FirstQuote, ...] = ()
         self.candles = MinuteCandles(history)
-        self.touch = (NO_BID, 0, NO_ASK, 0)
-        self.last: int | None = None
+        self.quoted: tuple[int, int, int, int, int] | None = None
+        self.traded: tuple[int, int, int, int] | None = None
+
+    @property
+    def touch(self) -> tuple[int, int, int, int]:
+        return _NO_QUOTE if self.quoted is None else self.quoted[:4]
+
+    @property
+    def last(self) -> int | None:
+        return None if self.traded is None else self.traded[0]
+
+    def await_quote(self, done: Callable[[], None]) -> None:
+        """Call `done` at the next quote, once."""
+        self._readers = (*self._readers, _FirstQuote(self, done))
 
     def add(self, reader: Reader) -> None:
         """Tell one more bot."""
         self._readers = (*self._readers, reader)
+
+    def drop(self, reader: "_FirstQuote") -> None:
+        self._readers = tuple(each for each in self._readers if each is not reader)
 
     def leave(self, face: "BotFace") -> None:
         """Tell a bot nothing more."""
         self._readers = tuple(each for each in self._readers if each.face is not face)
 
     def quote(self, bid: int, bid_qty: int, ask: int, ask_qty: int, exch_ts: int, recv_ts: int) -> None:
-        self.touch = (bid, bid_qty, ask, ask_qty)
+        self.quoted = (bid, bid_qty, ask, ask_qty, exch_ts)
         for reader in self._readers:
             reader.quote(bid, bid_qty, ask, ask_qty, exch_ts)
 
     def trade(self, price: int, qty: int, side: int, trade_id: int, exch_ts: int, recv_ts: int) -> None:
-        self.last = price
+        self.traded = (price, qty, side, exch_ts)
         self.candles.trade(price, qty, qty * self._values[price], side, exch_ts)
         for reader in self._readers:
             reader.trade(price, qty, side, exch_ts)
@@ -132,6 +170,32 @@ class Markets:
         """Tell a bot of its markets, by their numbers."""
         for number, listing in listings.items():
             self.tap(listing.instrument).add(Reader(face, number, listing))
+
+    def await_quotes(self, listings: Iterable["Listing"], done: Callable[[], None]) -> bool:
+        """Whether some of the markets have had no quote yet; then `done` is called at the first of each."""
+        taps = [self.tap(each) for each in dict.fromkeys(listing.instrument for listing in listings)]
+        without = [tap for tap in taps if tap.quoted is None]
+        for tap in without:
+            tap.await_quote(done)
+        return bool(without)
+
+    def quoted(self, listings: Iterable["Listing"]) -> bool:
+        """Whether each of the markets has had a quote."""
+        return all(self.tap(each.instrument).quoted is not None for each in listings)
+
+    def latest(self, listings: Mapping[int, "Listing"]) -> tuple[list[Quote], list[Trade]]:
+        """The last quotes and trades of a bot's markets, by their numbers, of those that have had one."""
+        quotes: list[Quote] = []
+        trades: list[Trade] = []
+        for number, listing in listings.items():
+            tap, prices, sizes = self.tap(listing.instrument), listing.prices, listing.sizes
+            if tap.quoted is not None:
+                bid, bid_qty, ask, ask_qty, ts = tap.quoted
+                quotes.append((number, prices[bid], sizes[bid_qty], prices[ask], sizes[ask_qty], ts // MS))
+            if tap.traded is not None:
+                price, qty, side, ts = tap.traded
+                trades.append((number, side, prices[price], sizes[qty], ts // MS))
+        return quotes, trades
 
     def leave(self, face: "BotFace") -> None:
         """Tell a bot nothing more."""

@@ -1,8 +1,12 @@
 """Bots of one run: how they begin and end, what they share, how their calls expire."""
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from mlthon.data.rows import Source
+from mlthon.data.sources import open_sources
 from mlthon.engine.clock import SECOND
 from mlthon.link.contract import (
     Failed,
@@ -20,7 +24,7 @@ from mlthon.link.contract import (
     WebAnswer,
     WebRequest,
 )
-from tests.link.host.scripted import ScriptedBot, linked
+from tests.link.host.scripted import START, ScriptedBot, linked
 
 
 def two(tmp_path: Path, **options: Any) -> Any:
@@ -194,3 +198,61 @@ def test_what_a_bot_publishes_and_its_webhooks_answer_is_passed_on(tmp_path: Pat
     bot = run.go(talk)
     assert request in bot.told
     assert heard == [("bot", Publish("status", {"a": 1})), ("bot", WebAnswer(4, 200, [1]))]
+
+
+def bars(folder: Path, *markets: tuple[str, float, int]) -> Sequence[Source]:
+    """Three one-minute bars of each (symbol, price, first minute of the day)."""
+    for sym, price, first in markets:
+        rows = [
+            {
+                "timestamp": f"2021-05-01T00:{minute + 1:02}:00.000Z",
+                "symbol": sym,
+                "open": price,
+                "high": price + 1,
+                "low": price - 1,
+                "close": price,
+                "trades": 4,
+                "volume": 4000,
+                "vwap": price,
+                "lastSize": 1000,
+            }
+            for minute in range(first, first + 3)
+        ]
+        (folder / f"{sym}.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows), "utf-8")
+    return open_sources([folder])[0]
+
+
+def test_a_bot_begins_when_each_of_its_markets_has_had_a_quote_and_has_it(tmp_path: Path) -> None:
+    run = linked(tmp_path, seconds=3, subscribe=["bitmex:XBTUSD", "bitmex:ETHUSD"])
+    bot = run.go()
+    assert bot.hello is not None
+    assert {market for market, *_ in bot.hello.quotes} == {0, 1}
+    for _, bid, bid_size, ask, ask_size, time in bot.hello.quotes:
+        assert 0 < bid < ask
+        assert min(bid_size, ask_size) > 0
+        assert START * 1000 <= time < START * 1000 + 1000
+
+
+def test_a_market_without_a_quote_is_not_waited_for_longer_than_five_seconds(tmp_path: Path, caplog: Any) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    sources = bars(folder, ("XBTUSD", 50_000.0, 0), ("ETHUSD", 3_000.0, 1))
+    run = linked(tmp_path, sources=sources, seconds=150, subscribe=["bitmex:XBTUSD", "bitmex:ETHUSD"])
+    bot = run.go()
+    assert bot.hello is not None
+    assert [market for market, *_ in bot.hello.quotes] == [0]
+    assert "bot begins without a quote of bitmex:ETHUSD" in caplog.text
+    first = bot.quotes[0]
+    assert first[0] == 0
+    assert first[5] == 1_619_827_200_000 + 20_000, "the opening quote was before the bot began"
+    assert {quote[0] for quote in bot.quotes} == {0, 1}
+
+
+def test_a_run_that_ends_before_a_bot_begins_ends(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    sources = bars(folder, ("XBTUSD", 50_000.0, 0), ("ETHUSD", 3_000.0, 1))
+    run = linked(tmp_path, sources=sources, seconds=3, subscribe=["bitmex:XBTUSD", "bitmex:ETHUSD"])
+    bot = run.go()
+    assert bot.told == []
+    assert bot.hello is None
