@@ -20,7 +20,7 @@ from attrs import evolve
 from mlthon.api.istrat_env import IStratEnv, MDSub
 from mlthon.api.istrategy import IStrategy
 from mlthon.basics.defs import CancelCode, Exchange, FeedHandlerStatus, GtwRejectCode, GtwStatus, OrderType, Side
-from mlthon.engine.clock import SECOND
+from mlthon.engine.clock import NEVER, SECOND
 from mlthon.errors import UserError
 from mlthon.link.host.listing import Listing
 from mlthon.link.host.signals import Signal
@@ -69,6 +69,8 @@ class SignalBot(IStrategy):
         self._closing = False
         self._stopping = False
         self._alarm: Handle | None = None
+        self._turn = NEVER
+        """When trading hours next begin or end (ns)."""
         self._complaint = ""
 
     def attach(
@@ -150,7 +152,8 @@ class SignalBot(IStrategy):
 
     def _wish(self, now: int) -> Wish:
         hours = self.params.hours
-        turn = None if hours is None else hours.next_change(now)
+        self._turn = NEVER if hours is None else hours.next_change(now)
+        turn = None if hours is None else self._turn
         resting = self._stopping or not self.enabled or (hours is not None and not hours.open(now))
         if self._closing and not self._holds and not self._keeper.open():
             self._closing = False
@@ -278,12 +281,18 @@ class SignalBot(IStrategy):
         market.show(bid, ask)
         if not market.two_sided:
             return
-        if not was:
+        if not was or self.clock.now >= self._turn:
+            # a hole in the data may have moved the alarm for trading hours
             self._think()
-        if self.position.lots and not self._closing and self._feed_live:
+        if self.position.lots and self._watches:
             why = self.position.due(self.params.exits, market.bid, market.ask)
             if why is not None:
                 self._exit(why)
+
+    @property
+    def _watches(self) -> bool:
+        """Whether exits count now."""
+        return self._feed_live and self.enabled and self.session.running and not self._stopping and not self._closing
 
     def _exit(self, why: str) -> None:
         """Close the position; the signal that led to it is used up."""
@@ -352,5 +361,7 @@ class SignalBot(IStrategy):
             )
         self._think()
 
-    def on_order_status(self, *status: Any) -> None:
+    def on_order_status(self, exchange: Exchange, instrument_id: int, client_ord_id: str, *rest: Any) -> None:
+        """A request went unanswered, or what became of it is known: no answer to it is to be waited for any more."""
+        self._keeper.over(client_ord_id)
         self._think()

@@ -146,7 +146,7 @@ class OrderKeeper:
             self.over(client_id)
 
     def over(self, client_id: str) -> None:
-        """An order has ended."""
+        """An order has ended, or no answer about it will come any more."""
         self._busy.pop(client_id, None)
 
     def refused(self, client_id: str, what: str, code: GtwRejectCode, reason: str, now: int) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from mlthon.basics.defs import Exchange, FeedHandlerStatus, GtwRejectCode, GtwStatus
+from mlthon.basics.defs import Exchange, FeedHandlerStatus, GtwRejectCode, GtwStatus, OrderStatus
 from mlthon.engine.clock import SECOND
 from mlthon.engine.session import Phase
 from mlthon.errors import UserError
@@ -349,6 +349,41 @@ def test_an_exit_does_not_wait_for_earlier_refusals() -> None:
         table.bot._keeper.back_off("a test", table.clock.now)
     table.quote(29000.0)
     assert table.held == 0
+
+
+def test_an_order_that_is_unknown_is_left_alone_until_it_is_known_again() -> None:
+    table = position(order_fill_delay=60)
+    table.signal(size=0.5)
+    (order,) = table.session.open.values()
+    port = table.engine.port(Exchange.Bybit, "V")
+    port.order_unknown(order.wire_id, "no answer")
+    table.signal(size=1)
+    table.wait(10)
+    assert (table.requests.count("new"), table.requests.count("modify")) == (1, 0)
+    port.order_resolved(order.wire_id, OrderStatus.New, order.leaves)
+    table.wait(0.1)
+    assert table.orders() == [(30000.0, 1.0)]
+    assert table.requests.count("modify") == 1
+
+
+def test_exits_are_not_watched_while_it_is_switched_off() -> None:
+    table = position(stop_loss_pct=1)
+    table.signal(size=0.5)
+    table.session.update_params({**table.config.as_params, "enabled": False})
+    table.quote(20000.0)
+    assert table.held == 0.5
+    table.session.update_params(table.config.as_params)
+    table.quote(20000.1)
+    assert table.held == 0
+
+
+def test_a_hole_in_the_data_does_not_move_trading_hours() -> None:
+    table = position(trading_start_time="02:00")
+    table.signal(size=0.5)
+    table.clock.leap(3 * 3600 * SECOND)
+    table.wait(1)
+    table.quote(30000.0)
+    assert table.held == 0.5
 
 
 def test_a_rate_limit_that_is_nearly_used_is_waited_for() -> None:
