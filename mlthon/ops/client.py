@@ -43,6 +43,7 @@ from mlthon.ops.contract import (
     GetPositions,
     GetProfit,
     GetStatus,
+    GetWebhooks,
     Kill,
     Listen,
     News,
@@ -81,6 +82,7 @@ _ANSWERS: Final[dict[type, Any]] = {
     GetProfit: list[Profit],
     GetCommands: dict[str, list[str]],
     GetFigures: str,
+    GetWebhooks: dict[str, list[tuple[str, str]]],
     Ping: int,
     WebCall: WebReply,
 }

@@ -53,6 +53,10 @@ class GetFigures(Struct, frozen=True, tag=True):
     """The counters and histograms of the run, as Prometheus text."""
 
 
+class GetWebhooks(Struct, frozen=True, tag=True):
+    """The webhooks of `Link` bots: answered by a dict of bot -> its (method, name)s, as far as bots are loaded."""
+
+
 class Ping(Struct, frozen=True, tag=True):
     """Does the engine live? Answered by the run's time (ns) as soon as the engine comes round to it."""
 
@@ -63,7 +67,7 @@ class Listen(Struct, frozen=True, tag=True):
     kinds: Sequence[str]
 
 
-Question = GetStatus | GetPositions | GetOrders | GetProfit | GetCommands | GetFigures | Ping | Listen
+Question = GetStatus | GetPositions | GetOrders | GetProfit | GetCommands | GetFigures | GetWebhooks | Ping | Listen
 
 # -- actions -----------------------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ Whoever operates a run (Telegram, webhooks, the command line) comes through `Con
 question only reads. An action is done, and written to the audit log with who, when and what came of it; where the log
 cannot be written, only what makes trading safer (stopping, cancelling, killing) is still done.
 
-Strategies that take signals and bots that have webhooks announce themselves in `signals` and `webs`.
+Strategies that take signals and bots that have webhooks announce themselves in `signals`, `webs` and `routes`.
 """
 
 import logging
@@ -34,6 +34,7 @@ from mlthon.ops.contract import (
     GetPositions,
     GetProfit,
     GetStatus,
+    GetWebhooks,
     Kill,
     Link,
     OrderRow,
@@ -56,6 +57,8 @@ log = logging.getLogger("mlthon.ops")
 Reply = Callable[[Told], None]
 Web = Callable[[WebCall, Callable[[WebReply], None]], None]
 """Has a bot's webhook called and answers, later or never."""
+Routes = Callable[[], Mapping[str, Sequence[tuple[str, str]]]]
+"""The webhooks of each bot that is loaded: (`get` or `post`, name)."""
 TakeSignal = Callable[[Mapping[str, Any]], None]
 """Hands a signal to its strategy. Raises `UserError` where the signal says nothing that can be done."""
 
@@ -91,6 +94,7 @@ class Control:
     def __init__(self, engine: Engine, facts: RunFacts, audit: AuditLog) -> None:
         self.signals: dict[str, TakeSignal] = {}
         self.webs: dict[str, Web] = {}
+        self.routes: Routes = dict
         self._engine = engine
         self._facts = facts
         self._audit = audit
@@ -102,6 +106,7 @@ class Control:
             GetProfit: lambda asked: self.profit(asked.strategy),
             GetCommands: lambda _: self.commands(),
             GetFigures: lambda _: facts.figures(),
+            GetWebhooks: lambda _: self.routes(),
         }
         self._actions: dict[type, Callable[[Any], str]] = {
             StartStrategy: self._start,

@@ -1,0 +1,99 @@
+"""The endpoints put together: `WebServer` makes them of an engine, settings and a store, and `app` is what serves them.
+
+No socket is opened here: `mlthon.ops.web.server` has hypercorn serve the application, tests call it directly.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route, WebSocketRoute
+
+from mlthon.ops.web.addresses import networks
+from mlthon.ops.web.alerts import Alerts, AlertTarget
+from mlthon.ops.web.bodies import Refused
+from mlthon.ops.web.bots import BotWebhooks
+from mlthon.ops.web.edge import Edge, Handler, Visit
+from mlthon.ops.web.engine import Engine
+from mlthon.ops.web.figures import Figures
+from mlthon.ops.web.settings import WebSettings
+from mlthon.ops.web.signals import Signals
+from mlthon.ops.web.store import WebhookStore
+from mlthon.ops.web.streams import Streams
+
+ALL: Final = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"]
+"""Every endpoint is asked for whatever method, so that it is its own limits which refuse."""
+
+
+class WebServer:
+    """See the module. `clock`: s, for limits. `wall`: ns since 1970 UTC."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        settings: WebSettings,
+        store: WebhookStore,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], int] = time.time_ns,
+    ) -> None:
+        trusted = networks(settings.trusted_proxies, "web.trusted_proxies")
+        allow = networks(settings.allow, "web.allow")
+        edge = self.edge = Edge(store, clock, wall, settings.address_rate, trusted, settings.keys.all)
+        self.streams = Streams(engine, edge, settings.api_key, most=settings.streams, backlog=settings.backlog)
+        bots = BotWebhooks(engine, edge, settings.webhook_secret, settings.timeout_s)
+        signals = Signals(
+            *(engine, edge, store),
+            rate=settings.connector_rate,
+            window_s=settings.window_s,
+            wall=wall,
+            networks=allow,
+        )
+        targets = {
+            name: AlertTarget(each.strategy, each.hook, allow + networks(each.allow, f"web.alerts.{name}.allow"))
+            for name, each in settings.alerts.items()
+        }
+        alerts = Alerts(engine, edge, store, targets, settings.connector_rate)
+        figures = Figures(engine, edge, self.streams, settings.keys, closed=settings.public)
+        self._routes = [
+            self._route("/trading/bot/{secret}/{name}", "bot", bots.serve),
+            self._route("/trading/bot/{secret}/{bot}/{name}", "bot", bots.serve),
+            self._route("/trading-signal/webhook", "signal", _only("POST", signals.serve)),
+            self._route("/tradingview/{token}", "alert", _only("POST", alerts.serve)),
+            self._route("/metrics", "metrics", _only("GET", figures.metrics)),
+            self._route("/health", "health", _only("GET", figures.health), audited=False),
+            WebSocketRoute("/stream", self.streams.serve),
+        ]
+
+    def _route(self, path: str, what: str, handler: Handler, *, audited: bool = True) -> Route:
+        return Route(path, self.edge.endpoint(what, handler, audited=audited), methods=ALL)
+
+    def app(self) -> Starlette:
+        """The ASGI application."""
+        nowhere = self.edge.endpoint("nowhere", _nowhere, audited=False)
+
+        async def missing(request: Request, _: Exception) -> Response:
+            return await nowhere(request)
+
+        return Starlette(routes=self._routes, exception_handlers={HTTPException: missing})
+
+
+def _only(method: str, handler: Handler) -> Handler:
+    async def serve(visit: Visit) -> Response:
+        if visit.request.method != method:
+            raise Refused(405, f"this is asked for by {method}", headers={"allow": method})
+        return await handler(visit)
+
+    return serve
+
+
+async def _nowhere(_: Visit) -> Response:
+    raise Refused(404, "there is nothing here")
+
+
+def application(engine: Engine, settings: WebSettings, store: WebhookStore) -> Starlette:
+    """The ASGI application alone; its stream is silent, because nothing runs beside it."""
+    return WebServer(engine, settings, store).app()

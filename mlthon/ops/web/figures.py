@@ -1,0 +1,72 @@
+"""`/metrics` for Prometheus and `/health` for whoever looks whether the engine lives.
+
+The metrics need a token (`metrics_token`, or the API key) where one is configured, and wherever the server is reached
+from other machines. `/health` tells nothing but whether the engine answers: 200 if it does, 503 if not.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from mlthon.ops.client import AskFailed, EngineState
+from mlthon.ops.contract import GetFigures
+from mlthon.ops.web.bots import same
+from mlthon.ops.web.edge import Edge, Visit, answer, plain
+from mlthon.ops.web.engine import Engine, unanswered
+from mlthon.ops.web.keys import WebKeys
+from mlthon.ops.web.streams import BEARER, Streams
+
+PROMETHEUS: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Figures:
+    """The endpoints. `closed`: the metrics need a token in any case."""
+
+    def __init__(self, engine: Engine, edge: Edge, streams: Streams, keys: WebKeys, *, closed: bool) -> None:
+        self._engine = engine
+        self._edge = edge
+        self._streams = streams
+        self._keys = keys
+        self._closed = closed or keys.metrics_token is not None
+
+    async def metrics(self, visit: Visit) -> Response:
+        if self._closed and not self._may(_given(visit.request)):
+            raise self._edge.wrong_secret(visit, "the metrics need their token")
+        try:
+            text: str = await self._engine.ask(GetFigures(), "metrics")
+        except AskFailed as error:
+            raise unanswered(error, self._engine) from None
+        own = "".join(f"{line}\n" for line in self._own())
+        return plain(f"{own}{text}", media_type=PROMETHEUS)
+
+    def _may(self, given: str) -> bool:
+        right = [same(given, each) for each in (self._keys.metrics_token, self._keys.api_key) if each]
+        return any(right)
+
+    def _own(self) -> Iterator[str]:
+        """The web server's own figures."""
+        yield "# HELP mlthon_web_requests_total Requests of the web server."
+        yield "# TYPE mlthon_web_requests_total counter"
+        for (what, status), count in sorted(self._edge.counts.items()):
+            yield f'mlthon_web_requests_total{{endpoint="{what}",status="{status}"}} {count}'
+        counts: tuple[tuple[str, str, str, Callable[[], int]], ...] = (
+            ("mlthon_web_stream_clients", "gauge", "Clients of the stream.", lambda: self._streams.clients),
+            ("mlthon_web_stream_lost_total", "counter", "Messages that slow clients lost.", lambda: self._streams.lost),
+        )
+        for name, kind, told, value in counts:
+            yield f"# HELP {name} {told}"
+            yield f"# TYPE {name} {kind}"
+            yield f"{name} {value()}"
+
+    async def health(self, visit: Visit) -> Response:
+        lives = self._engine.state is EngineState.LIVES
+        return answer({"engine": self._engine.state.value}, 200 if lives else 503)
+
+
+def _given(request: Request) -> str:
+    header = request.headers.get("authorization", "")
+    if header.lower().startswith(BEARER):
+        return header[len(BEARER) :].strip()
+    return request.query_params.get("token", "")

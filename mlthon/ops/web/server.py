@@ -1,0 +1,148 @@
+"""The part of the operations process that is the web server: hypercorn on one socket, until the run ends.
+
+hypercorn writes no log of its own: it would say whole addresses, and secrets stand in those. A connection whose other
+end takes nothing for `STUCK_S` is broken off by the kernel, so that no client can hold the server's end open for ever;
+one that has not sent a whole request head within `HEAD_S` is closed.
+"""
+
+import logging
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import trio
+from hypercorn.config import Config
+from hypercorn.trio import serve as serve_asgi
+
+from mlthon.errors import UserError
+from mlthon.ops.client import EngineClient
+from mlthon.ops.process import PartJob
+from mlthon.ops.web.application import WebServer
+from mlthon.ops.web.settings import WebSettings, base_url, read
+from mlthon.ops.web.store import FILE, WebhookStore
+
+log = logging.getLogger("mlthon.ops.web")
+
+HEAD_S: Final = 5.0
+STUCK_S: Final = 20.0
+PING_S: Final = 20.0
+SILENT_S: Final = 60.0
+"""A connection that sends nothing for so long is closed; clients of the stream answer pings."""
+GRACE_S: Final = 1.0
+BACKLOG: Final = 128
+PRUNE_S: Final = 3600.0
+FLUSH_S: Final = 1.0
+MESSAGE_BYTES: Final = 4096
+DAY: Final = 86_400 * 10**9
+
+
+async def serve(
+    client: EngineClient, job: PartJob, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """The part: see `mlthon.ops.process`."""
+    settings = read(job.settings)
+    store = WebhookStore(job.folder / FILE)
+    try:
+        server = WebServer(client, settings, store)
+        await run(server, settings, store, job.ending, lambda url: _begun(url, settings, task_status))
+    finally:
+        store.close()
+
+
+def _begun(url: str, settings: WebSettings, task_status: trio.TaskStatus[None]) -> None:
+    log.info("webhooks, streams and metrics are served at %s", url)
+    if settings.public and settings.certificate is None:
+        log.warning("%s is reached from other machines without TLS: secrets can be read on their way", url)
+    task_status.started()
+
+
+async def run(
+    server: WebServer,
+    settings: WebSettings,
+    store: WebhookStore,
+    over: trio.Event,
+    started: Callable[[str], None],
+) -> None:
+    """Serve until `over` is set or cancelled. `started` is told the address, with the port that was given where it was
+    0. Raises `UserError` where the port cannot be had."""
+    listening = _listening(settings.host, settings.port)
+    with listening:
+        config = _hypercorn(settings, listening.fileno())
+        async with trio.open_nursery() as nursery:
+            await nursery.start(server.streams.run)
+            nursery.start_soon(_tidy, server, settings, store)
+            nursery.start_soon(_serve_asgi, server, config, over)
+            started(base_url(None, settings.host, listening.getsockname()[1], tls=settings.certificate is not None))
+            await over.wait()
+            server.streams.end()
+            await trio.sleep(GRACE_S / 4)
+            nursery.cancel_scope.cancel()
+
+
+async def _serve_asgi(server: WebServer, config: Config, over: trio.Event) -> None:
+    await serve_asgi(server.app(), config, shutdown_trigger=over.wait)  # type: ignore[arg-type]
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """A socket that listens. Raises `UserError`."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, kind, protocol)
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            # connections that are accepted inherit it
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(1e3 * STUCK_S))
+            listening.bind(address)
+            listening.listen(BACKLOG)
+            listening.setblocking(False)
+        except OSError:
+            listening.close()
+            raise
+    except OSError as error:
+        raise UserError(
+            f"the web server cannot listen on {host} port {port}: {error.strerror or error}",
+            "Is another run's there? Set web.port to another.",
+        ) from None
+    return listening
+
+
+def _hypercorn(settings: WebSettings, descriptor: int) -> Config:
+    config = Config()
+    config.bind = [f"fd://{descriptor}"]
+    config.accesslog = None
+    config.errorlog = None
+    config.loglevel = "CRITICAL"
+    config.backlog = BACKLOG
+    config.graceful_timeout = GRACE_S
+    config.shutdown_timeout = GRACE_S
+    config.keep_alive_timeout = HEAD_S
+    config.read_timeout = SILENT_S  # type: ignore[assignment]
+    config.h11_max_incomplete_size = 16 * 1024
+    config.websocket_max_message_size = MESSAGE_BYTES
+    config.websocket_ping_interval = PING_S
+    config.include_server_header = False
+    config.alpn_protocols = ["http/1.1"]
+    if settings.certificate is not None and settings.private_key is not None:
+        config.certfile, config.keyfile = settings.certificate, settings.private_key
+    return config
+
+
+async def _tidy(server: WebServer, settings: WebSettings, store: WebhookStore) -> None:
+    """Write down what is counted, and forget what is old."""
+    pruned = -PRUNE_S
+    try:
+        while True:
+            if trio.current_time() - pruned >= PRUNE_S:
+                pruned = trio.current_time()
+                store.prune(time.time_ns() - round(settings.remember_days * DAY))
+            await trio.sleep(FLUSH_S)
+            server.edge.rejections.flush()
+    finally:
+        server.edge.rejections.flush()
+
+
+def store_path(folder: Path) -> Path:
+    """The store in a folder of control files."""
+    return folder / FILE
