@@ -25,7 +25,10 @@ KEPT: Final = 500
 class Pair:
     """See the module. `exchange`, `name`: as the strategy calls them. Implements `MarketEvents`."""
 
-    def __init__(self, exchange: str, instrument: Instrument, history: Iterable[Candle] = ()) -> None:
+    def __init__(
+        self, exchange: str, instrument: Instrument, history: Iterable[Candle] = (), *, as_text: bool = False
+    ) -> None:
+        """`history`: minute candles from before. `as_text`: strategies get the values of candles as texts."""
         self.exchange = exchange
         self.instrument = instrument
         self.contract = Contract(instrument)
@@ -35,6 +38,8 @@ class Pair:
         self.spot = instrument.instrument_type is InstrumentType.Spot
         self.minutes = MinuteCandles(history)
         self.closed: deque[Candle] = deque(maxlen=KEPT)
+        self.rows: deque[dict[str, Any]] = deque(maxlen=KEPT)
+        self._as_text = as_text
         self.bid = NO_BID
         self.ask = NO_ASK
         self.last = 0
@@ -84,7 +89,14 @@ class Pair:
     def remember(self, candles: Sequence[Candle], now: int, period: int) -> None:
         """Begin with candles of the period from elsewhere, oldest first; what is not over yet is left out."""
         self.closed.clear()
-        self.closed.extend(each for each in candles if each.start + period <= now)
+        self.rows.clear()
+        for each in candles:
+            if each.start + period <= now:
+                self._append(each)
+
+    def _append(self, candle: Candle) -> None:
+        self.closed.append(candle)
+        self.rows.append(self.row(candle))
 
     def close(self, end: int, period: int, now: int) -> None:
         """The candles of `period` (ns) that are over at `end`, which is a multiple of it."""
@@ -94,7 +106,7 @@ class Pair:
         first = self.minutes.minutes[0].start if self.minutes.minutes else end
         for each in self.minutes.candles(now, period, KEPT, after, end - period):
             if each.start >= first:
-                self.closed.append(each)
+                self._append(each)
 
     def is_behind(self, end: int, period: int) -> bool:
         """Whether the candle that ended at `end`, or one before it, is missing."""
@@ -114,7 +126,7 @@ class Pair:
     def row(self, candle: Candle) -> dict[str, Any]:
         """A candle as a strategy gets it: prices and volume (of the base currency) as floats, and its beginning as the
         platform's examples write it, `2020-10-23T12:30:00.000Z`."""
-        return {
+        row = {
             "open": self.price(candle.open),
             "high": self.price(candle.high),
             "low": self.price(candle.low),
@@ -122,6 +134,7 @@ class Pair:
             "volume": self.amount(candle.qty, candle.close),
             "time": iso(candle.start),
         }
+        return {key: str(value) for key, value in row.items()} if self._as_text else row
 
 
 def iso(ts: int) -> str:

@@ -1,0 +1,310 @@
+"""`CA`, as a strategy file knows it: what it may ask and order. One for each strategy.
+
+What cannot be is an exception that names the argument, and a line in the log. Balances, positions and orders are those
+of the moment when the callback began; what it orders shows from the next one on.
+"""
+
+import json
+import logging
+from collections.abc import Callable
+from enum import StrEnum
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Concatenate, Final, NamedTuple, ParamSpec, TypeVar, cast
+
+from attrs import frozen
+
+from mlthon.arsenal.orders import OrderStatus as Status
+from mlthon.arsenal.orders import OrderView
+from mlthon.arsenal.wishes import Action, ArgumentError, number, text_id, wish_of
+from mlthon.basics.money import UNIT
+
+if TYPE_CHECKING:
+    from mlthon.arsenal.market import Pair
+    from mlthon.arsenal.strategy import ArsenalStrategy
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+MOST_HISTORY: Final = 5000
+"""Candles that `get_history_candles` gives at most."""
+DEFAULT_LIMIT: Final = 100
+_NOTHING: Final = object()
+
+
+class ExchangePair(NamedTuple):
+    exchange: str
+    pair: str
+    base: str
+    quote: str
+
+
+@frozen
+class Balance:
+    """`locked`: what open orders and positions hold."""
+
+    available: float
+    total: float
+
+    @property
+    def locked(self) -> float:
+        return self.total - self.available
+
+
+@frozen(kw_only=True)
+class PositionView:
+    """A position: sizes in the base currency, never negative; `margin` and `profit_and_loss` in the settlement coin;
+    `liquidation_price` 0 where the exchange tells none."""
+
+    exchange: str
+    pair: str
+    position_side: str
+    total_size: float
+    available_size: float
+    entry_price: float
+    mark_price: float
+    margin: float
+    liquidation_price: float
+    profit_and_loss: float
+
+
+def told(method: Callable[Concatenate["Arsenal", P], R]) -> Callable[Concatenate["Arsenal", P], R]:
+    """A method of `CA` whose complaints are logged too."""
+
+    @wraps(method)
+    def call(self: "Arsenal", *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return method(self, *args, **kwargs)
+        except (ArgumentError, RuntimeError) as error:
+            self._strategy.say(f"CA.{method.__name__}: {error}", logging.ERROR)
+            raise
+
+    return cast(Callable[Concatenate["Arsenal", P], R], call)
+
+
+def _simply(action: Action) -> Callable[..., OrderView | None]:
+    """A method that orders an amount, at market or at a price."""
+
+    def order(
+        self: "Arsenal",
+        exchange: Any = None,
+        pair: Any = None,
+        amount: Any = None,
+        order_type: Any = None,
+        price: Any = None,
+    ) -> OrderView | None:
+        kind = "MARKET" if order_type is None else str(order_type).upper()
+        if kind not in ("MARKET", "LIMIT"):
+            raise ArgumentError("order_type", f"{order_type!r} is neither MARKET nor LIMIT")
+        if number(amount, "amount") is None:
+            raise ArgumentError("amount", "a number is needed")
+        if kind == "LIMIT" and number(price, "price") is None:
+            raise ArgumentError("price", "a LIMIT order needs one")
+        wish = wish_of(
+            action,
+            exchange=_text(exchange, "exchange"),
+            pair=_text(pair, "pair"),
+            limit=price if kind == "LIMIT" else None,
+            amount=amount,
+        )
+        return self._strategy.order(wish)
+
+    order.__name__ = action.value
+    return told(order)
+
+
+class Arsenal:
+    """See the module. Its name in a strategy is `CA`."""
+
+    class OrderType(StrEnum):
+        MARKET = "MARKET"
+        LIMIT = "LIMIT"
+
+    class PositionSide(StrEnum):
+        LONG = "LONG"
+        SHORT = "SHORT"
+
+    class LogType(StrEnum):
+        DEBUG = "DEBUG"
+        INFO = "INFO"
+        NOTICE = "NOTICE"
+
+    OrderStatus = Status
+
+    def __init__(self, strategy: "ArsenalStrategy") -> None:
+        self._strategy = strategy
+
+    # -- telling -----------------------------------------------------------------------------------------------------
+
+    def log(self, message: Any = "", log_type: Any = None) -> None:
+        """A line in the strategy's log; of type DEBUG only with the option IS_DEBUG."""
+        self._strategy.log(str(message), debug=str(log_type or "").upper() == "DEBUG")
+
+    # -- asking ------------------------------------------------------------------------------------------------------
+
+    def get_exchange_pair(self) -> ExchangePair:
+        pair = self._strategy.pairs[0]
+        return ExchangePair(pair.exchange, pair.name, pair.base, pair.quote)
+
+    def get_exchange(self) -> str:
+        return self._strategy.pairs[0].exchange
+
+    def get_leverage(self) -> float:
+        """The option `leverage`."""
+        return float(self._strategy.settings.leverage)
+
+    @told
+    def get_balance(self, exchange: Any = None, currency: Any = None) -> Balance:
+        """0 of a currency that is neither of the pair's nor what it settles in."""
+        strategy = self._strategy
+        venue = strategy.find_pair(_text(exchange, "exchange"), None).instrument.venue
+        name = _text(currency, "currency")
+        if name is None:
+            raise ArgumentError("currency", "a currency is needed, such as USDT")
+        total, available = strategy.frozen.wallets.get((venue, name.upper()), (0, 0))
+        return Balance(available / UNIT, total / UNIT)
+
+    @told
+    def get_position(self, exchange: Any = None, pair: Any = None, position_side: Any = None) -> PositionView | None:
+        """None where there is none, and on spot."""
+        strategy = self._strategy
+        market = strategy.find_pair(_text(exchange, "exchange"), _text(pair, "pair"))
+        side = str(position_side).upper()
+        if side not in ("LONG", "SHORT"):
+            raise ArgumentError("position_side", f"{position_side!r} is neither LONG nor SHORT")
+        return self._position(market, 1 if side == "LONG" else -1)
+
+    def _position(self, market: "Pair", leg: int) -> PositionView | None:
+        strategy = self._strategy
+        held = strategy.holdings[market]
+        lots = held.lots(leg)
+        if not lots:
+            return None
+        position, funds = held.position(leg), strategy.funds(market)
+        detail = strategy.frozen.positions.get(market)
+        mark = market.mark()
+        alone = detail is not None and detail.lots == leg * lots
+        entry = round(position.entry_price / market.price(1))
+        unit = market.contract.unit_value(mark) if mark else 0
+        return PositionView(
+            exchange=market.exchange,
+            pair=market.name,
+            position_side="LONG" if leg > 0 else "SHORT",
+            total_size=market.amount(lots, entry),
+            available_size=market.amount(funds.long if leg > 0 else funds.short, entry),
+            entry_price=position.entry_price,
+            mark_price=detail.mark if detail is not None and detail.mark else market.price(mark),
+            margin=abs(position.cost) / UNIT / float(strategy.settings.leverage),
+            liquidation_price=(detail.liquidation or 0.0) if detail is not None and alone else 0.0,
+            profit_and_loss=position.unrealised(unit) / UNIT if unit else 0.0,
+        )
+
+    @told
+    def get_history_candles(self, length: Any = None, period: Any = None, is_reverse: Any = False) -> Any:
+        """Only in `__init__`: by exchange and pair the last `length` candles of `period` seconds that are over, oldest
+        first, or newest first where `is_reverse`."""
+        count = number(length, "length")
+        seconds = number(period, "period")
+        if count is None or count != int(count) or count > MOST_HISTORY:
+            raise ArgumentError("length", f"{length!r} is no whole number from 1 to {MOST_HISTORY}")
+        if seconds is None or seconds != int(seconds) or int(seconds) % 60:
+            raise ArgumentError("period", f"{period!r} is no whole number of minutes, in seconds")
+        found = self._strategy.history_candles(int(count), int(seconds))
+        if is_reverse:
+            found = {exchange: {pair: rows[::-1] for pair, rows in each.items()} for exchange, each in found.items()}
+        return found
+
+    @told
+    def get_orders(self, status: Any = None, limit: Any = DEFAULT_LIMIT) -> list[OrderView]:
+        """The strategy's orders of this status (all where it is None), the newest first."""
+        wanted = None
+        if status not in (None, ""):
+            if str(status).upper() not in Status.__members__:
+                raise ArgumentError("status", f"{status!r} is none of {', '.join(Status.__members__)}")
+            wanted = Status[str(status).upper()]
+        most = number(limit, "limit")
+        return self._strategy.order_views(wanted, DEFAULT_LIMIT if most is None else int(most))
+
+    @told
+    def storage(self, key: Any = None, value: Any = _NOTHING) -> Any:
+        """What was stored under the key, None where nothing was; with a value it is stored (None: forgotten)."""
+        if not isinstance(key, str) or not key:
+            raise ArgumentError("key", f"{key!r} is no text")
+        state, name = self._strategy.state, f"storage/{key}"
+        if value is _NOTHING:
+            kept = state.get(name)
+            return None if kept is None else json.loads(kept)
+        try:
+            state.put(name, None if value is None else json.dumps(value))
+        except (TypeError, ValueError) as error:
+            raise ArgumentError("value", f"cannot be kept as JSON: {error}") from None
+        return value
+
+    # -- ordering ----------------------------------------------------------------------------------------------------
+
+    @told
+    def place_order(
+        self,
+        exchange: Any = None,
+        pair: Any = None,
+        action: Any = None,
+        limit: Any = None,
+        amount: Any = None,
+        percent: Any = None,
+        client_order_id: Any = None,
+        profit: Any = None,
+        loss: Any = None,
+        conditional_order_type: Any = None,
+        child_conditional_orders: Any = None,
+        notional: Any = None,
+    ) -> OrderView | None:
+        """See `mlthon.arsenal.wishes`. None where the order comes to nothing, which the log explains."""
+        wish = wish_of(
+            action,
+            exchange=_text(exchange, "exchange"),
+            pair=_text(pair, "pair"),
+            limit=limit,
+            amount=amount,
+            percent=percent,
+            notional=notional,
+            client_order_id=client_order_id,
+            profit=profit,
+            loss=loss,
+            conditional_order_type=conditional_order_type,
+            child_conditional_orders=child_conditional_orders,
+        )
+        return self._strategy.order(wish)
+
+    buy = _simply(Action.BUY)
+    sell = _simply(Action.SELL)
+    open_long = _simply(Action.OPEN_LONG)
+    open_short = _simply(Action.OPEN_SHORT)
+    close_long = _simply(Action.CLOSE_LONG)
+    close_short = _simply(Action.CLOSE_SHORT)
+
+    @told
+    def cancel_order(self, order: Any = None) -> None:
+        """Cancel an order: one that `CA` gave, or its id."""
+        order_id = order.get("orderId") or order.get("id") if isinstance(order, dict) else getattr(order, "id", order)
+        if not isinstance(order_id, str | int) or isinstance(order_id, bool):
+            raise ArgumentError("order", f"{order!r} is no order")
+        self._strategy.cancel_named(str(order_id), "order")
+
+    @told
+    def cancel_order_by_client_order_id(self, client_order_id: Any = None) -> None:
+        name = text_id(client_order_id, "client_order_id")
+        if name is None:
+            raise ArgumentError("client_order_id", "one is needed")
+        self._strategy.cancel_named(name, "client_order_id")
+
+    @told
+    def cancel_all(self) -> None:
+        """Cancel all open orders but those that protect a position."""
+        self._strategy.cancel_all()
+
+
+def _text(value: Any, name: str) -> str | None:
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str):
+        raise ArgumentError(name, f"{value!r} is no text")
+    return value

@@ -1,0 +1,163 @@
+"""A strategy file of the platform: recognised by its text, loaded with the globals that it never imports.
+
+`class Strategy(StrategyBase)` is the platform's form. The older one is a plain `class Strategy` whose `trade` takes
+`information`, or which names the pairs it reads as `subscribedBooks`. What such a file needs of numpy, TA-Lib and
+pandas is imported when its text mentions it, and only then.
+"""
+
+import ast
+import importlib
+import sys
+from collections.abc import Mapping
+from enum import Enum
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+from attrs import field, frozen
+
+from mlthon.errors import UserError
+
+CLASS: Final = "Strategy"
+BASE: Final = "StrategyBase"
+EXTRA: Final = "link"
+"""The extra of this project that has TA-Lib and pandas."""
+_LIBRARIES: Final = {"np": "numpy", "talib": "talib", "pd": "pandas"}
+_HOOKS: Final = ("trade", "on_order_state_change", "on_tradingview_signal")
+
+
+class Form(Enum):
+    """How a strategy is written: for `CA`, or returning lists of orders."""
+
+    CURRENT = "current"
+    OLDER = "older"
+
+
+@frozen
+class Source:
+    """What a file says before it is run. `books`: the exchanges and pairs that it names, as far as they are written
+    out; `needs`: the libraries' global names."""
+
+    file: Path
+    text: str
+    form: Form
+    books: Mapping[str, tuple[str, ...]] = field(factory=dict)
+    needs: tuple[str, ...] = ()
+    hooks: tuple[str, ...] = ()
+
+
+def read(file: Path) -> Source | None:
+    """What the file says; None where it is no strategy of the platform's (or no Python that can be parsed, about which
+    others say more). It is not run."""
+    text = file.read_bytes().decode("utf-8-sig", "replace")
+    if CLASS not in text:
+        return None
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError):
+        return None
+    cls = next((each for each in tree.body if isinstance(each, ast.ClassDef) and each.name == CLASS), None)
+    form = None if cls is None else _form(cls, tree)
+    if cls is None or form is None:
+        return None
+    names = {each.id for each in ast.walk(tree) if isinstance(each, ast.Name)}
+    methods = {each.name for each in cls.body if isinstance(each, ast.FunctionDef)}
+    return Source(
+        file,
+        text,
+        form,
+        _books(cls),
+        tuple(each for each in _LIBRARIES if each in names),
+        tuple(each for each in _HOOKS if each in methods),
+    )
+
+
+def _form(cls: ast.ClassDef, tree: ast.Module) -> Form | None:
+    bases = [each.id for each in cls.bases if isinstance(each, ast.Name)]
+    if BASE in bases:
+        return None if BASE in _imported(tree) else Form.CURRENT
+    if cls.bases and bases != ["object"]:
+        return None
+    trade = next((each for each in cls.body if isinstance(each, ast.FunctionDef) and each.name == "trade"), None)
+    if trade is None or len(trade.args.args) != 2:
+        return None
+    old = trade.args.args[1].arg == "information" or "subscribedBooks" in ast.dump(cls)
+    return Form.OLDER if old else None
+
+
+def _imported(tree: ast.Module) -> set[str]:
+    """What the module defines itself or imports: then it is some other framework's."""
+    found = {each.name for each in tree.body if isinstance(each, ast.ClassDef)}
+    for each in ast.walk(tree):
+        if isinstance(each, ast.Import | ast.ImportFrom):
+            found |= {name.asname or name.name for name in each.names}
+    return found
+
+
+def _books(cls: ast.ClassDef) -> dict[str, tuple[str, ...]]:
+    """`self.subscribed_books = {"Binance": {"pairs": ["BTC-USDT"]}}`, where it is written out."""
+    for each in ast.walk(cls):
+        if not isinstance(each, ast.Assign) or not isinstance(each.targets[0], ast.Attribute):
+            continue
+        if each.targets[0].attr not in ("subscribed_books", "subscribedBooks"):
+            continue
+        try:
+            value = ast.literal_eval(each.value)
+            return {str(name): tuple(map(str, what["pairs"])) for name, what in value.items()}
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return {}
+    return {}
+
+
+def load(source: Source, given: Mapping[str, Any]) -> type[Any]:
+    """Run the file with these globals and those libraries that it needs; gives its class. Raises `UserError` for a
+    library that is not installed; whatever the file raises comes through."""
+    name = f"arsenal_strategy_{source.file.stem}"
+    module = ModuleType(name)
+    module.__file__ = str(source.file)
+    vars(module).update(given)
+    for each in source.needs:
+        vars(module)[each] = _library(each, source.file)
+    sys.modules[name] = module
+    code = compile(source.text, str(source.file), "exec", dont_inherit=True)
+    exec(code, vars(module))
+    cls = vars(module)[CLASS]
+    if not isinstance(cls, type):
+        raise UserError(f"{source.file}: {CLASS} is no class any more once the file has run")
+    return cls
+
+
+def _library(name: str, file: Path) -> Any:
+    library = _LIBRARIES[name]
+    try:
+        return importlib.import_module(library)
+    except ModuleNotFoundError:
+        raise UserError(
+            f"{file}: the strategy uses {name} ({library}), which is not installed",
+            f"Install the extra that has it: pip install 'mlthon-framework[{EXTRA}]'",
+        ) from None
+
+
+class StrategyBase:
+    """What the platform's strategies derive from. `self["name"]` reads an option, "" where there is none; the options
+    that are given from outside beat those that the strategy declares."""
+
+    period: Any
+    subscribed_books: Any
+    given: Mapping[str, str] = {}
+    """The options from outside: set on a class of its own for each strategy."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.__dict__.setdefault("_options", dict(self.given))
+        return found
+
+    @options.setter
+    def options(self, declared: Any) -> None:
+        self.__dict__["_options"] = {**declared, **self.given} if isinstance(declared, dict) else dict(self.given)
+
+    def __getitem__(self, key: str) -> Any:
+        return self.options.get(key, "")
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.options[key] = value

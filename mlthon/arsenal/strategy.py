@@ -1,0 +1,329 @@
+"""`ArsenalStrategy`: a strategy file of the platform, run as a `Trader`.
+
+Its class is built in the first turn, because `__init__` may ask for balances and for history candles; where those have
+to be fetched from an exchange, `__init__` is begun anew once they are there. Then `trade` is called at the end of each
+period, with candles that are over. A strategy whose file or `__init__` fails is not run: `failure` says why.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+from functools import partial
+from typing import Any, Final, Protocol
+
+from mlthon.arsenal.ca import Arsenal
+from mlthon.arsenal.market import Pair, minutes_of
+from mlthon.arsenal.older import Older, older_globals, order_dict, wish_of_row
+from mlthon.arsenal.orders import OrderStatus, OrderView
+from mlthon.arsenal.sizing import Funds
+from mlthon.arsenal.source import CLASS, Form, Source, StrategyBase, load
+from mlthon.arsenal.tickets import KEPT as KEPT_ORDERS
+from mlthon.arsenal.trader import Trader
+from mlthon.arsenal.wishes import ArgumentError, Wish
+from mlthon.backtest.loader import place_of
+from mlthon.engine.candles import Candle
+from mlthon.engine.clock import SECOND, Handle
+from mlthon.errors import UserError
+
+SHORTEST: Final = 60
+LONGEST: Final = 7 * 86_400
+"""The least and the greatest period, in seconds."""
+RESERVED: Final = {"exchange_fee": "0.001", "spread": "0", "leverage": "1", "IS_DEBUG": "false"}
+"""The platform's own options, and what they are unless they are set."""
+FALSE: Final = ("", "0", "false", "no", "off")
+
+
+class FetchHistory(Protocol):
+    """Fetches candles from an exchange: the newest `count` of `period` (ns), oldest first."""
+
+    def __call__(
+        self,
+        pair: Pair,
+        period: int,
+        count: int,
+        done: Callable[[Sequence[Candle]], None],
+        failed: Callable[[str], None],
+    ) -> None: ...
+
+
+class _Wanted(BaseException):
+    """`__init__` asked for candles that are not here yet. Not an `Exception`: strategies must not catch it."""
+
+    def __init__(self, count: int, period: int) -> None:
+        super().__init__()
+        self.count = count
+        self.period = period
+
+
+class ArsenalStrategy(Trader):
+    """See the module. `options`: all are texts."""
+
+    def __init__(self, name: str, source: Source, options: Mapping[str, str]) -> None:
+        super().__init__(name)
+        self.source = source
+        self.options = {**RESERVED, **options}
+        self.failure: UserError | None = None
+        self.fetch: FetchHistory | None = None
+        self.backtest = True
+        self.user: Any = None
+        self.period = 0
+        self._building = False
+        self._lines: list[str] = []
+        self._history: dict[tuple[int, int], dict[Pair, list[Candle]]] = {}
+        self._timer: Handle | None = None
+        self._funds: dict[Pair, Funds] | None = None
+        self._placed: set[str] = set()
+        self._waiting = False
+        self.last_filled: OrderView | None = None
+        self.ca = Arsenal(self)
+
+    # -- building ----------------------------------------------------------------------------------------------------
+
+    def began(self) -> None:
+        if self.user is not None:
+            self._arm()
+            return
+        try:
+            self._build()
+        except _Wanted as wanted:
+            self._fetch(wanted.period, wanted.count, lambda: self.turn("__init__", self.began))
+            return
+        except UserError as error:
+            self._give_up(error)
+            return
+        except Exception as error:  # noqa: BLE001 - whatever the file does wrong is told with its place
+            place = place_of(error, self.source.file.parent)
+            text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+            self._give_up(UserError(f"{place}: {text}", f"Strategy {self.name} is not run."))
+            return
+        finally:
+            self._building = False
+        for line in self._lines:
+            self.say(line)
+        self._begin_candles()
+
+    def _build(self) -> None:
+        self._building, self._lines = True, []
+        base = type("StrategyBase", (StrategyBase,), {"given": dict(self.options)})
+        given = {"CA": self.ca, "StrategyBase": base, **older_globals(self)}
+        user = load(self.source, given)()
+        if self.source.form is Form.OLDER:
+            Older.prepare(user, self.options)
+        self.period = _period(user)
+        self.user = user
+        self._building = False
+
+    def _give_up(self, error: UserError) -> None:
+        self.failure = error
+        self.say(str(error), logging.ERROR)
+        self.session.clock.call_soon(self.session.stop, "it cannot be run")
+
+    def _fetch(self, period: int, count: int, then: Callable[[], None]) -> None:
+        """Get candles of every pair into `_history`. What cannot be had is empty."""
+        found = self._history[count, period] = {}
+        left = list(self.pairs)
+
+        def done(pair: Pair, candles: Sequence[Candle]) -> None:
+            end = self.now - self.now % period
+            found[pair] = [each for each in candles if each.start + period <= end]
+            left.remove(pair)
+            if not left:
+                then()
+
+        def failed(pair: Pair, reason: str) -> None:
+            self.say(f"no history of {pair.name}: {reason}", logging.WARNING)
+            done(pair, ())
+
+        for pair in self.pairs:
+            if self.fetch is None:
+                done(pair, pair.history(count, period, self.now))
+            else:
+                self.fetch(pair, period, count, partial(done, pair), partial(failed, pair))
+
+    def history_candles(self, count: int, seconds: int) -> dict[str, dict[str, list[dict[str, Any]]]]:
+        """`CA.get_history_candles`. Raises `ArgumentError` outside `__init__`."""
+        if not self._building:
+            raise ArgumentError("get_history_candles", "only in __init__")
+        period = minutes_of(seconds)
+        if (count, period) not in self._history:
+            if self.fetch is not None:
+                raise _Wanted(count, period)
+            self._fetch(period, count, lambda: None)
+        found: dict[str, dict[str, list[dict[str, Any]]]] = {}
+        for pair, candles in self._history[count, period].items():
+            found.setdefault(pair.exchange, {})[pair.name] = [pair.row(each) for each in candles[-count:]]
+        return found
+
+    # -- periods -----------------------------------------------------------------------------------------------------
+
+    def _begin_candles(self) -> None:
+        """Have the past of the period, then wait for its end."""
+        period = self.period
+
+        def known() -> None:
+            for pair, candles in self._history.pop((500, period), {}).items():
+                pair.remember(candles, self.now, period)
+            self._arm()
+
+        self._fetch(period, 500, known)
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        clock = self.session.clock
+        due = clock.now - clock.now % self.period + self.period
+        self._timer = clock.schedule(due, self._period_over)
+
+    def _period_over(self) -> None:
+        end = self.now - self.now % self.period
+        self._arm()
+        self.orders_placed = 0
+        if self._waiting:
+            self.say("the last period is still waited for: this one is left out", logging.WARNING)
+            return
+        self._waiting = True
+        self.turn("trade", partial(self._trade, end))
+
+    def _trade(self, end: int, *, again: bool = True) -> None:
+        for pair in self.pairs:
+            pair.close(end, self.period, self.now)
+        behind = any(each.is_behind(end, self.period) for each in self.pairs)
+        if behind and again and self.fetch is not None:
+            self._fetch(self.period, 500, partial(self._caught_up, end))
+            return
+        self._waiting = False
+        if all(each.closed for each in self.pairs):
+            self.in_callback("trade", self._call_trade)
+
+    def _caught_up(self, end: int) -> None:
+        for pair, candles in self._history.pop((500, self.period), {}).items():
+            if candles:
+                pair.remember(candles, self.now, self.period)
+        self.turn("trade", partial(self._trade, end, again=False))
+
+    def _call_trade(self) -> None:
+        if self.source.form is Form.OLDER:
+            rows = self.user.trade(Older.information(self, self.candles()))
+        else:
+            rows = self.user.trade(self.candles())
+        for row in rows if isinstance(rows, list | tuple) else ():
+            self.order(wish_of_row(row, self))
+
+    def candles(self) -> dict[str, dict[str, list[dict[str, Any]]]]:
+        """By exchange and pair, newest first; a copy for each call."""
+        found: dict[str, dict[str, list[dict[str, Any]]]] = {}
+        for pair in self.pairs:
+            found.setdefault(pair.exchange, {})[pair.name] = [dict(each) for each in reversed(pair.rows)]
+        return found
+
+    # -- callbacks ---------------------------------------------------------------------------------------------------
+
+    def in_callback(self, what: str, call: Callable[[], Any]) -> None:
+        """Make a callback of the strategy's: what there is for orders does not change in it."""
+        self._funds = {each: super(ArsenalStrategy, self).funds(each) for each in self.pairs}
+        self._placed = set()
+        try:
+            self.guarded(what, call)
+        finally:
+            self._funds = None
+            self._placed = set()
+
+    def funds(self, pair: Pair) -> Funds:
+        return super().funds(pair) if self._funds is None else self._funds[pair]
+
+    def order(self, wish: Wish) -> OrderView | None:
+        """Order in a callback."""
+        if self._funds is None:
+            raise ArgumentError("place_order", "only in trade, on_order_state_change and on_tradingview_signal")
+        ticket = self.place(wish)
+        if ticket is None:
+            return None
+        self._placed.add(ticket.client_id)
+        return ticket.view()
+
+    def order_views(self, status: OrderStatus | None, limit: int) -> list[OrderView]:
+        """The orders as the callback found them."""
+        views = self.tickets.views(status, KEPT_ORDERS if self._placed else limit)
+        return [each for each in views if each.id not in self._placed][:limit]
+
+    def cancel_named(self, client_id: str, argument: str) -> None:
+        """Cancel the order of this id; one that is over already is left alone. Raises `ArgumentError`."""
+        ticket = self.tickets.find(client_id)
+        if ticket is None:
+            raise ArgumentError(argument, f"there is no order {client_id}")
+        if ticket.leaves:
+            self.cancel(ticket)
+
+    def order_changed(self, order: OrderView) -> None:
+        if order.status is OrderStatus.FILLED:
+            self.last_filled = order
+        hook = getattr(self.user, "on_order_state_change", None)
+        if hook is None:
+            return
+        told: Any = order_dict(order) if self.source.form is Form.OLDER else order
+        self.turn("on_order_state_change", lambda: self.in_callback("on_order_state_change", lambda: hook(copy(told))))
+
+    @property
+    def takes_signals(self) -> bool:
+        """Whether the strategy has `on_tradingview_signal`."""
+        return "on_tradingview_signal" in self.source.hooks
+
+    def signal(self, payload: Mapping[str, Any]) -> None:
+        """Give the strategy a signal."""
+
+        def give() -> None:
+            if self.user is None:
+                self.say("a signal came before the strategy was ready: left out", logging.WARNING)
+                return
+            hook = self.user.on_tradingview_signal
+            self.in_callback("on_tradingview_signal", lambda: hook(dict(payload), self.candles()))
+
+        self.turn("on_tradingview_signal", give)
+
+    def log(self, text: str, *, debug: bool) -> None:
+        """`CA.log`."""
+        if debug and str(self.options.get("IS_DEBUG", "")).lower() in FALSE:
+            return
+        if self._building:
+            self._lines.append(text)
+        else:
+            self.say(text)
+
+    # -- the framework -----------------------------------------------------------------------------------------------
+
+    def on_strat_params_update(self, strat_params: dict[str, Any]) -> None:
+        """Options that were changed while the strategy runs."""
+        changed = texts(strat_params)
+        self.options.update(changed)
+        if self.user is not None:
+            for name, value in changed.items():
+                self.user[name] = value
+
+    def stopped(self) -> None:
+        self._waiting = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def texts(params: Mapping[str, Any]) -> dict[str, str]:
+    """Parameters as options: the platform's are all text."""
+    return {
+        str(name): value if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
+        for name, value in params.items()
+    }
+
+
+def _period(user: Any) -> int:
+    """The strategy's period in ns. Raises `UserError`."""
+    period = getattr(user, "period", None)
+    try:
+        seconds = float(period)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        seconds = 0.0
+    if not SHORTEST <= seconds <= LONGEST or seconds % 60:
+        raise UserError(
+            f"{CLASS}.period is {period!r}",
+            f"It is in seconds: whole minutes, at least {SHORTEST}, at most {LONGEST} (7 days).",
+        )
+    return int(seconds) * SECOND
