@@ -21,6 +21,7 @@ from mlthon.ops.web.engine import Engine, unanswered
 
 AT_ONCE: Final = 16
 """Calls of bots under way at once: they must leave room for others who ask the engine."""
+GRACE_S: Final = 2.0
 KNOWN_S: Final = 1.0
 """For so long the bots' webhooks are taken to be the same."""
 METHODS: Final = ("GET", "POST")
@@ -100,11 +101,12 @@ class BotWebhooks:
 
     async def _call(self, call: WebCall, visit: Visit) -> Response:
         try:
-            reply: WebReply = await self._engine.ask(call, f"webhook from {visit.sender}", self._timeout_s)
+            # the engine itself gives a bot up after `timeout_s`, and says so
+            reply: WebReply = await self._engine.ask(call, f"webhook from {visit.sender}", self._timeout_s + GRACE_S)
         except NoAnswer as error:
             raise unanswered(error, self._engine) from None
         except AskFailed as error:
-            raise Refused(404 if "has webhooks" in error.message else 502, error.message, error.hint) from None
+            raise Refused(404 if "webhook" in error.message else 502, error.message, error.hint) from None
         status = reply.status if 200 <= reply.status <= 599 else 502
         return answer(reply.value, status)
 

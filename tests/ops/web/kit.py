@@ -91,7 +91,7 @@ class Site:
         return START + round(self.seconds * SECOND)
 
     def client(self, address: str = "203.0.113.7") -> httpx.AsyncClient:
-        transport = httpx.ASGITransport(app=self.app, client=(address, 4711))  # type: ignore[arg-type]
+        transport = httpx.ASGITransport(app=self.app, client=(address, 4711))
         return httpx.AsyncClient(transport=transport, base_url="http://here")
 
     async def ask(self, method: str, path: str, address: str = "203.0.113.7", **options: Any) -> httpx.Response:
