@@ -3,7 +3,7 @@
 It lives in the operations process, so a Telegram that is slow, gone or flooding costs the engine nothing. One bot
 serves all strategies of a run; one program at a time takes a bot's messages.
 
-    service       puts the parts together
+    settings      what the run tells the operations process; `service` puts the parts together there
     token         the bot's token: where it is found, and how it is kept out of everything
     api           python-telegram-bot's `Bot` on trio; what can go wrong, in six kinds
     poller        new messages: each once, none too late, and never two programs at it
@@ -15,3 +15,21 @@ serves all strategies of a run; one program at a time takes a bot's messages.
     kill          the confirmation of /kill, and the way to the guard when the engine hangs
     mail, pace    messages in order, as fast as Telegram allows, until it has taken them
 """
+
+import trio
+
+from mlthon.ops.client import EngineClient
+from mlthon.ops.process import PartJob
+from mlthon.ops.telegram.settings import prepare
+
+__all__ = ["prepare", "serve"]
+
+
+async def serve(
+    client: EngineClient, job: PartJob, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """Serve until the run ends: see `mlthon.ops.telegram.service`."""
+    # the library is for the operations process alone; the engine's has no use for it
+    from mlthon.ops.telegram import service
+
+    await service.serve(client, job, task_status)

@@ -7,6 +7,7 @@ and get no answer: a stranger is not even to learn that the bot is alive.
 """
 
 import logging
+from collections.abc import Callable
 from typing import Final
 
 from mlthon.config import TelegramConfig
@@ -21,8 +22,10 @@ MOST_STRANGERS: Final = 1_000
 class Access:
     """See the module; `now` in s of one clock."""
 
-    def __init__(self, config: TelegramConfig) -> None:
-        chats = {config.chat, *config.chats.values()}
+    def __init__(self, config: TelegramConfig, present_id: Callable[[int], int] = int) -> None:
+        """`present_id`: a chat's id as it is now; groups change theirs once."""
+        given = {config.chat, *config.chats.values()}
+        chats = given | {present_id(each) for each in given}
         self.users: Final = frozenset({*config.users, *(each for each in chats if each > 0)})
         self.chats: Final = frozenset(chats)
         self._strangers: dict[tuple[int, int], float] = {}

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 
 import trio
 from attrs import frozen
-from telegram import Bot, InlineKeyboardButton, InlineKeyboardMarkup, LinkPreviewOptions
+from telegram import Bot, BotCommandScopeChat, InlineKeyboardButton, InlineKeyboardMarkup, LinkPreviewOptions
 from telegram.error import (
     BadRequest,
     ChatMigrated,
@@ -186,9 +186,10 @@ class Api:
         """Answer the press of a button by a short note."""
         await self._call(lambda: self._bot.answer_callback_query(query, text[:200]), self._request_s)
 
-    async def menu(self, commands: Sequence[tuple[str, str]]) -> None:
-        """What the chat's menu offers: commands and what they do."""
-        await self._call(lambda: self._bot.set_my_commands(list(commands)), self._request_s)
+    async def menu(self, chat: int, commands: Sequence[tuple[str, str]]) -> None:
+        """What the menu of one chat offers: commands and what they do. Others see none."""
+        scope = BotCommandScopeChat(chat)
+        await self._call(lambda: self._bot.set_my_commands(list(commands), scope=scope), self._request_s)
 
     async def _call(self, ask: Callable[[], Awaitable[T]], limit_s: float) -> T:
         trouble: Trouble

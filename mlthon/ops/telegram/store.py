@@ -19,12 +19,16 @@ from mlthon.errors import UserError
 WEEK_S: Final = 6 * 86_400
 """A day less than Telegram's week."""
 MOST_TALKERS: Final = 50
+MOST_ASIDE: Final = 1_000
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS seen (number INTEGER PRIMARY KEY, ts REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS moved (old INTEGER PRIMARY KEY, new INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS talkers (chat INTEGER, user INTEGER, name TEXT NOT NULL, ts REAL NOT NULL,
     PRIMARY KEY (chat, user));
+CREATE TABLE IF NOT EXISTS ahead (outbox TEXT, number INTEGER, PRIMARY KEY (outbox, number));
+CREATE TABLE IF NOT EXISTS aside (outbox TEXT, number INTEGER, strategy TEXT NOT NULL, text TEXT NOT NULL,
+    why TEXT NOT NULL, ts REAL NOT NULL, PRIMARY KEY (outbox, number));
 """
 
 
@@ -72,6 +76,27 @@ class Store:
         """A chat's id as it is now."""
         row = self._base.execute("SELECT new FROM moved WHERE old = ?", (chat,)).fetchone()
         return chat if row is None else int(row[0])
+
+    def ahead(self, outbox: str) -> set[int]:
+        """Which letters of an outbox are done with although one before them is not."""
+        return {number for (number,) in self._base.execute("SELECT number FROM ahead WHERE outbox = ?", (outbox,))}
+
+    def keep_ahead(self, outbox: str, number: int) -> None:
+        """A letter is done with, and one before it is not."""
+        self._base.execute("INSERT OR IGNORE INTO ahead VALUES (?, ?)", (outbox, number))
+
+    def forget_ahead(self, outbox: str, mark: int) -> None:
+        """Every letter up to this one is done with."""
+        self._base.execute("DELETE FROM ahead WHERE outbox = ? AND number <= ?", (outbox, mark))
+
+    def set_aside(self, outbox: str, number: int, strategy: str, text: str, why: str, now: float) -> None:
+        """Keep a letter that Telegram refuses, for whoever looks for it."""
+        self._base.execute(
+            "INSERT OR REPLACE INTO aside VALUES (?, ?, ?, ?, ?, ?)", (outbox, number, strategy, text, why, now)
+        )
+        self._base.execute(
+            "DELETE FROM aside WHERE rowid NOT IN (SELECT rowid FROM aside ORDER BY ts DESC LIMIT ?)", (MOST_ASIDE,)
+        )
 
     def talked(self, who: Talker) -> None:
         """Someone wrote."""

@@ -8,11 +8,10 @@ import hashlib
 import logging
 import re
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Final
 
 from mlthon.errors import UserError
-from mlthon.live.secrets import Places, find_values, usual_places
+from mlthon.live.secrets import Places, find_values
 
 VARIABLE: Final = "MLTHON_TELEGRAM_TOKEN"
 _FORM: Final = re.compile(r"(\d{1,20}):([A-Za-z0-9_-]{20,100})")
@@ -52,10 +51,10 @@ class Token:
         return text.replace(self._secret, HIDDEN)
 
 
-def find_token(secrets_file: Path | None = None, places: Places | None = None) -> Token:
+def find_token(places: Places) -> Token:
     """The token of the environment, the secrets file (`[telegram] token`) or `.env`. Raises `UserError`."""
-    found = find_values("telegram", ("token",), places or usual_places(secrets_file))
-    if not found.get("token"):
+    found = find_values("telegram", ("token",), places)
+    if "token" not in found:
         raise UserError(
             "no Telegram token",
             f"Set {VARIABLE} in the environment or in a .env file,\nor put it into a secrets file: "

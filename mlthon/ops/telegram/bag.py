@@ -1,0 +1,68 @@
+"""The letters of one outbox: which were given out, which Telegram has.
+
+The outbox has one mark: everything up to it is sent. Chats are not equally fast, so letters beyond the mark that are
+done with are noted in the bot's store until the mark has come to them; a restart sends none of them again.
+"""
+
+import logging
+import sqlite3
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from mlthon.ops.outbox import Message, OutboxReader, SentMark, sent_path
+from mlthon.ops.telegram.mail import Letter
+from mlthon.ops.telegram.store import Store
+
+log = logging.getLogger("mlthon.telegram")
+
+
+class Bag:
+    """See the module. Raises `UserError` where there is no outbox."""
+
+    def __init__(self, path: Path, store: Store) -> None:
+        self._name = path.stem
+        self._store = store
+        self._reader = OutboxReader(path)
+        self._mark = SentMark(sent_path(path))
+        self._given = self._mark.number
+        self._out: dict[int, None] = {}
+        """Letters that are on their way, in order."""
+        self._ahead = store.ahead(self._name)
+        self._failure = ""
+
+    def more(self, most: int) -> Sequence[Message]:
+        """Letters that were not given yet; none while the file cannot be read, which is logged."""
+        try:
+            found = self._reader.after(self._given, most)
+        except sqlite3.Error as error:
+            if str(error) != self._failure:
+                self._failure = str(error)
+                log.error("the outbox cannot be read: %s", error)
+            return ()
+        self._failure = ""
+        if found:
+            self._given = found[-1].number
+        new = [each for each in found if each.number not in self._ahead]
+        self._out.update((each.number, None) for each in new)
+        return new
+
+    def taken(self, number: int) -> None:
+        """Telegram has it."""
+        self._out.pop(number, None)
+        first = next(iter(self._out), None)
+        mark = self._given if first is None else first - 1
+        if mark > self._mark.number:
+            self._mark.keep(mark)
+            self._store.forget_ahead(self._name, mark)
+        if number > mark:
+            self._store.keep_ahead(self._name, number)
+
+    def set_aside(self, letter: Letter, why: str) -> None:
+        """Telegram will never take it."""
+        self._store.set_aside(self._name, letter.number, letter.strategy, letter.text, why, time.time())
+        self.taken(letter.number)
+
+    def close(self) -> None:
+        self._reader.close()
+        self._mark.close()

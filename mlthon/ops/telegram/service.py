@@ -1,0 +1,120 @@
+"""Telegram as a part of the operations process (`mlthon.ops.process`).
+
+`poller` → `desk` → `mail`, with the outbox's letters and the engine's alerts beside them. At the end of the run it sends
+what there is still to send, as long as the process lets it.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing
+from functools import partial
+from typing import Final
+
+import msgspec
+import trio
+
+from mlthon.config import TelegramConfig
+from mlthon.ops.client import AskFailed, EngineClient
+from mlthon.ops.contract import News
+from mlthon.ops.process import PartJob
+from mlthon.ops.telegram.access import Access
+from mlthon.ops.telegram.api import Api, Trouble
+from mlthon.ops.telegram.bag import Bag
+from mlthon.ops.telegram.claim import Claim
+from mlthon.ops.telegram.desk import BUILT_IN, Desk
+from mlthon.ops.telegram.mail import FETCH_S, Mail, strategies_chats
+from mlthon.ops.telegram.pace import Limits, Pace
+from mlthon.ops.telegram.poller import Poller, PollSettings
+from mlthon.ops.telegram.settings import Settings
+from mlthon.ops.telegram.store import Store
+from mlthon.ops.telegram.text import Piece
+from mlthon.ops.telegram.token import Token, hush
+
+log = logging.getLogger("mlthon.telegram")
+
+ALERT: Final = "alert"
+
+
+async def serve(
+    client: EngineClient, job: PartJob, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """Serve until the run ends. Raises `UserError` where a file is not to be had."""
+    settings = msgspec.convert(dict(job.settings), Settings)
+    token = Token(settings.token)
+    hush(token)
+    with Claim(job.folder, token) as claim, closing(Store(job.folder / f"telegram-{token.digest}.db")) as store:
+        async with _parts(client, job, settings.config, token, claim, store) as (mail, bag):
+            task_status.started()
+            await job.ending.wait()
+            while not mail.idle or (bag is not None and mail.fetch(bag)):
+                await trio.sleep(FETCH_S)
+
+
+@asynccontextmanager
+async def _parts(
+    client: EngineClient, job: PartJob, config: TelegramConfig, token: Token, claim: Claim, store: Store
+) -> AsyncIterator[tuple[Mail, Bag | None]]:
+    """The parts at work."""
+    api = Api(token, config.base_url)
+    chat = store.present_id(config.chat)
+    chats = [(name, store.present_id(each)) for name, each in config.chats.items()]
+    mail = Mail(api, strategies_chats(chat, chats), store.move, Pace(Limits()))
+
+    def tell(text: str) -> None:
+        mail.alert(chat, (Piece(f"⚠ {text}"),))
+
+    desk = Desk(config, Access(config, store.present_id), client, mail, job.run, job.guard, partial(_note, api))
+    poller = Poller(api, store, claim, job.run, desk.take, tell, PollSettings(poll_s=config.poll_s))
+    bag = None if job.outbox is None else Bag(job.outbox, store)
+    try:
+        async with api.open(), trio.open_nursery() as nursery:
+            await nursery.start(mail.run, bag)
+            await nursery.start(desk.serve)
+            await nursery.start(_alerts, client, tell)
+            nursery.start_soon(_poll, poller, desk, api, chat)
+            yield mail, bag
+            nursery.cancel_scope.cancel()
+    finally:
+        if bag is not None:
+            bag.close()
+
+
+async def _poll(poller: Poller, desk: Desk, api: Api, chat: int) -> None:
+    me = await poller.introduce()
+    desk.me = me.username
+    log.info("Telegram: the bot is @%s", me.username)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_menu, desk, api, chat)
+        await poller.run()
+
+
+async def _menu(desk: Desk, api: Api, chat: int) -> None:
+    """Have the owner's chat offer the commands; it is a comfort, and nothing depends on it."""
+    commands = [(name, f"{words} {what}".strip()) for name, (words, what) in BUILT_IN.items()]
+    try:
+        hooks = await desk.hooks("telegram")
+        commands += [(name, f"{each.name} of {each.strategy}") for name, each in hooks.menu()]
+    except AskFailed as error:
+        log.info("no hooks for the menu: %s", error.message)
+    try:
+        await api.menu(chat, commands[:100])
+    except Trouble as error:
+        log.info("no menu: %s", error)
+
+
+async def _note(api: Api, query: str, text: str) -> None:
+    try:
+        await api.pressed(query, text)
+    except Trouble as error:
+        log.info("the press of a button could not be answered: %s", error)
+
+
+async def _alerts(client: EngineClient, tell: Callable[[str], None], task_status: trio.TaskStatus[None]) -> None:
+    async with client.listen((ALERT,)) as news:
+        task_status.started()
+        async for each in news:
+            tell(_alert(each))
+
+
+def _alert(news: News) -> str:
+    return f"{news.source}: {news.value}" if news.source else str(news.value)
