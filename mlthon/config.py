@@ -8,6 +8,7 @@
     [live]                    # journal, secrets, stop: what all exchanges of a live run share: `LiveConfig`
     [venues.NAME]             # an account as ProfitView bots name it: `VenueConfig`
     [link]                    # what such bots are subscribed to, and how they are kept: `LinkConfig`
+    [arsenal]                 # what Crypto Arsenal strategies and webhook signals trade: `ArsenalConfig`
     [bots.NAME]               # a bot that carries out what scripts signal: `BotConfig`
     [bots.NAME.params]
     [web]                     # the web server of webhooks and streams: `WebConfig`
@@ -56,6 +57,7 @@ RESERVED: Final = (
     "venues",
     "link",
     "bots",
+    "arsenal",
     "ops",
     "telegram",
     "web",
@@ -329,6 +331,24 @@ def _bot_names(_: object, __: object, bots: Mapping[str, object]) -> None:
 
 
 @frozen(kw_only=True)
+class ArsenalConfig:
+    """What Crypto Arsenal strategies and webhook signals of a run share, `[arsenal]`.
+
+    `pairs`: what they trade, `exchange:PAIR` (`binance:BTC-USDT`), the first as theirs; None: what a strategy names, or
+    the data are of. `signals`: `strategy`, where it has `on_tradingview_signal`, gets every signal; with `rules` the
+    documented actions place orders and it gets the rest. `connector`: the name under which signals come; None: the
+    strategy's. `candle_values`: of candles' prices, `float` or `text`. `state`: a backtest's storage is kept in this
+    file; on paper and live there is always one, in the state folder.
+    """
+
+    pairs: list[str] | None = None
+    signals: str = field(default="strategy", validator=in_(("strategy", "rules")))
+    connector: str | None = None
+    candle_values: str = field(default="float", validator=in_(("float", "text")))
+    state: str | None = None
+
+
+@frozen(kw_only=True)
 class AlertConfig:
     """An alert from outside, `[web.alerts.NAME]`: its text are the words of the command `hook` of `strategy`. `allow`:
     addresses and networks that may send it, beside those of `[web]`; `"tradingview"` stands for TradingView's."""
@@ -400,6 +420,7 @@ class RunConfig(EngineConfig):
     venues: dict[str, VenueConfig] = field(factory=dict)
     link: LinkConfig = field(factory=LinkConfig)
     bots: dict[str, BotConfig] = field(factory=dict)
+    arsenal: ArsenalConfig = field(factory=ArsenalConfig)
     ops: OpsConfig = field(factory=OpsConfig)
     telegram: TelegramConfig | None = None
     web: WebConfig | None = None
@@ -424,6 +445,7 @@ class _File:
     venues: dict[str, VenueConfig] = field(factory=dict)
     link: LinkConfig = field(factory=LinkConfig)
     bots: dict[str, BotConfig] = field(factory=dict, validator=_bot_names)
+    arsenal: ArsenalConfig = field(factory=ArsenalConfig)
     ops: OpsConfig = field(factory=OpsConfig)
     telegram: TelegramConfig | None = None
     web: WebConfig | None = None
@@ -451,6 +473,7 @@ def load_config(file: Path | None = None, overrides: Sequence[str] = ()) -> RunC
         venues=content.venues,
         link=content.link,
         bots=content.bots,
+        arsenal=evolve(content.arsenal, state=_placed(content.arsenal.state, file)),
         ops=evolve(content.ops, state=_placed(content.ops.state, file)),
         telegram=content.telegram,
         web=_web_beside(content.web, file),
