@@ -4,6 +4,7 @@ import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, redirect_stdout
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,8 @@ from mlthon.backtest.report import Report
 from mlthon.backtest.result import Holding, Progress, Result
 from mlthon.backtest.run import Turnover
 from mlthon.backtest.tables import make_folder, write_report
-from mlthon.basics.defs import Exchange
+from mlthon.basics.defs import NO_ASK, NO_BID, Exchange
+from mlthon.basics.instrument import Instrument
 from mlthon.cli import INTERRUPTED
 from mlthon.cli.logs import set_up
 from mlthon.cli.record import exchange_named
@@ -30,7 +32,7 @@ from mlthon.engine.risk import NO_LIMITS, RiskBook
 from mlthon.engine.taps import OrderFlowTap, Tally
 from mlthon.errors import UserError
 from mlthon.exchange.exchange import EmbeddedExchange
-from mlthon.live.accounts import Watch, describe, open_account, restore, standings
+from mlthon.live.accounts import LiveAccount, Watch, describe, open_account, restore, standings
 from mlthon.live.assembly import (
     Venue,
     Wish,
@@ -49,6 +51,7 @@ from mlthon.live.journal_store import Durability, SqliteJournal
 from mlthon.live.run import LiveBooks, LiveResult, LiveRun, Parts, Standing
 from mlthon.live.secrets import usual_places
 from mlthon.live.services import Host, Service, serving
+from mlthon.ops.assembly import Operations, embedded_mark, embedded_position, open_operations
 
 if TYPE_CHECKING:
     from mlthon.link.host.assembly import Bots
@@ -155,9 +158,20 @@ class _Session:
         self._duration_s = duration_s
         self._bots = bots
         self._report = report
+        self._operations: Operations | None = None
         self._quiet = quiet
 
     async def go(self, view: View, stop: Callable[[], bool]) -> LiveResult:
+        """The whole run. Raises `UserError`."""
+        mode = "paper" if self._wish.paper else "live"
+        self._operations = open_operations(self._config, self._classes, mode, self._wish.places)
+        try:
+            return await self._go(view, stop)
+        finally:
+            if self._operations is not None:
+                self._operations.close()
+
+    async def _go(self, view: View, stop: Callable[[], bool]) -> LiveResult:
         wall = WallTime()
         driver = Driver(Clock(wall.now()), wall)
         async with trio.open_nursery() as nursery:
@@ -181,11 +195,12 @@ class _Session:
 
     def _services(self) -> list[Service]:
         """What runs beside the engine."""
+        outside = [] if self._operations is None else self._operations.services
         if self._bots is None:
-            return []
+            return outside
         from mlthon.live.bots import BotProcesses
 
-        return [BotProcesses(self._bots.hosts, self._config.link)]
+        return [BotProcesses(self._bots.hosts, self._config.link), *outside]
 
     def _over(self) -> bool:
         """Whether all there was to run were bots that have ended."""
@@ -193,7 +208,22 @@ class _Session:
 
     def _taps(self) -> tuple[OrderFlowTap, ...]:
         flow = () if self._bots is None else (self._bots.flow,)
-        return flow if self._report is None else (*flow, self._report.books)
+        outside = () if self._operations is None else self._operations.taps
+        return (*flow, *outside, *(() if self._report is None else (self._report.books,)))
+
+    def _publish(self) -> Callable[[str, str], None] | None:
+        return None if self._operations is None else self._operations.publish
+
+    def _attach(self, driver: Driver, parts: Parts, **more: Any) -> None:
+        """Let the run be operated from outside."""
+        if self._operations is not None:
+            self._operations.attach(
+                parts.engine,
+                started=driver.wall.now(),
+                events=parts.events,
+                bots=() if self._bots is None else self._bots.hosts,
+                **more,
+            )
 
     def _updating(self, view: View) -> Callable[[Progress], None]:
         """Shows the progress; for a report the profit is noted too, once a second."""
@@ -250,7 +280,7 @@ class _Session:
         tally, turnover, books = Tally(), Turnover(), LiveBooks()
         risk = RiskBook()
         engine = make_engine(
-            self._config, driver, self._venues, (tally, turnover, books, risk, *self._taps()), journal, None
+            self._config, driver, self._venues, (tally, turnover, books, risk, *self._taps()), journal, self._publish()
         )
         accounts = {
             (exchange, name): await open_account(
@@ -303,11 +333,21 @@ class _Session:
             cancel_on_stop=self._config.live.cancel_on_stop,
             ack_s=self._config.stop_ack_timeout_s,
         )
+        self._attach(
+            driver,
+            parts,
+            mark=partial(_touch_mark, self._venues),
+            at_exchange=partial(_at_exchange, accounts),
+            kill=None if watch is None else watch.guard.cancel,
+            guard=None if watch is None else watch.pid_file,
+        )
         return LiveRun(parts, driver), engine
 
     def _on_paper(self, driver: Driver) -> tuple[LiveRun, Engine]:
         tally, turnover, books = Tally(), Turnover(), LiveBooks()
-        engine = make_engine(self._config, driver, self._venues, (tally, turnover, books, *self._taps()), None, None)
+        engine = make_engine(
+            self._config, driver, self._venues, (tally, turnover, books, *self._taps()), None, self._publish()
+        )
         accounts = add_strategies(engine, self._classes, self._venues)
         embedded = embed(self._config, engine, self._wish.seed).exchanges
         if self._bots is not None:
@@ -329,7 +369,24 @@ class _Session:
             cancel_on_stop=self._config.live.cancel_on_stop,
             ack_s=self._config.stop_ack_timeout_s,
         )
+        self._attach(driver, parts, mark=embedded_mark(embedded), at_exchange=embedded_position(embedded))
         return LiveRun(parts, driver), engine
+
+
+def _touch_mark(venues: Mapping[Exchange, Venue], instrument: Instrument) -> int | None:
+    """The middle of the touch (10^-18), where both sides are known."""
+    bid, ask = venues[instrument.venue].touch(instrument) or (NO_BID, NO_ASK)
+    if bid == NO_BID or ask == NO_ASK:
+        return None
+    return (bid + ask) // 2 * instrument.price_scale.step_units
+
+
+def _at_exchange(
+    accounts: Mapping[tuple[Exchange, str], LiveAccount], exchange: Exchange, account: str, instrument: Instrument
+) -> int | None:
+    """An account's position (lots) as the exchange said it last."""
+    fact = accounts[exchange, account].gateway.positions.get(instrument)
+    return None if fact is None else fact.position
 
 
 def by_account(result: Result) -> Result:

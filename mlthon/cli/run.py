@@ -5,7 +5,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext, redirect_stdout
+from contextlib import ExitStack, nullcontext, redirect_stdout
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,8 @@ from mlthon.errors import UserError, near
 
 if TYPE_CHECKING:
     from mlthon.link.host.assembly import Bots
+    from mlthon.live.services import Service
+    from mlthon.ops.assembly import Operations
 
 log = logging.getLogger("mlthon")
 
@@ -95,15 +97,37 @@ def _run(options: Options) -> tuple[Report, bool]:
     with make_busy("reading the data ...", quiet=quiet):
         sources = open_data(options.data or config.data or ())
     report = Report()
-    with make_busy("making ready ...", quiet=quiet):
-        run, bots = make_run(options, config, strategies, sources, report)
+    with ExitStack() as closing:
+        with make_busy("making ready ...", quiet=quiet):
+            operations = None if options.mode != "paper" else _operations(config, strategies)
+            if operations is not None:
+                closing.callback(operations.close)
+            run, bots = make_run(options, config, strategies, sources, report, operations)
+        if operations is not None:
+            _attach(operations, run, bots)
+        return _go(options, config, speed, sources, report, run, bots, operations)
+
+
+def _go(
+    options: Options,
+    config: RunConfig,
+    speed: float,
+    sources: Sequence[Source] | None,
+    report: Report,
+    run: Run,
+    bots: "Bots | None",
+    operations: "Operations | None",
+) -> tuple[Report, bool]:
+    """Play a run that is made, and close its books."""
+    quiet = options.verbosity < 0
     show_bots(bots, quiet=quiet)
     if options.report is not None:
         make_folder(options.report)
     watch = ParamsWatch(config, run.assembly.engine.sessions) if options.mode == "paper" else None
+    services = () if operations is None else operations.services
     with Interrupts() as interrupts:
         with make_view(quiet=quiet, title=run.name) as view:
-            result = _play(run, speed, watch, view, interrupts, bots)
+            result = _play(run, speed, watch, view, interrupts, bots, services)
         if interrupts.asked:
             result = evolve(result, ended="stopped by Ctrl-C")
         report.close(result)
@@ -112,6 +136,29 @@ def _run(options: Options) -> tuple[Report, bool]:
         if options.report is not None:
             write_report(report, options.report)
     return report, interrupts.asked
+
+
+def _operations(config: RunConfig, strategies: Mapping[str, StrategyConfig]) -> "Operations | None":
+    """What the run is operated by from outside. Raises `UserError`."""
+    from mlthon.live.secrets import usual_places
+    from mlthon.ops.assembly import open_operations
+
+    secrets = config.live.secrets_file
+    return open_operations(config, strategies, "paper", usual_places(Path(secrets) if secrets else None))
+
+
+def _attach(operations: "Operations", run: Run, bots: "Bots | None") -> None:
+    """Let a run on paper be operated from outside."""
+    from mlthon.ops.assembly import embedded_mark, embedded_position
+
+    operations.attach(
+        run.assembly.engine,
+        started=time.time_ns(),
+        events=lambda: run.events,
+        mark=embedded_mark(run.assembly.exchanges),
+        at_exchange=embedded_position(run.assembly.exchanges),
+        bots=() if bots is None else bots.hosts,
+    )
 
 
 def configuration(options: Options) -> tuple[RunConfig, dict[str, StrategyConfig]]:
@@ -173,6 +220,7 @@ def make_run(
     strategies: Mapping[str, StrategyConfig],
     sources: Sequence[Source] | None,
     report: Report,
+    operations: "Operations | None" = None,
 ) -> "tuple[Run, Bots | None]":
     """The run that the options say, and its bots, which are joined to it by the caller. Raises `UserError`."""
     if options.seed is not None and options.seed < 0:
@@ -184,7 +232,8 @@ def make_run(
         "start": time_ns(options.start, "--start") if options.start else None,
         "end": time_ns(options.end, "--end") if options.end else None,
         "duration": duration_ns(options.duration, "--duration") if options.duration else None,
-        "taps": [report.books],
+        "taps": [report.books, *(() if operations is None else operations.taps)],
+        "publish": None if operations is None else operations.publish,
         "samplers": [report.sample],
         "now": time.time_ns() if options.mode == "paper" else None,
     }
@@ -256,11 +305,12 @@ def _play(
     view: View,
     interrupts: "Interrupts",
     bots: "Bots | None",
+    services: "Sequence[Service]",
 ) -> Result:
     try:
         if watch is None:
             return run.go(view.update, interrupts.stop)
-        return _play_paced(run, speed, view.update, interrupts.stop, watch.look, bots)
+        return _play_paced(run, speed, view.update, interrupts.stop, watch.look, bots, services)
     except SystemExit as error:
         raise UserError(
             f"{place_of(error, Path.cwd())}: the strategy ended the program (sys.exit) in a callback",
@@ -277,15 +327,16 @@ def _play_paced(
     stop: Callable[[], bool],
     look: Callable[[], None],
     bots: "Bots | None",
+    services: "Sequence[Service]",
 ) -> Result:
     from mlthon.live.checks import run_trio
     from mlthon.live.paced import go_paced
 
     if bots is None:
-        return run_trio(lambda: go_paced(run, speed, on_progress, stop, look))
+        return run_trio(lambda: go_paced(run, speed, on_progress, stop, look, services))
     from mlthon.live.bots import BotProcesses
 
-    services = [BotProcesses(bots.hosts, bots.config.link)]
+    services = [BotProcesses(bots.hosts, bots.config.link), *services]
     result = run_trio(lambda: go_paced(run, speed, on_progress, lambda: stop() or bots.over, look, services))
     for failure in bots.failures:
         raise failure

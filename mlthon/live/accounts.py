@@ -188,6 +188,12 @@ class Watch:
                 offset_ms=round(sum(offsets) / len(offsets) / MS) if offsets else 0,
             )
         )
+        self.pid_file = Path(f"{journal.path.absolute()}.guard.pid")
+        """Where the guard's id stands, for whoever has to reach it when this program hangs (`fire_guard`)."""
+        try:
+            self.pid_file.write_text(f"{self.guard.pid}\n", "ascii")
+        except OSError as error:
+            log.error("%s: %s: only this program can reach the guard", self.pid_file, error.strerror)
 
     def start(self) -> None:
         """Beat from now on: as long as the engine's clock is moved on, the engine lives."""
@@ -214,6 +220,7 @@ class Watch:
             self.guard.finish()
         else:
             self.guard.goodbye(GOODBYE_S)
+            self.pid_file.unlink(missing_ok=True)
         self._heart.close()
 
     def _open(self) -> list[OpenOrder]:

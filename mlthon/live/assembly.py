@@ -44,6 +44,7 @@ from mlthon.live.driver import Driver
 from mlthon.live.edge import EdgeSettings, TrioEdge
 from mlthon.live.journal_store import SqliteJournal
 from mlthon.live.secrets import NoKey, Places, find_credentials
+from mlthon.live.state import state_folder
 from mlthon.venue.codec import Codec, Credentials, Endpoints, GatewayModule, NoGateway, gateway_module
 from mlthon.venue.feed_wiring import LiveFeedModule
 from mlthon.venue.live_feed import LiveFeed, Statuses
@@ -51,8 +52,6 @@ from mlthon.venue.wire import Edge, Line, LineUser
 
 log = logging.getLogger("mlthon.live")
 
-STATE: Final = Path("~/.local/state/mlthon")
-"""Where journals are unless something else is said."""
 LOCAL_KEY: Final = ("test-key", "test-secret")
 """Of the account that a local exchange has unless it is given a file of accounts; no secret."""
 
@@ -362,7 +361,7 @@ def journal_path(config: RunConfig, names: Iterable[str]) -> Path:
     if config.live.journal is not None:
         path = Path(config.live.journal)
     else:
-        path = STATE.expanduser() / f"{'+'.join(sorted(names))}.journal"
+        path = state_folder() / f"{'+'.join(sorted(names))}.journal"
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:

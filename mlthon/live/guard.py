@@ -4,7 +4,7 @@ A callback that hangs (asleep, in a loop, in a regular expression that backtrack
 process, threads included; so this is a process: it has its own HTTP client, reads from the journal which orders are
 ours, and from the heartbeat whether the engine's loop still comes round. It cancels
 
-- on command (the line `cancel` on its standard input, or SIGUSR1),
+- on command (the line `cancel` on its standard input, or SIGUSR1, which `fire_guard` sends from another process),
 - when no heartbeat came for `timeout_s`,
 - when the engine ended without a goodbye (its end of the pipe closed), or it is told itself to end (SIGTERM),
 - when a run that ends leaves orders open (the line `finish`): those, and none that a later run sends,
@@ -54,6 +54,7 @@ MARGIN_S: Final = 5.0
 """How much longer than the validity of a request an unknown order is tried again."""
 START_S: Final = 20.0
 """How long a guard may take to be ready."""
+MODULE: Final = "mlthon.live.guard"
 FIRED: Final = 3
 """Its exit status when it had to cancel because the engine was gone."""
 
@@ -292,6 +293,22 @@ class Guard:
                 self._not_before[target] = time.monotonic() + wait_s
 
 
+def fire_guard(pid_file: Path) -> int:
+    """Have the guard process whose id stands in the file cancel every open order of its run now, whether or not the
+    engine lives; gives the id. Raises `UserError` where there is no such guard."""
+    try:
+        pid = int(pid_file.read_text("ascii"))
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        if MODULE.encode() not in command.split(b"\0"):
+            raise ProcessLookupError  # the id is another process's by now
+        os.kill(pid, signal.SIGUSR1)
+    except (FileNotFoundError, ValueError, ProcessLookupError):
+        raise UserError(f"{pid_file}: no guard process lives", "Cancel the orders at the exchange.") from None
+    except OSError as error:
+        raise UserError(f"{pid_file}: the guard cannot be told: {error.strerror}") from None
+    return pid
+
+
 # -- the process ---------------------------------------------------------------------------------------------------
 
 
@@ -400,7 +417,7 @@ class GuardProcess:
 
     def __init__(self, spec: GuardSpec, environment: Mapping[str, str] | None = None) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "mlthon.live.guard"],
+            [sys.executable, "-P", "-m", MODULE],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,

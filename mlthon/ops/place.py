@@ -10,6 +10,7 @@ process, whatever that dies of: so a file of a dead run is known for what it is,
 """
 
 import fcntl
+import hashlib
 import os
 import re
 import stat
@@ -22,13 +23,12 @@ import msgspec
 from msgspec import Struct
 
 from mlthon.errors import UserError
+from mlthon.live.state import state_folder
 
-STATE: Final = Path("~/.local/state/mlthon")
-"""Where state is unless `[ops] state` says something else: where journals are too."""
 FOLDER: Final = "run"
 LONGEST_SOCKET: Final = 107
 """Bytes of a Unix socket's path (unix(7): `sun_path` holds 108, the last of them 0)."""
-LONGEST_NAME: Final = 60
+LONGEST_NAME: Final = 40
 LOCK_TRIES: Final = 3
 LOCK_PAUSE_S: Final = 0.01
 MOST_ALIKE: Final = 100
@@ -47,14 +47,16 @@ class RunInfo(Struct, frozen=True):
 
 def run_name(strategies: Iterable[str]) -> str:
     """What a run of these strategies is called."""
-    name = re.sub(r"[^\w.+-]", "_", "+".join(sorted(strategies)))[:LONGEST_NAME].strip(".")
-    return name or "run"
+    whole = re.sub(r"[^\w.+-]", "_", "+".join(sorted(strategies))).strip(".") or "run"
+    if len(whole) <= LONGEST_NAME:
+        return whole
+    return f"{whole[: LONGEST_NAME - 9]}-{hashlib.sha256(whole.encode()).hexdigest()[:8]}"
 
 
 def control_folder(state: str | Path | None = None) -> Path:
     """The folder of control files under a state folder; made, or mended, so that only this user may enter it. Raises
     `UserError`."""
-    folder = (STATE if state is None else Path(state)).expanduser() / FOLDER
+    folder = (state_folder() if state is None else Path(state).expanduser()) / FOLDER
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         told = folder.stat()

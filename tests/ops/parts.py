@@ -1,0 +1,45 @@
+"""Parts of an operations process for tests: each does what its settings say."""
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from mlthon.ops.client import EngineClient
+from mlthon.ops.contract import GetFigures
+from mlthon.ops.process import PartJob
+
+
+async def serve(
+    client: EngineClient, job: PartJob, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """Write down what happens into the file that the settings name."""
+    settings: Any = job.settings
+    path = Path(settings["file"])
+
+    def note(text: str) -> None:
+        with path.open("a") as file:
+            file.write(text + "\n")
+
+    note(f"begin {job.run} {os.getpid()}")
+    task_status.started()
+    what = settings.get("what")
+    if what == "fail":
+        raise ValueError("this part fails")
+    if what == "hang":
+        time.sleep(60)
+    if what == "die":
+        os.kill(os.getpid(), 9)
+    note(f"asked {await client.ask(GetFigures(), 'part')}")
+    async with client.listen(("alert",)) as news, trio.open_nursery() as nursery:
+
+        async def hear() -> None:
+            async for each in news:
+                note(f"alert {each.source} {each.value}")
+
+        nursery.start_soon(hear)
+        await job.ending.wait()
+        note("said the last")
+        nursery.cancel_scope.cancel()
