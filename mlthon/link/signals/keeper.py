@@ -171,7 +171,9 @@ class OrderKeeper:
         self._busy = {each: asked for each, asked in self._busy.items() if asked is None}
 
     def back_off(self, reason: str, now: int) -> None:
-        """Send nothing new for a while, longer each time."""
+        """Send nothing new for a while, longer each time. Several refusals at once are one."""
+        if now < self._hold_until:
+            return
         log.warning("%s: %s; the next attempt in %g s", self._session.name, reason, self._pause / SECOND)
         self.hold(now + self._pause)
         self._pause = min(2 * self._pause, LONGEST_PAUSE)

@@ -78,8 +78,10 @@ class BotMarket:
         return math.ceil(steps) if up else math.floor(steps)
 
     def lots(self, size: float) -> int:
-        """The whole lots in a size."""
-        return int(Fraction(repr(float(size))) / self._lot)
+        """The whole lots in a size that is 0 or more."""
+        lots = Fraction(repr(float(size))) / self._lot
+        nearest = round(lots)
+        return nearest if abs(lots - nearest) < BLUR else math.floor(lots)
 
     def size(self, lots: int) -> float:
         """Lots as the script's own size."""

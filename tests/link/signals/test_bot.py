@@ -37,6 +37,13 @@ def test_sizes_are_rounded_down_to_lots() -> None:
     assert table.held == -500.0
 
 
+@pytest.mark.parametrize("size", [0.29, 0.57, 0.58, -0.07, 0.0100000001])
+def test_a_blurred_product_is_the_lot_that_was_meant(size: float) -> None:
+    table = Table("position", {"max_position_size": 0.1})
+    table.signal(size=size)
+    assert table.held == pytest.approx(round(size, 6) * 0.1)
+
+
 def test_the_same_signal_again_does_nothing() -> None:
     table = position()
     for _ in range(50):

@@ -99,6 +99,19 @@ def test_signals_between_answers_are_no_storm() -> None:
     assert table.requests.count("modify") <= 2 * 26, "one at a time for each order, and each takes 2 ms"
 
 
+def test_a_rate_limit_delays_the_grid_and_nothing_else() -> None:
+    limit = ("exchanges.Bybit.rate_limit.requests=10", "exchanges.Bybit.rate_limit.interval_s=5")
+    table = Table("neutral_grid", {"grid_count": 6, "grid_spread": 1.0, "max_order_size": 0.1}, settings=limit)
+    table.signal(mid=30000)
+    assert len(table.orders()) == 10
+    table.wait(10)
+    assert len(table.orders()) == 12
+    table.signal(mid=30100)
+    table.wait(15)
+    assert [each[0] for each in table.orders()][5:7] == [29799.0, 30401.0]
+    assert table.requests.count("reject", "modify_reject") <= 12
+
+
 # -- filling -----------------------------------------------------------------------------------------------------------
 
 
