@@ -3,7 +3,7 @@
 It rests one order at the best bid and one at the best ask. A side is quoted only where enough others rest too (the
 entry quantity), and its order is withdrawn when they leave (the exit quantity), because a price that empties is about
 to move through us. A side is left out while a fill of it would take the inventory past its limit. Orders are post-only:
-it never pays the spread.
+it never pays the spread. When the exchange allows no more requests it waits, and quotes again when it does.
 
 What to look at, in the order in which it happens: `on_framework_connected` (log in, set up timers and commands),
 `on_instruments` (choose what to trade and subscribe), `on_strat_params_update` (take the parameters), the two
@@ -35,6 +35,8 @@ from mlthon.order.order_mgr import OrderMgr
 log = logging.getLogger("demo_strat")
 
 ZERO = Qty("0")
+SHORTEST_PAUSE_MS = 1000
+"""How long to wait after a refusal for too many requests, where nothing was said of when they are allowed again."""
 
 
 class Quote:
@@ -60,6 +62,9 @@ class DemoStrat(IStrategy):
         self._gateway_ready = False
         self._feed_ready = False
         self._trading = False
+        self._pausing = self._cancels_refused = False
+        self._now_ms = 0
+        self._reset_ms = 0
         self._fills_today = 0
         self._volume_today = ZERO
         self._take_params(cfg)
@@ -133,11 +138,13 @@ class DemoStrat(IStrategy):
     def on_best_bid_level_update(
         self, exchange: Exchange, instrument_id: int, price: Price, qty: Qty, recv_ts: int
     ) -> None:
+        self._now_ms = recv_ts
         self._best_is(self._quotes[Side.Buy], price, qty)
 
     def on_best_ask_level_update(
         self, exchange: Exchange, instrument_id: int, price: Price, qty: Qty, recv_ts: int
     ) -> None:
+        self._now_ms = recv_ts
         self._best_is(self._quotes[Side.Sell], price, qty)
 
     def _best_is(self, quote: Quote, price: Price, qty: Qty) -> None:
@@ -148,12 +155,12 @@ class DemoStrat(IStrategy):
                 self._place(quote)
             return
         order = self._orders.get_order_with_client_id(quote.order_id)
-        if order is not None and (order.get_price() != price or qty < self._exit_qty):
+        if order is not None and not self._cancels_refused and (order.get_price() != price or qty < self._exit_qty):
             self._withdraw(quote)
 
     def _wants(self, quote: Quote) -> bool:
         """Whether this side should have an order now."""
-        if not (self._trading and self._gateway_ready and self._feed_ready) or quote.best is None:
+        if not (self._trading and self._gateway_ready and self._feed_ready) or quote.best is None or self._pausing:
             return False
         if quote.best_qty < self._entry_qty:
             return False
@@ -197,6 +204,34 @@ class DemoStrat(IStrategy):
         if self._orders.prepare_cancel_order(client_id=client_id):
             self._environment().send_cancel_order(instrument.venue, instrument.number, client_id)
 
+    # -- the exchange's rate limit -----------------------------------------------------------------------------------
+
+    def on_rate_limit_info(self, exchange: Exchange, rate_limit: int, rate_remaining: int, reset_ts: int) -> None:
+        """Half, nine tenths or all of the requests that the exchange allows are used. With none left new orders stop:
+        sending on would be refused, and an exchange bans who does not listen. Cancels go on, so our orders still leave
+        the market when they should; the framework keeps part of the limit for them."""
+        self._reset_ms = (reset_ts + 1) * 1000  # told in whole seconds, rounded down
+        if rate_remaining == 0:
+            self._pause()
+
+    def _pause(self) -> None:
+        """Quote nothing until the limit starts anew. The time is that of the last quote: the same in a backtest, where
+        the clock on the wall means nothing."""
+        if self._pausing:
+            return
+        self._pausing = True
+        wait_ms = max(self._reset_ms - self._now_ms, SHORTEST_PAUSE_MS)
+        log.info("the rate limit is used up: quoting again in %.1f s", wait_ms / 1000)
+        self._environment().setup_timer(wait_ms, self._on_pause_over)
+
+    def _on_pause_over(self) -> bool:
+        """Look at the market as it is now, without waiting for its next move. False: the timer is not set up again."""
+        self._pausing = self._cancels_refused = False
+        for quote in self._quotes.values():
+            if quote.best is not None:
+                self._best_is(quote, quote.best, quote.best_qty)
+        return False
+
     # -- what became of our orders ---------------------------------------------------------------------------------
 
     def on_new_order_ack(
@@ -222,6 +257,8 @@ class DemoStrat(IStrategy):
     ) -> None:
         self._orders.apply_new_order_reject(client_id=client_id)
         self._gone(client_id)
+        if reject_code is GtwRejectCode.RateLimited:
+            self._pause()
 
     def on_cancel_order_ack(self, exchange: Exchange, client_id: str) -> None:
         self._orders.apply_cancel_order_ack(client_id=client_id)
@@ -231,6 +268,9 @@ class DemoStrat(IStrategy):
     ) -> None:
         if nullable_client_id is not None:
             self._orders.apply_cancel_order_reject(client_id=nullable_client_id)
+        if reject_code is GtwRejectCode.RateLimited:
+            self._cancels_refused = True
+            self._pause()
 
     def on_order_cancelled(
         self,
