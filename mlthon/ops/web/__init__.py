@@ -16,8 +16,8 @@ application that owns no socket; `server` has hypercorn serve it.
     alerts        /tradingview/TOKEN                 alerts that call a strategy's command
     figures       /metrics, /health
 
-It is a part of the operations process (`mlthon.ops.process`): the run calls `prepare`, the process `serve`. Neither side
-imports what only the other one needs.
+It is a part of the operations process (`mlthon.ops.process`): the run calls `prepare`, the process `serve`, and neither
+imports what only the other needs.
 """
 
 from typing import TYPE_CHECKING, Any
