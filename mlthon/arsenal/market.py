@@ -43,7 +43,6 @@ class Pair:
         self.bid = NO_BID
         self.ask = NO_ASK
         self.last = 0
-        self._tick = self.contract.tick_units / UNIT
 
     # -- market data -------------------------------------------------------------------------------------------------
 
@@ -58,7 +57,8 @@ class Pair:
     # -- prices and quantities ---------------------------------------------------------------------------------------
 
     def price(self, ticks: int) -> float:
-        return ticks * self._tick
+        # of two integers: the float nearest to the exact price
+        return ticks * self.contract.tick_units / UNIT
 
     def touch(self, side: int) -> int | None:
         """The price in ticks at which an order of this side trades at once; the last price where the side is empty."""

@@ -15,6 +15,7 @@ from mlthon.arsenal.ca import Arsenal
 from mlthon.arsenal.market import Pair, minutes_of
 from mlthon.arsenal.older import Older, older_globals, order_dict, wish_of_row
 from mlthon.arsenal.orders import OrderStatus, OrderView
+from mlthon.arsenal.signals import SECRET, SignalDesk, typed
 from mlthon.arsenal.sizing import Funds
 from mlthon.arsenal.source import CLASS, Form, Source, StrategyBase, load
 from mlthon.arsenal.tickets import KEPT as KEPT_ORDERS
@@ -76,11 +77,15 @@ class ArsenalStrategy(Trader):
         self._waiting = False
         self.last_filled: OrderView | None = None
         self.ca = Arsenal(self)
+        self.rules = True
+        """Whether documented signals are carried out by the rules; else the strategy gets all."""
+        self.desk = SignalDesk(self, self.signal if self.takes_signals else None)
 
     # -- building ----------------------------------------------------------------------------------------------------
 
     def began(self) -> None:
         if self.user is not None:
+            self.desk.resume()
             self._arm()
             return
         try:
@@ -100,6 +105,7 @@ class ArsenalStrategy(Trader):
             self._building = False
         for line in self._lines:
             self.say(line)
+        self.desk.resume()
         self._begin_candles()
 
     def _build(self) -> None:
@@ -263,6 +269,15 @@ class ArsenalStrategy(Trader):
         told: Any = order_dict(order) if self.source.form is Form.OLDER else order
         self.turn("on_order_state_change", lambda: self.in_callback("on_order_state_change", lambda: hook(copy(told))))
 
+    def take(self, payload: Mapping[str, Any]) -> None:
+        """A signal whose sender is known to be allowed. Raises `UserError`."""
+        if self.rules or not self.takes_signals:
+            self.desk.take(payload)
+        elif self.is_stopped:
+            raise UserError(f"{self.name} is stopped: it takes no signals", "Start it again.")
+        else:
+            self.signal({key: value for key, value in payload.items() if key not in SECRET})
+
     @property
     def takes_signals(self) -> bool:
         """Whether the strategy has `on_tradingview_signal`."""
@@ -291,6 +306,10 @@ class ArsenalStrategy(Trader):
 
     # -- the framework -----------------------------------------------------------------------------------------------
 
+    def on_framework_connected(self, env: Any) -> None:
+        env.add_cmd_hook("signal", lambda words: self.take(typed(str(words))))
+        super().on_framework_connected(env)
+
     def on_strat_params_update(self, strat_params: dict[str, Any]) -> None:
         """Options that were changed while the strategy runs."""
         changed = texts(strat_params)
@@ -301,6 +320,7 @@ class ArsenalStrategy(Trader):
 
     def stopped(self) -> None:
         self._waiting = False
+        self.desk.suspend()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

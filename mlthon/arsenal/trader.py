@@ -242,6 +242,10 @@ class Trader(IStrategy):
         """Whether an order had this id already."""
         return client_order_id in self.session.orders or self.tickets.find(client_order_id) is not None
 
+    def check(self, wish: Wish) -> None:
+        """Raises `ArgumentError` for a wish that can be no order here, whatever there is on the account."""
+        self._suits(wish, self.find_pair(wish.exchange, wish.pair))
+
     def _suits(self, wish: Wish, pair: Pair) -> None:
         if wish.action.spot != pair.spot:
             kind, actions = ("spot", "buy and sell") if pair.spot else ("futures", "open_long, close_long and the like")

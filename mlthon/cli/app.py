@@ -61,6 +61,7 @@ _WHAT = Group("What to run", sort_key=1)
 _DATA = Group("Market data", sort_key=2)
 _LIVE = Group("Live exchanges", sort_key=3)
 _BOTS = Group("ProfitView bots", sort_key=4)
+_ARSENAL = Group("Crypto Arsenal strategies and webhook signals", sort_key=4)
 _OUTPUT = Group("Output", sort_key=5)
 for _flag in ("--help", "--version"):
     app[_flag].group = _OUTPUT
@@ -87,6 +88,7 @@ def run(
     subscribe: Annotated[tuple[str, ...], Parameter(group=_BOTS)] = (),
     reload: Annotated[bool, Parameter(group=_BOTS)] = False,
     allow_network: Annotated[bool, Parameter(group=_BOTS)] = False,
+    pair: Annotated[tuple[str, ...], Parameter(group=_ARSENAL)] = (),
     json: Annotated[bool, Parameter(group=_OUTPUT)] = False,
     report: Annotated[Path | None, Parameter(group=_OUTPUT)] = None,
     verbose: Annotated[bool, Parameter(name=["--verbose", "-v"], group=_OUTPUT)] = False,
@@ -134,6 +136,8 @@ def run(
         Take changes of the packages beside the bot while it runs.
     allow_network
         In a backtest: the bot may use the network and start programs, and the run waits for them.
+    pair
+        EXCHANGE:PAIR: what is traded (binance:BTC-USDT). May be repeated; the first is the strategy's own.
     json
         Print one line of JSON at the end and nothing else on standard output.
     report
@@ -171,6 +175,7 @@ def run(
             subscribe=subscribe,
             reload=reload,
             allow_network=allow_network,
+            pair=pair,
         )
     )
 

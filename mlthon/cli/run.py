@@ -20,6 +20,9 @@ from mlthon.backtest.run import Run
 from mlthon.backtest.tables import make_folder, summary_text, write_report
 from mlthon.basics.catalogue import UnknownInstrument
 from mlthon.cli import INTERRUPTED
+from mlthon.cli.arsenal_run import arsenals_of, raise_failures
+from mlthon.cli.arsenal_run import join as join_arsenals
+from mlthon.cli.arsenal_run import show as show_arsenals
 from mlthon.cli.logs import set_up
 from mlthon.cli.values import duration_ns, time_ns
 from mlthon.cli.view import View, make_busy, make_view
@@ -31,6 +34,7 @@ from mlthon.engine.clock import TimeStuck
 from mlthon.errors import UserError, near
 
 if TYPE_CHECKING:
+    from mlthon.arsenal.assembly import Arsenals
     from mlthon.link.host.assembly import Bots
     from mlthon.live.services import Service
     from mlthon.ops.assembly import Operations
@@ -64,6 +68,7 @@ class Options:
     subscribe: tuple[str, ...] = ()
     reload: bool = False
     allow_network: bool = False
+    pair: tuple[str, ...] = ()
 
 
 def run_strategy(options: Options) -> int:
@@ -102,10 +107,12 @@ def _run(options: Options) -> tuple[Report, bool]:
             operations = None if options.mode != "paper" else _operations(config, strategies)
             if operations is not None:
                 closing.callback(operations.close)
-            run, bots = make_run(options, config, strategies, sources, report, operations)
+            arsenals = arsenals_of(options, config, strategies, sources)
+            run, bots = make_run(options, config, strategies, sources, report, operations, arsenals)
         if operations is not None:
             _attach(operations, run, bots)
-        return _go(options, config, speed, sources, report, run, bots, operations)
+            operations.control.signals.update({} if arsenals is None else arsenals.signals)
+        return _go(options, config, speed, sources, report, run, bots, operations, arsenals)
 
 
 def _go(
@@ -117,17 +124,21 @@ def _go(
     run: Run,
     bots: "Bots | None",
     operations: "Operations | None",
+    arsenals: "Arsenals | None",
 ) -> tuple[Report, bool]:
     """Play a run that is made, and close its books."""
     quiet = options.verbosity < 0
     show_bots(bots, quiet=quiet)
+    show_arsenals(arsenals, quiet=quiet)
     if options.report is not None:
         make_folder(options.report)
     watch = ParamsWatch(config, run.assembly.engine.sessions) if options.mode == "paper" else None
     services = () if operations is None else operations.services
     with Interrupts() as interrupts:
         with make_view(quiet=quiet, title=run.name) as view:
-            result = _play(run, speed, watch, view, interrupts, bots, services)
+            stop = interrupts.stop if arsenals is None else arsenals.or_failed(interrupts.stop)
+            result = _play(run, speed, watch, view, stop, bots, services)
+        raise_failures(arsenals)
         if interrupts.asked:
             result = evolve(result, ended="stopped by Ctrl-C")
         report.close(result)
@@ -221,11 +232,16 @@ def make_run(
     sources: Sequence[Source] | None,
     report: Report,
     operations: "Operations | None" = None,
+    arsenals: "Arsenals | None" = None,
 ) -> "tuple[Run, Bots | None]":
     """The run that the options say, and its bots, which are joined to it by the caller. Raises `UserError`."""
     if options.seed is not None and options.seed < 0:
         raise UserError(f"--seed {options.seed}: below 0", "Any whole number from 0 on will do.")
     files = bot_files(strategies)
+    chosen: Mapping[str, Any] = strategies
+    if arsenals is not None:
+        config = arsenals.configured(data=sources is not None)
+        chosen = {**strategies, **arsenals.strategies}
     given: dict[str, Any] = {
         "mode": options.mode,
         "seed": options.seed,
@@ -242,10 +258,16 @@ def make_run(
             refuse_bot_options(options)
             for name in config.bots:
                 log.warning("bots.%s: left out: signal bots go with the ProfitView script that signals", name)
-            return prepare(config, strategies, sources, **given), None
+            run = prepare(config, chosen, sources, **given)
+            join_arsenals(arsenals, run, sources, given["start"], config.seed if options.seed is None else options.seed)
+            return run, None
         from mlthon.link.host.assembly import link_run
 
-        more = {name: (load_strategy(each.strategy), each) for name, each in strategies.items() if name not in files}
+        more = {
+            name: each if isinstance(each, tuple) else (load_strategy(each.strategy), each)
+            for name, each in chosen.items()
+            if name not in files
+        }
         linked = link_run(
             config,
             files,
@@ -257,6 +279,7 @@ def make_run(
             more=more,
             **given,
         )
+        join_arsenals(arsenals, linked.run, sources, given["start"], linked.bots.config.seed)
         return linked.run, linked.bots
     except UnknownInstrument as error:
         raise UserError(str(error), "List them with: python -m mlthon instruments") from None
@@ -303,14 +326,14 @@ def _play(
     speed: float,
     watch: ParamsWatch | None,
     view: View,
-    interrupts: "Interrupts",
+    stop: Callable[[], bool],
     bots: "Bots | None",
     services: "Sequence[Service]",
 ) -> Result:
     try:
         if watch is None:
-            return run.go(view.update, interrupts.stop)
-        return _play_paced(run, speed, view.update, interrupts.stop, watch.look, bots, services)
+            return run.go(view.update, stop)
+        return _play_paced(run, speed, view.update, stop, watch.look, bots, services)
     except SystemExit as error:
         raise UserError(
             f"{place_of(error, Path.cwd())}: the strategy ended the program (sys.exit) in a callback",

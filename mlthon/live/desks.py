@@ -266,17 +266,21 @@ def attach_paper(
     def desk(venue: "VenueStrategy", account: str) -> PaperDesk:
         exchange = venue.exchange
         if exchange not in candles:
-            there = venues[exchange]
-            codec = there.codec("", there.instruments, None)
-            throttle = Throttle(engine.clock, there.edge, codec.rules, codec.usage, _nobody)
-            throttle.offset = there.offset
-            candles[exchange] = Candles(codec, Asker(engine.clock, throttle), throttle, markets.candles)
+            candles[exchange] = exchange_candles(engine, venues[exchange], markets.candles)
         gateway = embedded[exchange].accounts[account]
         port = engine.port(exchange, account)
         endpoint = BitmexEndpoint(embedded[exchange], gateway, markets) if exchange is Exchange.BitMEX else None
         return PaperDesk(embedded[exchange], gateway, port, markets.candles, candles[exchange], endpoint)
 
     bots.attach(engine, desk, markets)
+
+
+def exchange_candles(engine: "Engine", there: Venue, series: Series) -> Candles:
+    """The candles of an exchange, asked for without an account."""
+    codec = there.codec("", there.instruments, None)
+    throttle = Throttle(engine.clock, there.edge, codec.rules, codec.usage, _nobody)
+    throttle.offset = there.offset
+    return Candles(codec, Asker(engine.clock, throttle), throttle, series)
 
 
 def _nobody(percent: int, reset_ts: int) -> None:

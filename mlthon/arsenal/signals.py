@@ -1,0 +1,326 @@
+"""Signals from outside (TradingView, other programs): the documented JSON of `POST /trading-signal/webhook`.
+
+`parse_signal` turns a payload into what it asks for, or says which field is wrong; it knows nothing of accounts. A
+`SignalDesk` carries that out on a trader: orders at once or after a delay, cancels by client id, cancels of everything.
+Delayed orders are kept in the state, so they outlive a restart; a client order id is carried out once.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from attrs import frozen
+
+from mlthon.arsenal.wishes import Action, ArgumentError, Wish, text_id, wish_of
+from mlthon.basics.money import to_decimal
+from mlthon.engine.clock import SECOND, Handle
+from mlthon.errors import UserError
+
+if TYPE_CHECKING:
+    from mlthon.arsenal.trader import Trader
+
+LONGEST_DELAY: Final = 7 * 86_400
+"""Seconds."""
+LONGEST_LOG: Final = 1000
+MOST_DELAYED: Final = 1000
+LATE: Final = 600 * SECOND
+"""How late (ns) a delayed order may still be placed after a restart."""
+KEPT_IDS: Final = 30 * 86_400 * SECOND
+"""How long (ns) a client order id is known."""
+CANCEL: Final = "cancel"
+CANCEL_ALL: Final = ("cancellAll", "cancelAll", "cancel_all")
+SECRET: Final = ("connectorToken", "connectorName")
+"""What says whose signal it is: nothing of it is kept or shown."""
+_DELAYED: Final = "delayed/"
+_SEEN: Final = "seen/"
+_ORDERS: Final = {
+    "buy": Action.BUY,
+    "sell": Action.SELL,
+    "openLong": Action.OPEN_LONG,
+    "closeLong": Action.CLOSE_LONG,
+    "openShort": Action.OPEN_SHORT,
+    "closeShort": Action.CLOSE_SHORT,
+}
+"""As documented."""
+
+
+class SignalError(ValueError):
+    """A signal that cannot be understood; `field` is what is wrong."""
+
+    def __init__(self, field: str, text: str) -> None:
+        super().__init__(f"{field}: {text}")
+        self.field = field
+
+
+@frozen
+class PlaceOrder:
+    """`delay`: seconds to wait before it is placed."""
+
+    wish: Wish
+    log: str | None = None
+    delay: float = 0.0
+
+
+@frozen
+class CancelOrder:
+    client_order_id: str
+    log: str | None = None
+
+
+@frozen
+class CancelEverything:
+    log: str | None = None
+
+
+@frozen
+class OtherSignal:
+    """No documented action: for `on_tradingview_signal`."""
+
+    payload: Mapping[str, Any]
+
+
+Signal = PlaceOrder | CancelOrder | CancelEverything | OtherSignal
+
+
+def parse_signal(payload: Mapping[str, Any]) -> Signal:
+    """What a signal asks for. Raises `SignalError`, which names the field."""
+    if not isinstance(payload, Mapping):
+        raise SignalError("signal", f"an object is needed, not {type(payload).__name__}")
+    action = payload.get("action")
+    documented = isinstance(action, str) and (action in _ORDERS or action == CANCEL or action in CANCEL_ALL)
+    if not documented:
+        return OtherSignal({key: value for key, value in payload.items() if key not in SECRET})
+    log = _log(payload.get("log"))
+    if action in CANCEL_ALL:
+        return CancelEverything(log)
+    if action == CANCEL:
+        name = _checked("clientOrderId", text_id, payload.get("clientOrderId"))
+        if name is None:
+            raise SignalError("clientOrderId", "cancel needs the client id of the order")
+        return CancelOrder(name, log)
+    return PlaceOrder(_wish(payload, _ORDERS[str(action)]), log, _delay(payload, log))
+
+
+_FIELDS: Final = {
+    "limit": "limit",
+    "amount": "fixed",
+    "percent": "percent",
+    "client_order_id": "clientOrderId",
+    "profit": "profit",
+    "loss": "loss",
+}
+"""Argument -> field of the signal."""
+
+
+def _wish(payload: Mapping[str, Any], action: Action) -> Wish:
+    try:
+        arguments: dict[str, Any] = {argument: payload.get(name) for argument, name in _FIELDS.items()}
+        return wish_of(action, **arguments)
+    except ArgumentError as error:
+        name = _FIELDS.get(error.argument, error.argument)
+        raise SignalError(name, str(error).partition(": ")[2]) from None
+
+
+def _checked(name: str, check: Callable[[Any, str], Any], value: Any) -> Any:
+    try:
+        return check(value, name)
+    except ArgumentError as error:
+        raise SignalError(name, str(error).partition(": ")[2]) from None
+
+
+def _log(value: Any) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str | int | float):
+        raise SignalError("log", f"a text is needed, not {type(value).__name__}")
+    return str(value)[:LONGEST_LOG]
+
+
+def _delay(payload: Mapping[str, Any], log: str | None) -> float:
+    value = payload.get("delaySeconds")
+    word = payload.get("delaySecondsFilter")
+    if word is not None and not isinstance(word, str):
+        raise SignalError("delaySecondsFilter", f"a text is needed, not {type(word).__name__}")
+    if value is None or value == "":
+        return 0.0
+    try:
+        seconds = to_decimal(value.strip() if isinstance(value, str) else value)
+    except (TypeError, ValueError):
+        raise SignalError("delaySeconds", "no number of seconds") from None
+    if not 0 <= seconds <= Decimal(LONGEST_DELAY):
+        raise SignalError("delaySeconds", f"not from 0 to {LONGEST_DELAY} (7 days)")
+    return 0.0 if word and word not in (log or "") else float(seconds)
+
+
+class SignalDesk:
+    """Carries signals out on a trader. `other`: takes those without a documented action; None: they are refused."""
+
+    def __init__(self, trader: "Trader", other: Callable[[Mapping[str, Any]], None] | None = None) -> None:
+        self._trader = trader
+        self._other = other
+        self._delayed: dict[str, tuple[PlaceOrder, Handle]] = {}
+        self._count = 0
+        self._waiting: set[str] = set()
+
+    def take(self, payload: Mapping[str, Any]) -> None:
+        """Carry out a signal: what it orders goes on its way in the next turn. Raises `UserError` where it says nothing
+        that can be done."""
+        trader = self._trader
+        if trader.is_stopped:
+            raise UserError(f"{trader.name} is stopped: it takes no signals", "Start it again.")
+        try:
+            signal = parse_signal(payload)
+            if isinstance(signal, PlaceOrder):
+                self._refuse_bad(signal)
+        except (SignalError, ArgumentError) as error:
+            trader.say(f"signal refused: {error}", logging.WARNING)
+            raise UserError(str(error), "docs/arsenal.md has the fields of a signal.") from None
+        if isinstance(signal, OtherSignal):
+            self._pass_on(signal)
+            return
+        trader.say(f"signal {_shown(signal)}" + (f": {signal.log}" if signal.log else ""))
+        if isinstance(signal, PlaceOrder):
+            self._place(signal)
+        elif isinstance(signal, CancelOrder):
+            self._cancel(signal.client_order_id)
+        else:
+            self._cancel_everything()
+
+    def _refuse_bad(self, signal: PlaceOrder) -> None:
+        """Raises `ArgumentError` for an order that could never be placed here."""
+        trader, wish = self._trader, signal.wish
+        trader.check(wish)
+        name = wish.client_order_id
+        known = name is not None and (
+            name in self._waiting or trader.is_used(name) or trader.state.get(_SEEN + name) is not None
+        )
+        if known:
+            raise ArgumentError("clientOrderId", f"{name} was used before: it is carried out once")
+        if signal.delay and len(self._delayed) >= MOST_DELAYED:
+            raise ArgumentError("delaySeconds", f"{MOST_DELAYED} orders are waiting already")
+
+    def _pass_on(self, signal: OtherSignal) -> None:
+        if self._other is None:
+            action = signal.payload.get("action")
+            raise UserError(
+                f"action: {str(action)[:60]!r} is none of {', '.join((*_ORDERS, CANCEL, CANCEL_ALL[1]))}",
+                "Other signals need a strategy file with on_tradingview_signal.",
+            )
+        self._other(signal.payload)
+
+    # -- orders ------------------------------------------------------------------------------------------------------
+
+    def _place(self, signal: PlaceOrder) -> None:
+        trader, name = self._trader, signal.wish.client_order_id
+        if name is not None:
+            self._waiting.add(name)
+            trader.state.put(_SEEN + name, str(trader.now))
+        if not signal.delay:
+            trader.turn("signal", partial(self._order, signal))
+            return
+        self._count += 1
+        due = trader.now + round(signal.delay * SECOND)
+        key = f"{_DELAYED}{due:020d}/{self._count}"
+        trader.state.put(key, json.dumps({"due": due, "wish": signal.wish.dump(), "log": signal.log}))
+        self._wait(key, due, signal)
+
+    def _wait(self, key: str, due: int, signal: PlaceOrder) -> None:
+        clock = self._trader.session.clock
+        self._delayed[key] = (signal, clock.schedule(due, self._due, key))
+
+    def _due(self, key: str) -> None:
+        signal, _ = self._delayed.pop(key)
+        self._trader.turn("signal", partial(self._order, signal, key))
+
+    def _order(self, signal: PlaceOrder, key: str | None = None) -> None:
+        trader, name = self._trader, signal.wish.client_order_id
+        if name is not None:
+            self._waiting.discard(name)
+        # forgotten before it is sent: sent twice is worse than not at all
+        if key is not None:
+            trader.state.put(key, None)
+        try:
+            trader.place(signal.wish)
+        except (ArgumentError, RuntimeError) as error:
+            trader.say(f"signal {_shown(signal)}: {error}", logging.ERROR)
+
+    def resume(self) -> None:
+        """Go on with the delayed orders of an earlier run, and forget old client ids."""
+        trader = self._trader
+        for key, text in list(trader.state.items(_DELAYED)):
+            if key in self._delayed:
+                continue
+            kept = json.loads(text)
+            signal = PlaceOrder(wish_of(**kept["wish"]), kept["log"])
+            if kept["due"] < trader.now - LATE:
+                trader.say(f"{_shown(signal)} was due while nothing ran: dropped", logging.WARNING)
+                trader.state.put(key, None)
+                continue
+            self._count = max(self._count, int(key.rpartition("/")[2]))
+            if signal.wish.client_order_id is not None:
+                self._waiting.add(signal.wish.client_order_id)
+            self._wait(key, kept["due"], signal)
+        for key, text in list(trader.state.items(_SEEN)):
+            if int(text) < trader.now - KEPT_IDS:
+                trader.state.put(key, None)
+
+    def suspend(self) -> None:
+        """The trader is stopped: delayed orders stay kept and are not placed."""
+        for _, handle in self._delayed.values():
+            handle.cancel()
+        self._delayed.clear()
+        self._waiting.clear()
+
+    # -- cancels -----------------------------------------------------------------------------------------------------
+
+    def _cancel(self, name: str) -> None:
+        trader = self._trader
+        waiting = [key for key, (signal, _) in self._delayed.items() if signal.wish.client_order_id == name]
+        for key in waiting:
+            self._drop(key)
+        ticket = trader.tickets.find(name)
+        if ticket is None and not waiting and name not in self._waiting:
+            raise UserError(f"clientOrderId: there is no order {name[:60]}")
+        trader.turn("signal", partial(self._cancel_sent, name))
+
+    def _cancel_sent(self, name: str) -> None:
+        ticket = self._trader.tickets.find(name)
+        if ticket is not None and ticket.leaves:
+            self._trader.cancel(ticket)
+
+    def _cancel_everything(self) -> None:
+        for key in list(self._delayed):
+            self._drop(key)
+        self._trader.turn("signal", lambda: self._trader.say(f"{self._trader.cancel_all()} orders are being cancelled"))
+
+    def _drop(self, key: str) -> None:
+        signal, handle = self._delayed.pop(key)
+        handle.cancel()
+        if signal.wish.client_order_id is not None:
+            self._waiting.discard(signal.wish.client_order_id)
+        self._trader.state.put(key, None)
+
+
+def typed(text: str) -> dict[str, Any]:
+    """A signal as a person types it: JSON, or words such as `action=openLong percent=50`. Raises `UserError`."""
+    if text.lstrip().startswith("{"):
+        try:
+            found = json.loads(text)
+        except ValueError as error:
+            raise UserError(f"signal: no JSON: {error}") from None
+        return dict(found)
+    words = [each.partition("=") for each in text.split()]
+    if not words or not all(equals for _, equals, _ in words):
+        raise UserError("signal: neither JSON nor words like action=openLong percent=50")
+    return {name: value for name, _, value in words}
+
+
+def _shown(signal: Signal) -> str:
+    if isinstance(signal, PlaceOrder):
+        wish = signal.wish
+        size = next(f"{name} {value}" for name in ("amount", "percent", "notional") if (value := getattr(wish, name)))
+        return f"{wish.action.value} {size}" + (f" in {signal.delay:g} s" if signal.delay else "")
+    return f"cancel {signal.client_order_id}" if isinstance(signal, CancelOrder) else "cancel all"
