@@ -83,10 +83,18 @@ EXECUTIONS: Final = "/v5/execution/list"
 POSITIONS: Final = "/v5/position/list"
 WALLET: Final = "/v5/account/wallet-balance"
 ACCOUNT_INFO: Final = "/v5/account/info"
+SWITCH_INFO: Final = "/v5/account/query-dcp-info"
 FEE_RATE: Final = "/v5/account/fee-rate"
 QUERY_API: Final = "/v5/user/query-api"
 
-TRADE_OPS: Final[Mapping[str, str]] = {CREATE: "order.create", AMEND: "order.amend", CANCEL: "order.cancel"}
+TRADE_OPS: Final[Mapping[str, str]] = {
+    CREATE: "order.create",
+    AMEND: "order.amend",
+    CANCEL: "order.cancel",
+    CREATE_BATCH: "order.create-batch",
+    AMEND_BATCH: "order.amend-batch",
+    CANCEL_BATCH: "order.cancel-batch",
+}
 """REST path -> `op` on the trade websocket, which takes the REST body as its one argument. Cancel-all has none."""
 
 # -- topics ------------------------------------------------------------------------------------------------------------

@@ -6,7 +6,8 @@ a `retCode`. Create, amend, cancel and cancel-all answer when the exchange has t
 alone: what becomes of the order is told on the private stream.
 
 The public calls are in `bybit_market`, questions about an account in `bybit_account`, the making of orders in
-`bybit_orders`, the public, private and trade websockets in `bybit_sockets`.
+`bybit_orders`, batches of them in `bybit_batch`, the disconnection protection in `bybit_dcp`, the public, private and
+trade websockets in `bybit_sockets`.
 
 Sources: https://bybit-exchange.github.io/docs/v5/intro and the pages of each path; recorded answers and requests of
 pybit and ccxt.
@@ -20,11 +21,14 @@ import msgspec
 from mlthon.basics.defs import Exchange
 from mlthon.engine.clock import MS, SECOND
 from mlthon.exchange.dialects import bybit_account, bybit_market
-from mlthon.exchange.dialects.bybit_orders import OPERATIONS, BybitError, Reply, category_of, create
+from mlthon.exchange.dialects.bybit_batch import BATCHES
+from mlthon.exchange.dialects.bybit_dcp import Protection
+from mlthon.exchange.dialects.bybit_orders import OPERATIONS, BybitError, Reply
 from mlthon.exchange.dialects.bybit_params import Params, body_of, limit_headers
 from mlthon.exchange.dialects.bybit_rows import Row
 from mlthon.exchange.dialects.bybit_sockets import connect
 from mlthon.exchange.dialects.bybit_streams import Channel
+from mlthon.exchange.served.account import ServedAccount
 from mlthon.exchange.served.contract import Respond, ServerRequest, ServerResponse, ServerSocket, SocketHandler
 from mlthon.exchange.served.exchange import ApiKey, IdStyle, ServedExchange
 from mlthon.exchange.served.limits import Use, Windows, hmac_hex, same, within
@@ -35,6 +39,10 @@ encode: Final = msgspec.json.Encoder().encode
 JSON: Final = {"Content-Type": "application/json; charset=utf-8"}
 LONGEST_WINDOW_MS: Final = 60_000
 TOO_MANY: Final = "Too many visits. Exceeded the API Rate Limit."
+SWITCH_LIMIT: Final = 5
+"""How often in a second the disconnection protection may be set (from memory; the page of it does not say)."""
+CARRIED_OUT: Final = {**OPERATIONS, **BATCHES}
+"""The requests about orders, by path."""
 
 
 def envelope(code: int, message: str, result: Any, now_ms: int, extra: Any = None) -> Row:
@@ -62,6 +70,7 @@ class BybitDialect:
         self.connections = 0
         self.channels: dict[tuple[str, str], Channel] = {}
         """The public topics that somebody listens to, by category and topic."""
+        self.protection = Protection(served.clock)
         self._banned: dict[str, int] = {}
 
     @property
@@ -108,10 +117,13 @@ class BybitDialect:
             use = self._use(key, path, tables.READ_LIMITS.get(path, 50))
             result = bybit_account.CALLS[path](self.served, key, request.params)
             respond(self._response(0, "OK", result, use=use))
-        elif request.method == "POST" and path in OPERATIONS:
+        elif request.method == "POST" and path in CARRIED_OUT:
             self._operate(request, respond)
-        elif request.method == "POST" and path == tables.CREATE_BATCH:
-            self._create_batch(request, respond)
+        elif request.method == "POST" and path == tables.SWITCH:
+            self._set_protection(request, respond)
+        elif request.method == "GET" and path == tables.SWITCH_INFO:
+            key = self.authenticate(request)
+            respond(self._response(0, "success", self.protection.infos(key.account)))
         elif request.method == "POST" and path in ("/v5/position/set-leverage", "/v5/position/switch-mode"):
             raise BybitError(
                 errors.PARAMETER, "this local exchange has one leverage and one-way positions: they cannot be set"
@@ -172,6 +184,15 @@ class BybitDialect:
 
     # -- orders ------------------------------------------------------------------------------------------------------
 
+    def _set_protection(self, request: ServerRequest, respond: Respond) -> None:
+        key = self.authenticate(request)
+        use = self._use(key, tables.SWITCH, SWITCH_LIMIT)
+        if not use.allowed:
+            respond(self._response(errors.TOO_MANY, TOO_MANY, {}, use=use))
+            return
+        self.protection.set_window(self._trader(key), body_of(request))
+        respond(self._response(0, "success", {}, use=use))
+
     def _operate(self, request: ServerRequest, respond: Respond) -> None:
         key = self.authenticate(request)
         body = body_of(request)
@@ -181,56 +202,19 @@ class BybitDialect:
             return
 
         def answer(reply: Reply) -> None:
-            respond(self._response(reply.code, reply.message, reply.result, use=use))
+            respond(self._response(reply.code, reply.message, reply.result, reply.extra, use))
 
         self.operate(request.path, key, body, answer)
 
     def operate(self, path: str, key: ApiKey, body: dict[str, Any], answer: Callable[[Reply], None]) -> None:
         """Carry out a request about orders that was checked; always answered."""
         try:
-            if key.read_only:
-                raise BybitError(errors.PERMISSION, "Permission denied, please check your API key permissions.")
-            OPERATIONS[path](self.served, key.account, body, answer)
+            CARRIED_OUT[path](self.served, self._trader(key), body, answer)
         except BybitError as error:
             answer(Reply(error.code, error.message, {}))
 
-    def _create_batch(self, request: ServerRequest, respond: Respond) -> None:
-        key = self.authenticate(request)
-        body = body_of(request)
-        wanted = category_of(body)
-        orders = body.get("request")
-        if not isinstance(orders, list) or not 0 < len(orders) <= 20:
-            raise BybitError(errors.PARAMETER, "params error: request must hold 1 to 20 orders")
-        use = self.order_use(key, request.path, body)
-        if not use.allowed:
-            raise BybitError(errors.TOO_MANY, TOO_MANY)
-        replies: list[Reply | None] = [None] * len(orders)
-
-        def taker(place: int) -> Callable[[Reply], None]:
-            def take(reply: Reply) -> None:
-                replies[place] = reply
-                if all(each is not None for each in replies):
-                    respond(self._batch_response(wanted, orders, [each for each in replies if each is not None], use))
-
-            return take
-
-        for place, each in enumerate(orders):
-            take = taker(place)
-            try:
-                create(self.served, key.account, {**each, "category": wanted}, take)
-            except BybitError as error:
-                take(Reply(error.code, error.message, {}))
-
-    def _batch_response(self, wanted: str, orders: list[Row], replies: list[Reply], use: Use) -> ServerResponse:
-        rows = [
-            {
-                "category": wanted,
-                "symbol": order.get("symbol", ""),
-                "orderId": reply.result.get("orderId", ""),
-                "orderLinkId": order.get("orderLinkId", ""),
-                "createAt": str(self.now_ms) if reply.code == 0 else "",
-            }
-            for order, reply in zip(orders, replies, strict=True)
-        ]
-        codes = [{"code": reply.code, "msg": reply.message} for reply in replies]
-        return self._response(0, "OK", {"list": rows}, {"list": codes}, use)
+    def _trader(self, key: ApiKey) -> ServedAccount:
+        """The account of a key that may trade. Raises `BybitError`."""
+        if key.read_only:
+            raise BybitError(errors.PERMISSION, "Permission denied, please check your API key permissions.")
+        return key.account

@@ -10,7 +10,7 @@ Codes: https://bybit-exchange.github.io/docs/v5/error.
 from collections.abc import Callable
 from typing import Any, Final
 
-from attrs import frozen
+from attrs import Factory, frozen
 
 from mlthon.basics.defs import TIF, GtwRejectCode, OrderStatus, OrderType
 from mlthon.basics.instrument import Instrument
@@ -70,11 +70,13 @@ class BybitError(Exception):
 
 @frozen
 class Reply:
-    """What a request about orders is answered: `code` 0 for a success, whose `result` goes out."""
+    """What a request about orders is answered: `code` 0 for a success, whose `result` goes out. `extra`: what a batch
+    says of each of its parts (`retExtInfo`)."""
 
     code: int
     message: str
     result: dict[str, Any]
+    extra: dict[str, Any] = Factory(dict)
 
 
 Answer = Callable[[Reply], None]

@@ -196,12 +196,18 @@ class PrivateSocket(_Socket):
                 self.key.account.listeners.append(self)
         else:
             self._topics.difference_update(topics)
+        if self.key is not None:
+            protection = self.dialect.protection
+            heeded = protection.subscribed if op == "subscribe" else protection.unsubscribed
+            for topic in topics:
+                heeded(self, self.key.account, topic)
         self.send(self.answer(op, request, True, ""))
 
     def closed(self) -> None:
         if self.key is not None and self._listening:
             self._listening = False
             self.key.account.listeners.remove(self)
+            self.dialect.protection.closed(self, self.key.account)
 
     def _push(self, topic: str, category: str, rows: list[Row]) -> None:
         for name in (topic, f"{topic}.{category}"):
@@ -286,7 +292,7 @@ class TradeSocket(_Socket):
                 "retMsg": reply.message,
                 "op": op,
                 "data": reply.result,
-                "retExtInfo": {},
+                "retExtInfo": reply.extra,
                 "header": header,
                 "connId": self.id,
             }

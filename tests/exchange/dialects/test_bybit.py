@@ -282,14 +282,6 @@ def test_a_stop_waits_and_is_deactivated() -> None:
     assert row["orderStatus"] == "Deactivated"
 
 
-def test_a_batch_answers_each_order_for_itself() -> None:
-    rig = Rig()
-    good = {"symbol": "BTCUSDT", "side": "Buy", "orderType": "Limit", "qty": "0.01", "price": "60000"}
-    answer = rig.post("/v5/order/create-batch", request=[good, {**good, "qty": "0"}])
-    assert [each["code"] for each in answer["retExtInfo"]["list"]] == [0, 10001]
-    assert answer["result"]["list"][0]["orderId"]
-
-
 def test_pages_of_executions() -> None:
     rig = Rig()
     for _ in range(3):
