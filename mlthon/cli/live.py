@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, redirect_stdout
 from functools import partial
 from pathlib import Path
@@ -52,6 +52,8 @@ from mlthon.live.run import LiveBooks, LiveResult, LiveRun, Parts, Standing
 from mlthon.live.secrets import usual_places
 from mlthon.live.services import Host, Service, serving
 from mlthon.ops.assembly import Operations, embedded_mark, embedded_position, open_operations
+from mlthon.ops.live_metrics import tell_of_live
+from mlthon.venue.live_feed import LiveFeed
 
 if TYPE_CHECKING:
     from mlthon.link.host.assembly import Bots
@@ -221,6 +223,7 @@ class _Session:
                 parts.engine,
                 started=driver.wall.now(),
                 events=parts.events,
+                wall=driver.wall.now,
                 bots=() if self._bots is None else self._bots.hosts,
                 **more,
             )
@@ -237,6 +240,17 @@ class _Session:
             view.update(progress)
 
         return update
+
+    def _tell_figures(
+        self,
+        feeds: Sequence[LiveFeed],
+        driver: Driver,
+        accounts: Iterable[LiveAccount] = (),
+        journal: SqliteJournal | None = None,
+    ) -> None:
+        """Have the figures of what talks to exchanges told too."""
+        if self._operations is not None:
+            tell_of_live(self._operations.figures, self._venues.values(), feeds, accounts, driver, journal)
 
     async def _close(self) -> None:
         for venue in self._venues.values():
@@ -340,7 +354,10 @@ class _Session:
             at_exchange=partial(_at_exchange, accounts),
             kill=None if watch is None else watch.guard.cancel,
             guard=None if watch is None else watch.pid_file,
+            guard_alive=lambda: watch is None or watch.guard.alive,
+            quotes=partial(_quote_times, self._venues),
         )
+        self._tell_figures(feeds, driver, accounts.values(), journal)
         return LiveRun(parts, driver), engine
 
     def _on_paper(self, driver: Driver) -> tuple[LiveRun, Engine]:
@@ -370,6 +387,7 @@ class _Session:
             ack_s=self._config.stop_ack_timeout_s,
         )
         self._attach(driver, parts, mark=embedded_mark(embedded), at_exchange=embedded_position(embedded))
+        self._tell_figures(feeds, driver)
         return LiveRun(parts, driver), engine
 
 
@@ -379,6 +397,14 @@ def _touch_mark(venues: Mapping[Exchange, Venue], instrument: Instrument) -> int
     if bid == NO_BID or ask == NO_ASK:
         return None
     return (bid + ask) // 2 * instrument.price_scale.step_units
+
+
+def _quote_times(venues: Mapping[Exchange, Venue]) -> Iterator[tuple[str, object, int, int]]:
+    """The last quote of each instrument, its times by the exchange's clock: see `mlthon.ops.lookout`."""
+    for exchange, venue in venues.items():
+        for instrument, top in venue.tops.items():
+            if top.recv_ts:
+                yield exchange.name, instrument, top.exch_ts, top.recv_ts + venue.offset
 
 
 def _at_exchange(

@@ -55,6 +55,11 @@ class Clock:
         self._queue: list[tuple[int, int, Callable[..., object] | None, tuple[Any, ...] | Handle]] = []
         self._seq = 0
 
+    @property
+    def queued(self) -> int:
+        """How many calls wait for their time."""
+        return len(self._queue)
+
     def call_at(self, ts: int, call: Callable[..., object], *args: Any) -> None:
         """Queue `call(*args)` for time `ts` (ns); a time in the past means as soon as the present event is over."""
         self.post(ts, call, args)

@@ -385,6 +385,8 @@ class ExchangeFeed:
         self.connected = True
         self.on_change: Callable[[], None] | None = None
         """Called when what is wanted may have changed; set by who opens lines for it."""
+        self.gaps = 0
+        """How often a book lost its thread."""
         self._gone: set[Instrument] = set()
         self._said: dict[Session, FeedHandlerStatus] = {}
         self.clock = clock
@@ -458,6 +460,7 @@ class ExchangeFeed:
         self._show(subscription, "")
 
     def became_stale(self, feed: InstrumentFeed) -> None:
+        self.gaps += 1
         for subscription in list(self.subscriptions.values()):
             if subscription.live and feed in subscription.books():
                 self._shut(subscription, f"{feed.instrument.name}: gap in the book")

@@ -252,17 +252,21 @@ class Top:
     """Market data of one instrument on their way to the engine's feed, whose best bid and ask (ticks) are remembered
     for the risk stage. Implements `MarketEvents`."""
 
-    __slots__ = ("_feed", "ask", "bid", "book")
+    __slots__ = ("_feed", "ask", "bid", "book", "exch_ts", "recv_ts")
 
     def __init__(self, feed: InstrumentFeed) -> None:
         self._feed = feed
         self.book = feed.book
         self.bid = NO_BID
         self.ask = NO_ASK
+        self.exch_ts = self.recv_ts = 0
+        """Of the last quote, for whoever looks now and then how late market data are."""
 
     def quote(self, bid: int, bid_qty: int, ask: int, ask_qty: int, exch_ts: int, recv_ts: int) -> None:
         self.bid = bid
         self.ask = ask
+        self.exch_ts = exch_ts
+        self.recv_ts = recv_ts
         self._feed.quote(bid, bid_qty, ask, ask_qty, exch_ts, recv_ts)
 
     def trade(self, price: int, qty: int, side: int, trade_id: int, exch_ts: int, recv_ts: int) -> None:

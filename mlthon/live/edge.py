@@ -12,6 +12,7 @@ import logging
 import math
 import ssl
 from random import Random
+from time import perf_counter_ns
 from typing import Final
 
 import trio
@@ -20,6 +21,7 @@ from attrs import field, frozen
 from mlthon.engine.clock import MS
 from mlthon.live.backoff import Backoff, BackoffSettings
 from mlthon.live.driver import Driver
+from mlthon.live.histogram import Histogram
 from mlthon.live.http import HttpSettings, exchange_messages
 from mlthon.live.sockets import MOST_BYTES, Lost, WebSocket, connect
 from mlthon.venue.codec import Endpoints
@@ -100,6 +102,10 @@ class TrioEdge:
         rng: Random,
     ) -> None:
         self.offset = 0
+        self.reconnects = 0
+        self.batch_times = Histogram()
+        """How long the messages of one read took all parts together, strategies too; of every eighth read."""
+        self._reads = 0
         self._driver = driver
         self._nursery = nursery
         self._endpoints = endpoints
@@ -155,6 +161,7 @@ class TrioEdge:
             reason = await self._connect_once(kept)
             if kept.closed:
                 return
+            self.reconnects += 1
             held = trio.current_time() - began if kept.polite or kept.heard else 0.0
             kept.backoff.held(held, cut_off=kept.cut_off)
             pause = 0.0 if kept.polite else kept.backoff.pause()
@@ -225,6 +232,10 @@ class TrioEdge:
                 return
             kept.heard = trio.current_time()
             ts = socket.recv_ts
+            self._reads += 1
+            timed = not self._reads & 7
+            if timed:
+                start = perf_counter_ns()
             driver.advance(ts)
             try:
                 for data in messages:
@@ -240,6 +251,8 @@ class TrioEdge:
                 return
             finally:
                 driver.look()
+            if timed:
+                self.batch_times.observe(perf_counter_ns() - start)
 
     async def _send(self, kept: _Kept, socket: WebSocket) -> None:
         try:

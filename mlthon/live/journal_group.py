@@ -49,6 +49,11 @@ class GroupCommit:
             self._waiting.append(done)
             self._lock.notify_all()
 
+    @property
+    def waiting(self) -> int:
+        """How many entries are not on the disk yet, but for those that are being written."""
+        return len(self._entries)
+
     def flush(self) -> bool:
         """Wait until everything submitted is written, not for ever; whether it is."""
         with self._lock:

@@ -242,6 +242,11 @@ class SqliteJournal(JournalReader):
             self._group = GroupCommit(self.commit, hand_over)
         return self._group
 
+    @property
+    def waiting(self) -> int:
+        """How many entries wait for the disk: none where each is written when it is handed in."""
+        return 0 if self._group is None else self._group.waiting
+
     def flush(self) -> None:
         """Wait until everything that was handed in is written, not for ever."""
         if self._group is not None and not self._group.flush():

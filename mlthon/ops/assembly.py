@@ -30,6 +30,8 @@ from mlthon.ops.books import FillBooks
 from mlthon.ops.bots import ANSWER_S, BotDoors
 from mlthon.ops.control import Control, RunFacts
 from mlthon.ops.keeper import OpsService
+from mlthon.ops.lookout import Lookout, QuoteTimes
+from mlthon.ops.metrics import Figures, OrderTimes, one, tell_of_control, tell_of_run
 from mlthon.ops.outbox import Outbox
 from mlthon.ops.place import Place, RunInfo, control_folder, free_place, run_name
 from mlthon.ops.process import PartSpec, ProcessSpec
@@ -52,6 +54,8 @@ class Operations:
         self.mode = mode
         self.books = FillBooks()
         self.tally = Tally()
+        self.figures = Figures()
+        self._order_times = OrderTimes()
         self.control: Control
         self.services: list[Service] = []
         self.outbox: Outbox | None = None
@@ -64,7 +68,7 @@ class Operations:
     @property
     def taps(self) -> tuple[OrderFlowTap, ...]:
         """What the engine is to be made with."""
-        return self.books, self.tally
+        return self.books, self.tally, self._order_times
 
     @property
     def publish(self) -> Callable[[str, str], None] | None:
@@ -79,12 +83,15 @@ class Operations:
         events: Callable[[], int],
         mark: Callable[[Instrument], int | None],
         at_exchange: Callable[[Exchange, str, Instrument], int | None],
-        figures: Callable[[], str] = lambda: "",
         kill: Callable[[], None] | None = None,
         guard: Path | None = None,
+        guard_alive: Callable[[], bool] = lambda: True,
+        quotes: QuoteTimes = lambda: iter(()),
+        wall: Callable[[], int] | None = None,
         bots: Iterable[BotHost] = (),
     ) -> None:
-        """Join it to the run's engine: see `RunFacts`. `guard`: the file with the guard process's id."""
+        """Join it to the run's engine: see `RunFacts` and `Lookout`. `guard`: the file with the guard process's id.
+        `wall`: the clock (ns) that moves the engine's; with it the way of orders is timed."""
         facts = RunFacts(
             name=self.place.name,
             mode=self.mode,
@@ -94,7 +101,7 @@ class Operations:
             books=self.books,
             mark=mark,
             at_exchange=at_exchange,
-            figures=figures,
+            figures=self.figures.text,
             kill=kill,
         )
         self.control = Control(engine, facts, self._audit)
@@ -102,10 +109,21 @@ class Operations:
         doors = BotDoors(bots, engine.clock, service.publish, self._bots_answer_s)
         self.control.webs.update(doors.webs)
         self.control.routes = doors.routes
-        self.services = [service]
+        lookout = Lookout(engine, service.publish, guard_alive, quotes)
+        self.services = [service, lookout]
+        if wall is not None:
+            self._order_times.time(engine, wall)
+        tell_of_run(self.figures, engine, events, self.tally.counts, started)
+        tell_of_control(self.figures, service, self.outbox)
+        self._order_times.tell(self.figures)
+        told = "How old market data are when they come."
+        self.figures.latency("feed_latency", told, ("exchange",), lookout.feed_times)
         pid_file = None if guard is None else str(guard)
         if self._parts:
-            self.services.append(OpsService(self._spec(pid_file)))
+            keeper = OpsService(self._spec(pid_file))
+            self.services.append(keeper)
+            told = "How often the operations process was started anew."
+            self.figures.counter("operations_restarts", told, (), one(lambda: keeper.restarts))
         if WEB in self._parts:
             keys = self.place.folder / KEYS_FILE
             self.services.append(Announcer(self._parts[WEB].settings, doors.routes, lambda: doors.loaded, keys))

@@ -197,6 +197,11 @@ class Throttle:
         """Nothing is sent before this time (ns of the exchange)."""
 
     @property
+    def waiting(self) -> int:
+        """How many requests wait for their turn."""
+        return len(self._queue)
+
+    @property
     def exchange_now(self) -> int:
         """The exchange's time (ns), as well as it is known."""
         return self._clock.now + self.offset

@@ -1,0 +1,76 @@
+"""Looks at a run once a second: what its owner should know goes out as alerts, and the age of quotes is sampled.
+
+An alert says what has changed since the last look: a strategy that has stopped, an account that cannot trade or can
+again, market data lost and back, a guard process that has died.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import trio
+
+from mlthon.engine.engine import Engine
+from mlthon.live.histogram import Histogram
+from mlthon.live.services import Host
+
+EVERY_S: Final = 1.0
+DEAD_GUARD: Final = "the guard process has died: nobody cancels orders if the engine hangs; stop the run and start anew"
+Publish = Callable[[str, str, Any], None]
+QuoteTimes = Callable[[], Iterator[tuple[str, object, int, int]]]
+"""The last quotes: exchange, instrument, when it was made (exchange's clock), when it came (the same clock); ns."""
+
+
+class Lookout:
+    """A service: see the module. `feed_times`: how old quotes were when they came, by exchange."""
+
+    name = "the lookout"
+
+    def __init__(
+        self,
+        engine: Engine,
+        publish: Publish,
+        guard_alive: Callable[[], bool] = lambda: True,
+        quotes: QuoteTimes = lambda: iter(()),
+    ) -> None:
+        self.feed_times: dict[Sequence[str], Histogram] = {}
+        self._engine = engine
+        self._publish = publish
+        self._guard_alive = guard_alive
+        self._quotes = quotes
+        self._seen: dict[object, int] = {}
+        self._before: Mapping[str, str] = {}
+
+    async def serve(self, host: Host, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        task_status.started()
+        while True:
+            host.deliver(self.look)
+            await trio.sleep(EVERY_S)
+
+    def look(self) -> None:
+        """Look once."""
+        now = dict(self._states())
+        for source, told in now.items():
+            before = self._before.get(source)
+            if before is not None and before != told:
+                self._publish("alert", source, told)
+        self._before = now
+        self._sample()
+
+    def _states(self) -> Iterator[tuple[str, str]]:
+        engine = self._engine
+        for name, session in engine.sessions.items():
+            yield name, f"{name} is {session.phase.value}"
+        for (exchange, account), port in engine.ports.items():
+            status, detail = port.gateway.status()
+            source = f"{exchange.name} {account}"
+            yield source, f"{source}: {status.name}{f' ({detail})' if detail else ''}"
+        for exchange, feed in engine.feeds.items():
+            source = f"feed {exchange.name}"
+            yield source, f"market data of {exchange.name} {'come in' if feed.connected else 'ARE LOST'}"
+        yield "guard", "the guard process lives" if self._guard_alive() else DEAD_GUARD
+
+    def _sample(self) -> None:
+        for exchange, instrument, made, came in self._quotes():
+            if self._seen.get(instrument) != came:
+                self._seen[instrument] = came
+                self.feed_times.setdefault((exchange,), Histogram()).observe(came - made)
