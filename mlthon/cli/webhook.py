@@ -14,6 +14,7 @@ from attrs import frozen
 from cyclopts import App, Parameter
 
 from mlthon.backtest.show import show_time
+from mlthon.cli.webhook_run import run_webhook
 from mlthon.config import RunConfig, WebConfig, load_config
 from mlthon.errors import UserError, near
 from mlthon.ops.place import control_folder
@@ -35,6 +36,7 @@ app = App(
     default_parameter=Parameter(negative="", show_default=False),
     result_action="return_value",
 )
+app.default(run_webhook)
 
 Config = Annotated[Path | None, Parameter(name="--config", help="The run's configuration file.")]
 Json = Annotated[bool, Parameter(name="--json", help="Print one line of JSON.")]
