@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 from attrs import asdict, evolve
 
+from mlthon.arsenal.assembly import arsenal_files
 from mlthon.backtest.loader import default_config, load_strategy
 from mlthon.backtest.report import Report
 from mlthon.backtest.result import Holding, Progress, Result
@@ -19,6 +20,8 @@ from mlthon.backtest.tables import make_folder, write_report
 from mlthon.basics.defs import NO_ASK, NO_BID, Exchange
 from mlthon.basics.instrument import Instrument
 from mlthon.cli import INTERRUPTED
+from mlthon.cli.arsenal_run import arsenals_of, raise_failures
+from mlthon.cli.arsenal_run import show as show_arsenals
 from mlthon.cli.logs import set_up
 from mlthon.cli.record import exchange_named
 from mlthon.cli.run import Interrupts, Options, bot_files, choose, refuse_bot_options, show_bots, warn_of_signals
@@ -56,6 +59,7 @@ from mlthon.ops.live_metrics import tell_of_live
 from mlthon.venue.live_feed import LiveFeed
 
 if TYPE_CHECKING:
+    from mlthon.arsenal.assembly import Arsenals
     from mlthon.link.host.assembly import Bots
 
 log = logging.getLogger("mlthon")
@@ -72,7 +76,9 @@ def run_live(options: Options) -> int:
     strategies = choose(options.strategy, config)
     refuse_strays(config)
     wish = Wish(
-        exchanges=exchanges_wished(options.exchange, config, bots=bool(bot_files(strategies))),
+        exchanges=exchanges_wished(
+            options.exchange, config, bots=bool(bot_files(strategies)) or bool(arsenal_files(strategies))
+        ),
         url=options.url,
         paper=options.mode == "paper",
         real_money=options.real_money or config.live.yes_trade_real_money,
@@ -90,6 +96,12 @@ def run_live(options: Options) -> int:
             wish = evolve(wish, exchanges=bots.exchanges)
     else:
         refuse_bot_options(options)
+    arsenals = arsenals_of(options, config, strategies)
+    if arsenals is not None:
+        if not options.exchange and not config.exchanges:
+            wish = evolve(wish, exchanges=list(dict.fromkeys([*wish.exchanges, *arsenals.exchanges])))
+        config = arsenals.configured(data=False)
+    chosen = {} if arsenals is None else arsenals.strategies
     venues = venues_of(config, wish)
     duration = None if options.duration is None else duration_ns(options.duration, "--duration") / SECOND
     quiet = options.verbosity < 0
@@ -98,13 +110,17 @@ def run_live(options: Options) -> int:
         make_folder(options.report)
     with redirect_stdout(sys.stderr) if options.json else nullcontext():
         classes: dict[str, tuple[Any, StrategyConfig]] = {
-            name: (load_strategy(each.strategy), each) for name, each in strategies.items() if name not in files
+            name: chosen[name] if name in chosen else (load_strategy(each.strategy), each)
+            for name, each in strategies.items()
+            if name not in files
         }
         if bots is not None:
             classes |= bots.strategies
-        session = _Session(config, wish, venues, classes, duration, bots, report, quiet=quiet)
+        session = _Session(config, wish, venues, classes, duration, bots, report, arsenals, quiet=quiet)
         with Interrupts() as interrupts, make_view(quiet=quiet, title=", ".join(classes)) as view:
-            result = run_trio(lambda: session.go(view, interrupts.stop))
+            stop = interrupts.stop if arsenals is None else arsenals.or_failed(interrupts.stop)
+            result = run_trio(lambda: session.go(view, stop))
+    raise_failures(arsenals)
     warn_of_signals(bots)
     for failure in () if bots is None else bots.failures:
         raise failure
@@ -150,6 +166,7 @@ class _Session:
         duration_s: float | None,
         bots: "Bots | None" = None,
         report: Report | None = None,
+        arsenals: "Arsenals | None" = None,
         *,
         quiet: bool,
     ) -> None:
@@ -159,6 +176,7 @@ class _Session:
         self._classes = classes
         self._duration_s = duration_s
         self._bots = bots
+        self._arsenals = arsenals
         self._report = report
         self._operations: Operations | None = None
         self._quiet = quiet
@@ -184,6 +202,7 @@ class _Session:
                 run, engine = await self._assemble(driver)
                 watch = ParamsWatch(self._config, engine.sessions)
                 show_bots(self._bots, quiet=self._quiet)
+                show_arsenals(self._arsenals, quiet=self._quiet)
                 async with serving(self._services(), Host(driver.deliver, wall.now)):
                     run.start()
                     update = self._updating(view)
@@ -227,6 +246,13 @@ class _Session:
                 bots=() if self._bots is None else self._bots.hosts,
                 **more,
             )
+            self._operations.control.signals.update({} if self._arsenals is None else self._arsenals.signals)
+
+    def _attach_arsenals(self, engine: Engine) -> None:
+        if self._arsenals is not None:
+            from mlthon.live.arsenal import attach_live
+
+            attach_live(self._arsenals, engine, self._venues)
 
     def _updating(self, view: View) -> Callable[[Progress], None]:
         """Shows the progress; for a report the profit is noted too, once a second."""
@@ -316,6 +342,7 @@ class _Session:
             from mlthon.live.desks import attach_live
 
             attach_live(self._bots, engine, accounts)
+        self._attach_arsenals(engine)
         stages = {key: each.stage for key, each in accounts.items()}
         adopted = adopt_orders(engine, journal, stages, risk, cancel_on_stop=live.cancel_on_stop)
         restore(engine, journal, accounts.values())
@@ -371,6 +398,7 @@ class _Session:
             from mlthon.live.desks import attach_paper
 
             attach_paper(self._bots, engine, embedded, self._venues)
+        self._attach_arsenals(engine)
         feeds = [make_feed(engine, venue, embedded[venue.exchange]) for venue in self._venues.values()]
         parts = Parts(
             name=", ".join(self._classes),
