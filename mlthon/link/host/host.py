@@ -376,7 +376,11 @@ class BotHost:
         self._callbacks = frozenset(message.callbacks)
         self.routes = message.routes
         if self.face is not None:
-            self._feeds.read(self.face, dict(enumerate(self.markets)))
+            markets = dict(enumerate(self.markets))
+            self._feeds.read(self.face, markets)
+            # a quiet market may not be quoted again for long
+            for quote in self._feeds.latest(markets)[0]:
+                self.face.quote(*quote)
 
     def _started(self, message: Started) -> None:
         log.info("%s has started", self.name)
