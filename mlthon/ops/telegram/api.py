@@ -7,6 +7,7 @@ Every request ends within its time whatever the server does: a server that sends
 goes wrong is one of six `Trouble`s, none of which shows the token.
 """
 
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -35,6 +36,9 @@ REQUEST_S: Final = 20.0
 ALLOWED_UPDATES: Final = ("message", "callback_query")
 _KNOWN: Final = (400, 401, 403, 404, 409, 429)
 """Statuses that say what is wrong: https://core.telegram.org/api/errors."""
+
+os.environ.setdefault("PTB_TIMEDELTA", "1")
+# spans of time as `timedelta`: the library warns of whatever else it gives
 
 T = TypeVar("T")
 
@@ -158,6 +162,18 @@ class Api:
             raise Down("an answer that is no list of updates")
         return found
 
+    async def pending(self) -> int:
+        """How many updates wait for somebody to fetch them. Asking takes none away from whoever does."""
+        return int((await self._call(self._bot.get_webhook_info, self._request_s)).pending_update_count)
+
+    async def webhook(self) -> str:
+        """Where a webhook sends the bot's messages; empty where there is none."""
+        return str((await self._call(self._bot.get_webhook_info, self._request_s)).url)
+
+    async def remove_webhook(self) -> None:
+        """Have messages wait to be fetched again."""
+        await self._call(self._bot.delete_webhook, self._request_s)
+
     async def send(self, chat: int, html: str, buttons: Sequence[Button] = ()) -> int:
         """Send a message; its number in the chat."""
         rows = [[InlineKeyboardButton(text, callback_data=data) for text, data in buttons]]
@@ -208,14 +224,18 @@ class Api:
     def _trouble(self, error: TelegramError) -> Trouble:
         told = self._token.hide(error.message)
         if isinstance(error, RetryAfter):
-            after = error.retry_after
-            return TooMany(after.total_seconds() if isinstance(after, timedelta) else float(after))
+            return TooMany(_seconds(error))
         if isinstance(error, ChatMigrated):
             return Moved(error.new_chat_id)
         for kinds, trouble in _TROUBLES:
             if isinstance(error, kinds):
                 return trouble(told)
         return Down(told)
+
+
+def _seconds(error: RetryAfter) -> float:
+    after = error.retry_after
+    return after.total_seconds() if isinstance(after, timedelta) else float(after)
 
 
 _TROUBLES: Final[Sequence[tuple[tuple[type[TelegramError], ...], type[Trouble]]]] = (

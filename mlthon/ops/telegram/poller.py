@@ -36,8 +36,9 @@ KEPT: Final = 1_000
 class PollSettings:
     """Times in s. `poll_s`: how long a question stays open; `idle_s`: the pause after one that brought nothing new at
     once; `again_s`: until the second try after a conflict, `strike_s`: two conflicts within it are one too many;
-    `back_s`, `most_back_s`: how long to stand back, at first and at most; `listen_s`: for how long nobody else must be
-    heard; `claim_s`: how often the lock is tried; `bad_token_s`: until a token that was refused is tried again."""
+    `back_s`, `most_back_s`: how long to stand back, at first and at most (longer than `strike_s`); `listen_s`: for how
+    long nobody else must be heard (longer than `again_s`); `claim_s`: how often the lock is tried; `bad_token_s`: until
+    a token that was refused is tried again."""
 
     poll_s: int = 25
     idle_s: float = 1.0
@@ -45,7 +46,7 @@ class PollSettings:
     strike_s: float = 60.0
     back_s: float = 300.0
     most_back_s: float = 3_600.0
-    listen_s: float = 30.0
+    listen_s: int = 30
     claim_s: float = 5.0
     bad_token_s: float = 60.0
     pauses: BackoffSettings = field(factory=lambda: BackoffSettings(first_s=0.5, most_s=30.0))
@@ -211,18 +212,19 @@ class Poller:
         self._tell(f"{self._run}: commands are taken here again.")
 
     async def _alone(self) -> bool:
-        """Listen for a while without taking anything; whether nobody else was heard."""
-        until = trio.current_time() + self._settings.listen_s
-        while trio.current_time() < until:
-            try:
-                await self._api.updates(None, min(self._settings.poll_s, round(self._settings.listen_s)))
-            except Contested:
-                return False
-            except Trouble as error:
-                log.warning("listening for another program: %s", error)
-                return False
-            await trio.sleep(self._settings.idle_s)
-        return True
+        """Listen for a while without taking anything; whether nobody else was heard. This ends the other's question
+        once, which it bears."""
+        settings = self._settings
+        try:
+            found = await self._api.updates(None, settings.listen_s)
+            if not found:
+                return True
+            # messages that wait end the listening at once: does anybody fetch them?
+            await trio.sleep(3 * settings.again_s)
+            return await self._api.pending() > 0
+        except Trouble as error:
+            log.info("listening for another program: %s", error)
+            return False
 
 
 def _read(raw: Any) -> Update | None:

@@ -1,6 +1,6 @@
 """Telegram as a part of the operations process (`mlthon.ops.process`).
 
-`poller` → `desk` → `mail`, with the outbox's letters and the engine's alerts beside them. At the end of the run it sends
+`poller` → `desk` → `mail`, with the outbox's letters and the alerts beside them. At the end of the run it sends
 what there is still to send, as long as the process lets it.
 """
 
