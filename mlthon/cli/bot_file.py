@@ -61,7 +61,8 @@ class BotFile:
         def change(document: tomlkit.TOMLDocument) -> None:
             document["bots"][name]["enabled"] = on
 
-        self._rewrite(change, name)
+        # a bot with a mistake in it can still be switched off
+        self._rewrite(change, name if on else None)
         return True
 
     def remove(self, name: str) -> None:
@@ -97,6 +98,7 @@ def _table(content: Mapping[str, Any]) -> tomlkit.items.Table:
 
 def _replace(file: Path, text: str, touched: str | None) -> None:
     """Put the text in the file's place if it is a configuration in which the bot can be. Raises `UserError`."""
+    file = file.resolve()  # what a link points to is replaced, not the link
     try:
         handle, name = tempfile.mkstemp(prefix=f".{file.name}-", suffix=".toml", dir=file.parent)
     except OSError as error:

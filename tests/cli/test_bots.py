@@ -129,3 +129,21 @@ def test_a_file_that_is_no_toml_is_left_alone(tmp_path: Path) -> None:
     file.write_text("[bots\n", "utf-8")
     assert run(file, "create", "g", *GRID) == 2
     assert file.read_text("utf-8") == "[bots\n"
+
+
+def test_a_link_stays_a_link(file: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link.toml"
+    link.symlink_to(file)
+    file.chmod(0o600)
+    assert run(link, "stop", "a") == 0
+    assert link.is_symlink()
+    assert not load_config(file).bots["a"].enabled
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_bot_with_a_mistake_can_be_stopped_and_not_started(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text(TEXT.replace("max_position_size = 1000", "max_position_size = -1"), "utf-8")
+    assert run(file, "stop", "a") == 0
+    assert run(file, "start", "a") == 2
+    assert "max_position_size" in capsys.readouterr().err
+    assert not load_config(file).bots["a"].enabled

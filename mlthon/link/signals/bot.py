@@ -194,11 +194,27 @@ class SignalBot(IStrategy):
         self._alarm = None
         self._think()
 
+    def status(self) -> str:
+        """How the bot stands, in a line; also the answer to the command `status`."""
+        market, lots = self.market, self.position.lots
+        held = f"{market.size(lots):g}" if lots else "flat"
+        at = f" at {self.position.entry * market.listing.prices[1]:g}" if lots else ""
+        said = "no signal yet" if self.intent is None else f"{self.kind.takes}={self.intent}"
+        states = (
+            ("switched off", not self.enabled),
+            ("gateway not ready", not self._ready),
+            ("no market data", not self._feed_live),
+            (f"closed by {self.exited}", self.exited is not None),
+        )
+        troubles = "".join(f"; {text}" for text, is_so in states if is_so)
+        return f"{market.listing.sym}: {held}{at}, {len(self._keeper.open())} open orders, {said}{troubles}"
+
     # -- the framework -------------------------------------------------------------------------------------------------
 
     def on_framework_connected(self, env: IStratEnv) -> None:
         self.env = env
         self._keeper = OrderKeeper(self.session, env, self.market)
+        env.add_cmd_hook("status", lambda words: env.publish_telegram(self.status()))
         env.login(self.session.name)
 
     def on_start(self, params: str) -> None:

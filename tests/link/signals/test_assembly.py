@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import NOTHING, fields
 
 from mlthon.config import BotConfig
 from mlthon.errors import UserError
 from mlthon.link.contract import Signalled
 from mlthon.link.host.signals import SignalBoard
+from mlthon.link.signals.intents import Quote
 from mlthon.link.signals.kinds import KINDS, kind_of, params_of
 from mlthon.link.signals.params import Params
 from tests.link.host.scripted import Linked, ScriptedBot, linked
@@ -146,12 +148,28 @@ DOCUMENTED = {
 DOCUMENTED["short_grid"] = DOCUMENTED["long_grid"] = f"{DOCUMENTED['neutral_grid']} grid_side"
 
 
+PAGE = Path(__file__).parents[3] / "docs" / "signal-bots.md"
+SECTIONS = {"position": "## Position", "market_maker": "## Market Maker"}
+WORDS = {"none": None, "false": False, "midnight": None, "smallest order": None, "mandatory": NOTHING}
+
+
+def told(name: str) -> dict[str, Any]:
+    """The parameters in the page's table for a type, with their defaults."""
+    page = PAGE.read_text("utf-8")
+    section = page[page.index(SECTIONS.get(name, "## Neutral")) :].split("\n## ")[0]
+    rows = [line.split("|") for line in section.splitlines() if line.startswith("| `")]
+    return {row[1].strip(" `"): WORDS[row[3].strip()] if row[3].strip() in WORDS else float(row[3]) for row in rows}
+
+
 @pytest.mark.parametrize("name", KINDS)
 def test_each_type_has_the_documented_parameters_and_the_page_tells_each(name: str) -> None:
     kind = KINDS[name]
     assert sorted(kind.parameters) == sorted(DOCUMENTED[name].split())
-    page = (Path(__file__).parents[3] / "docs" / "signal-bots.md").read_text("utf-8")
-    assert all(f"| `{each}` |" in page for each in kind.parameters)
+    page = told(name)
+    defaults = {each.name: each.default for each in fields(kind.params)}
+    # the trailing stop begins at once where nothing is said
+    page |= {"trail_stop_loss_entry_pct": None} if page.get("trail_stop_loss_entry_pct") == 0 else {}
+    assert {key: page[key] for key in kind.parameters} == defaults
 
 
 def test_defaults_stand_in_for_what_is_not_set() -> None:
@@ -174,3 +192,41 @@ def test_scripts_hear_nothing_of_bots(tmp_path: Path) -> None:
     assert held(run, "bot.trend") == 5
     assert script.private("order_update") == []
     assert script.private("fill_update") == []
+
+
+EXAMPLES: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({"size": 0.5}, {"position": 0.5}),
+    ({"size": -0.5}, {"position": -0.5}),
+    ({"size": 0.1}, {"position": 0.1}),
+    ({"mid": 30000}, {"neutral_grid": 30000.0}),
+    ({"bid": 29500}, {"long_grid": 29500.0}),
+    ({"quote": [29950, 30050]}, {"market_maker": Quote(29950.0, 30050.0)}),
+    ({"quote": [2300, 2305]}, {"market_maker": Quote(2300.0, 2305.0)}),
+    ({"mid": "30123.5"}, {"neutral_grid": 30123.5}),
+    ({"bid": 1, "ask": 2, "size": None}, {"long_grid": 1.0, "short_grid": 2.0}),
+]
+"""What the platform's documentation has scripts signal, and which types hear it."""
+
+
+@pytest.mark.parametrize(("intents", "heard"), EXAMPLES)
+def test_the_documented_examples_reach_their_bots(
+    tmp_path: Path, intents: dict[str, Any], heard: dict[str, Any]
+) -> None:
+    grid = {"params.grid_count": "1", "params.grid_spread": "1"}
+    params = {
+        "position": {"params.max_position_size": "100"},
+        "neutral_grid": grid,
+        "short_grid": {**grid, "params.grid_side": '"sell"'},
+        "long_grid": {**grid, "params.grid_side": '"buy"'},
+        "market_maker": {"params.max_position_size": "100"},
+    }
+    config = ['venues.BitMEX.src="bitmex"']
+    for name, mine in params.items():
+        table = POSITION | {"type": f'"{name}"', **mine}
+        config += [
+            f"bots.{name}.{key}={value}" for key, value in table.items() if not key.startswith("params.") or key in mine
+        ]
+    run = linked(tmp_path, seconds=2, settings=config)
+    run.go(says(**intents))
+    bots = run.linked.bots.signal_bots.bots
+    assert {bot.kind.name: bot.intent for bot in bots.values() if bot.intent is not None} == heard

@@ -300,6 +300,19 @@ def test_switched_off_and_on_again_by_the_configuration() -> None:
     assert table.held == 1.0
 
 
+def test_its_status_in_a_line() -> None:
+    table = position(stop_loss_pct=1)
+    assert table.bot.status() == "BTCUSDT: flat, 0 open orders, no signal yet"
+    table.signal(size=0.5)
+    assert table.bot.status() == "BTCUSDT: 0.5 at 30000.1, 0 open orders, size=0.5"
+    table.quote(29000.0)
+    table.session.feed_status(Exchange.Bybit, FeedHandlerStatus.Disconnected, "")
+    assert table.bot.status() == (
+        "BTCUSDT: flat, 0 open orders, size=0.5; no market data; closed by stop loss: -3.334 %"
+    )
+    assert table.session.command("status")
+
+
 # -- when things go wrong ----------------------------------------------------------------------------------------------
 
 
