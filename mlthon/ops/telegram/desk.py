@@ -400,7 +400,7 @@ def _meant(name: str, rest: str, hooks: Hooks) -> tuple[_Hook, str]:
     if not found:
         found = hooks.joined(name)
     if not found:
-        known = [*BUILT_IN, *(hooks.spelled(each)[1:] for each in hooks.all)]
+        known = {*BUILT_IN, *(each.name for each in hooks.all), *(hooks.spelled(each)[1:] for each in hooks.all)}
         raise UserError(f"no command /{name}{near(name, known)}", "/help lists what there is.")
     return found[0], rest
 

@@ -90,7 +90,7 @@ class Command:
 
 def read_command(text: str, me: str) -> Command | None:
     """A message as a command; None where it is none, or one for another bot (`/status@other_bot`)."""
-    if not text.startswith("/"):
+    if not text.startswith("/") or text[1:2].isspace():
         return None
     head, *rest = text[1:].split(maxsplit=1)[:2] or [""]
     name, _, bot = head.partition("@")
