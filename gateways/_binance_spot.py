@@ -65,7 +65,10 @@ class SpotCodec(BinanceCodec):
             known = self._known(report.symbol)
             return () if known is None else events.execution_report(report, known)
         if kind == "outboundAccountPosition":
-            return facts.spot_wallets(wire.decode(event, user_data.AccountPosition))
+            wallets = facts.spot_wallets(wire.decode(event, user_data.AccountPosition))
+            held = {each.coin: each for each in wallets}
+            based = [each for each in self._by_symbol.values() if each.base_currency in held]
+            return [*wallets, *(facts.spot_position(each, held[each.base_currency or ""]) for each in based)]
         raise BadMessage(f"event {kind!r} is unknown")
 
     def keep_alive(self) -> Question[None] | None:

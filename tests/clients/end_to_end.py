@@ -26,6 +26,9 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
+from mlthon.basics.catalogue import resolve
+from mlthon.basics.defs import Exchange
+from mlthon.basics.money import UNIT
 from tests.simulation.kill import COMMAND, account_at, compare
 
 HERE = Path(__file__).parent
@@ -124,7 +127,7 @@ def run(name: str, seconds: float, folder: Path, recorded_s: float = RECORDED_S)
     if case.exchange.startswith("binance"):
         sided(theirs["executions"])
     problems = compare(folder, theirs, held_on_spot(before, theirs) if spot else None)
-    problems += standings_differ(result, spot)
+    problems += standings_differ(result, held_before(theirs) if spot else None)
     verified = subprocess.run(
         [*COMMAND, "journal", "verify", str(folder / "run.journal")], capture_output=True, text=True, check=False
     )
@@ -156,14 +159,18 @@ def held_on_spot(before: dict[str, Any], after: dict[str, Any]) -> Decimal:
     return held_before(after) - held_before(before) + sum(fees)
 
 
-def standings_differ(result: dict[str, Any], spot: bool) -> list[str]:
+def standings_differ(result: dict[str, Any], held: Decimal | None) -> list[str]:
     """Where the run's own summary shows another position of the strategy than of the account, or orders left open. On
-    spot the summary shows the wallet as it was last asked for, which may be some fills old."""
+    spot the account's is what it holds of the coin, `held`, in whole lots."""
     found = [f"{each} was left open" for each in result["open_orders"]]
-    for each in [] if spot else result["positions"]:
-        mine = sum(map(Decimal, each["strategies"].values()))
-        if mine != Decimal(each["at_exchange"]):
-            found.append(f"{each['instrument']}: the strategy holds {mine}, the account {each['at_exchange']}")
+    for each in result["positions"]:
+        mine, at_exchange = sum(map(Decimal, each["strategies"].values())), Decimal(each["at_exchange"])
+        if held is not None:
+            lot = Decimal(resolve(Exchange.Binance, each["instrument"]).qty_scale.step_units) / UNIT
+            if at_exchange != held - held % lot:
+                found.append(f"{each['instrument']}: the summary says the account holds {at_exchange}, it holds {held}")
+        elif mine != at_exchange:
+            found.append(f"{each['instrument']}: the strategy holds {mine}, the account {at_exchange}")
     return found
 
 

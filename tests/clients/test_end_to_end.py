@@ -1,6 +1,7 @@
 """The demo strategy live on local exchanges whose recordings end and whose websockets are cut: books agree to the last
 digit. `make end-to-end` does it for two minutes on each."""
 
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -32,5 +33,14 @@ def test_a_difference_is_seen() -> None:
         "open_orders": ["m1-1"],
         "positions": [{"instrument": "x", "strategies": {"a": "1", "b": "-0.5"}, "at_exchange": "0.6"}],
     }
-    assert standings_differ(result, spot=False) == ["m1-1 was left open", "x: the strategy holds 0.5, the account 0.6"]
-    assert standings_differ(result, spot=True) == ["m1-1 was left open"]
+    assert standings_differ(result, None) == ["m1-1 was left open", "x: the strategy holds 0.5, the account 0.6"]
+
+
+def test_on_spot_the_summary_shows_what_the_account_holds_in_whole_lots() -> None:
+    row = {"instrument": "bin:spot:btc-usdt", "strategies": {"a": "1"}, "at_exchange": "0.03077"}
+    result = {"open_orders": [], "positions": [row]}
+    assert standings_differ(result, Decimal("0.030779")) == []
+    assert standings_differ(result, Decimal("0.03077")) == []
+    for held in ("0.03078", "0.030769"):
+        (found,) = standings_differ(result, Decimal(held))
+        assert held in found

@@ -11,7 +11,7 @@ from mlthon.basics.defs import CancelCode, ExecInstructions, GtwRejectCode, Orde
 from mlthon.engine.clock import MS
 from mlthon.venue.codec import BadMessage
 from mlthon.venue.facts import ExecutionFact, LineInterrupted, LineReady, LineRefused, PositionFact, WalletFact
-from tests.gateways.binance_kit import ETH, PERP, SPOT_CODEC, USDM_CODEC, fields, sample, spot, usdm
+from tests.gateways.binance_kit import ETH, PERP, SPOT, SPOT_CODEC, USDM_CODEC, fields, sample, spot, usdm
 
 
 def told(codec: Any, message: object) -> list[Any]:
@@ -120,7 +120,16 @@ def test_spot_wallets(shared: Path) -> None:
     assert told(SPOT_CODEC, wrapped(event)) == [
         WalletFact(coin="USDT", total=12500 * money.UNIT, available=10000 * money.UNIT, ts=ts),
         WalletFact(coin="ETH", total=5 * money.UNIT, available=5 * money.UNIT, ts=ts),
+        PositionFact(instrument=ETH, position=50000),
     ]
+
+
+def test_spot_positions_follow_the_wallet() -> None:
+    balances = [{"a": "BTC", "f": "0.500019", "l": "0.25"}, {"a": "USDT", "f": "1", "l": "0"}]
+    event = {"e": "outboundAccountPosition", "E": 5, "u": 5, "B": balances}
+    btc, usdt, position = told(SPOT_CODEC, wrapped(event))
+    assert (btc.coin, usdt.coin) == ("BTC", "USDT")
+    assert position == PositionFact(instrument=SPOT, position=75001)
 
 
 def test_spot_line_answers() -> None:
