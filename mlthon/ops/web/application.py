@@ -78,7 +78,10 @@ class WebServer:
         async def missing(request: Request, _: Exception) -> Response:
             return await nowhere(request)
 
-        return Starlette(routes=self._routes, exception_handlers={HTTPException: missing})
+        app = Starlette(routes=self._routes, exception_handlers={HTTPException: missing})
+        # a redirection would repeat an address with its secret
+        app.router.redirect_slashes = False
+        return app
 
 
 def _only(method: str, handler: Handler) -> Handler:

@@ -32,6 +32,8 @@ SILENT_S: Final = 60.0
 """A connection that sends nothing for so long is closed; clients of the stream answer pings."""
 GRACE_S: Final = 1.0
 BACKLOG: Final = 128
+SEND_BUFFER: Final = 128 * 1024
+"""What the kernel keeps for a client that does not read; without a bound it is several megabytes."""
 PRUNE_S: Final = 3600.0
 FLUSH_S: Final = 1.0
 MESSAGE_BYTES: Final = 4096
@@ -68,17 +70,18 @@ async def run(
     """Serve until `over` is set or cancelled. `started` is told the address, with the port that was given where it was
     0. Raises `UserError` where the port cannot be had."""
     listening = _listening(settings.host, settings.port)
-    with listening:
-        config = _hypercorn(settings, listening.fileno())
-        async with trio.open_nursery() as nursery:
-            await nursery.start(server.streams.run)
-            nursery.start_soon(_tidy, server, settings, store)
-            nursery.start_soon(_serve_asgi, server, config, over)
-            started(base_url(None, settings.host, listening.getsockname()[1], tls=settings.certificate is not None))
-            await over.wait()
-            server.streams.end()
-            await trio.sleep(GRACE_S / 4)
-            nursery.cancel_scope.cancel()
+    url = base_url(None, settings.host, listening.getsockname()[1], tls=settings.certificate is not None)
+    # from here on the socket is hypercorn's, which closes it
+    config = _hypercorn(settings, listening.detach())
+    async with trio.open_nursery() as nursery:
+        await nursery.start(server.streams.run)
+        nursery.start_soon(_tidy, server, settings, store)
+        nursery.start_soon(_serve_asgi, server, config, over)
+        started(url)
+        await over.wait()
+        server.streams.end()
+        await trio.sleep(GRACE_S / 4)
+        nursery.cancel_scope.cancel()
 
 
 async def _serve_asgi(server: WebServer, config: Config, over: trio.Event) -> None:
@@ -92,7 +95,8 @@ def _listening(host: str, port: int) -> socket.socket:
         listening = socket.socket(family, kind, protocol)
         try:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            # connections that are accepted inherit it
+            # connections that are accepted inherit these
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
             listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(1e3 * STUCK_S))
             listening.bind(address)
             listening.listen(BACKLOG)

@@ -38,19 +38,18 @@ class _Client:
         self.lost = 0
         self.scope = trio.CancelScope()
 
-    def offer(self, text: str) -> None:
-        """Have a message sent; a client with no room for it has lost, and is cut off."""
-        if self.lost:
-            self.lost += 1
-            return
+    def offer(self, text: str) -> bool:
+        """Have a message sent; False where there is no room for it: the client has lost, and is cut off."""
         try:
             if self.waiting + len(text) > MOST_BYTES:
                 raise trio.WouldBlock
             self.put.send_nowait(text)
-            self.waiting += len(text)
         except trio.WouldBlock:
             self.lost = 1 + self.put.statistics().current_buffer_used
             self.scope.cancel()
+            return False
+        self.waiting += len(text)
+        return True
 
 
 class Streams:
@@ -84,7 +83,11 @@ class Streams:
             return
         text = msgspec.json.encode(news.value).decode()
         for client in tuple(self._clients):
-            client.offer(text)
+            if not client.offer(text):
+                # what is on its way to it cannot be called back: the connection may take a while to end
+                self._clients.discard(client)
+                self.lost += client.lost
+                log.warning("a client of the stream is too slow: it lost %d messages and is closed", client.lost)
 
     def end(self) -> None:
         """Close every client: the run ends."""
@@ -114,7 +117,6 @@ class Streams:
                 gone = await self._talk(socket, client)
         finally:
             self._clients.discard(client)
-            self.lost += client.lost
         if not gone:
             await self._close(socket, client)
 
@@ -138,8 +140,6 @@ class Streams:
 
     async def _close(self, socket: WebSocket, client: _Client) -> None:
         code, reason = (SLOW, f"too slow: {client.lost} messages lost") if client.lost else (GOING_AWAY, "the run ends")
-        if client.lost:
-            log.warning("a client of the stream was %s", reason)
         with trio.move_on_after(GRACE_S, shield=True):
             try:
                 await socket.close(code, reason)
