@@ -12,6 +12,7 @@ import socket
 import sys
 import tempfile
 import time
+from collections.abc import Awaitable, Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 from random import Random
@@ -24,6 +25,7 @@ from benchmarks.sender import CHUNK, frame, shake_hands
 from gateways.bybit import codec
 from mlthon.basics.defs import GtwStatus, Side
 from mlthon.engine.clock import MS, Clock
+from mlthon.engine.engine import Engine
 from mlthon.engine.faces import Gateway
 from mlthon.engine.journal import JournalStage
 from mlthon.engine.tracker import TrackedOrder
@@ -96,7 +98,11 @@ def ask(listener: socket.socket, count: int, told: Connection) -> None:
     client.recv(CHUNK)
 
 
-async def answer(url: str, count: int, journal: SqliteJournal | None) -> None:
+Beside = Callable[[Engine, Driver, trio.Nursery], Awaitable[None]]
+"""Starts what is to run beside the engine."""
+
+
+async def answer(url: str, count: int, journal: SqliteJournal | None, beside: Beside | None = None) -> None:
     over = trio.Event()
     wall = WallTime()
     driver = Driver(Clock(wall.now()), wall)
@@ -112,13 +118,15 @@ async def answer(url: str, count: int, journal: SqliteJournal | None) -> None:
             port.gateway = stage
         feeds.live_feed(engine, edge, driver, endpoints)
         nursery.start_soon(driver.run)
+        if beside is not None:
+            await beside(engine, driver, nursery)
         with trio.fail_after(60):
             await over.wait()
         await trio.sleep(0.1)
         nursery.cancel_scope.cancel()
 
 
-def measure(count: int, journal: SqliteJournal | None) -> list[int]:
+def measure(count: int, journal: SqliteJournal | None, beside: Beside | None = None) -> list[int]:
     """The times (ns), sorted, without the first ones."""
     hear, tell = multiprocessing.Pipe(duplex=False)
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -126,7 +134,7 @@ def measure(count: int, journal: SqliteJournal | None) -> list[int]:
         process = multiprocessing.get_context("fork").Process(target=ask, args=(listener, count, tell), daemon=True)
         process.start()
     try:
-        trio.run(answer, url, count, journal)
+        trio.run(answer, url, count, journal, beside)
         return sorted(hear.recv()[WARM_UP:])
     finally:
         process.terminate()
