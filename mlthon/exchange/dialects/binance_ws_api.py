@@ -13,7 +13,7 @@ import msgspec
 from mlthon.exchange.dialects import binance_rows as rows
 from mlthon.exchange.dialects.binance_fault import Fault
 from mlthon.exchange.dialects.binance_streams import SpotUserStream, UserStream
-from mlthon.exchange.served.contract import ServerSocket
+from mlthon.exchange.served.contract import DeafSocket, ServerSocket, SocketHandler
 from mlthon.exchange.served.exchange import ApiKey
 from mlthon.protocols import binance_signing as signing
 
@@ -47,9 +47,12 @@ REST_OF: Final = {
 }
 """Method -> the call of the REST API that does the same."""
 
+FAILED: Final = (-1000, "An unknown error occurred while processing the request.")
+TOO_MANY: Final = (-1003, "Too many requests; current limit of IP is exceeded.", 429)
+
 
 class WsApiSocket:
-    """One client's websocket."""
+    """One client's websocket. Implements `RequestHandler`."""
 
     def __init__(self, dialect: "BinanceDialect", socket: ServerSocket) -> None:
         self._dialect = dialect
@@ -61,6 +64,18 @@ class WsApiSocket:
         for stream in self._user.values():
             stream.stop()
         self._user.clear()
+
+    def asks(self, data: str | bytes) -> str | None:
+        request = _object(data)
+        found = None if request is None else self._named(str(request.get("method")))
+        return None if found is None else found[1]
+
+    def fail(self, data: str | bytes, status: int | None) -> None:
+        fault = Fault(*TOO_MANY) if status is None else Fault(*FAILED, status)
+        self._answer((_object(data) or {}).get("id"), fault)
+
+    def unheard(self) -> SocketHandler:
+        return WsApiSocket(self._dialect, DeafSocket(self._socket))
 
     def message(self, data: str | bytes) -> None:
         number: Any = None
@@ -74,7 +89,7 @@ class WsApiSocket:
                 raise Fault(-1135, "Invalid request: params must be an object.")
             params = {name: _text(value) for name, value in given.items()}
             self._do(request["method"], number, params)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             self._answer(number, Fault(-1135, "Invalid JSON."))
         except Fault as fault:
             self._answer(number, fault)
@@ -96,16 +111,19 @@ class WsApiSocket:
 
     def _route(self, method: str) -> tuple[Callable[..., None], str] | None:
         """The REST handler of a method: USD-M's newest version of it."""
+        named = self._named(method)
+        return None if named is None else self._dialect.routes[named]
+
+    def _named(self, method: str) -> tuple[str, str] | None:
+        """The REST call of a method."""
         method = method.removeprefix("v2/")
         if method not in REST_OF:
             return None
         verb, path = REST_OF[method]
         prefixes = ("/fapi/v3/", "/fapi/v1/") if self._dialect.usdm else ("/api/v3/",)
-        for prefix in prefixes:
-            found = self._dialect.routes.get((verb, prefix + path))
-            if found is not None:
-                return found
-        return None
+        return next(
+            ((verb, prefix + path) for prefix in prefixes if (verb, prefix + path) in self._dialect.routes), None
+        )
 
     def _signed(self, params: Mapping[str, str]) -> ApiKey:
         """Whose request it is. Raises Fault."""
@@ -135,6 +153,15 @@ class WsApiSocket:
 
     def _send(self, message: Any) -> None:
         self._socket.send(msgspec.json.encode(message).decode())
+
+
+def _object(data: str | bytes) -> dict[str, Any] | None:
+    """The JSON object of a message; None if it is none."""
+    try:
+        found = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _text(value: Any) -> str:

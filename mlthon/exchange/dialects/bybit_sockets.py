@@ -16,7 +16,7 @@ from mlthon.exchange.dialects.bybit_orders import BybitError, Reply
 from mlthon.exchange.dialects.bybit_params import limit_headers
 from mlthon.exchange.dialects.bybit_rows import Row, execution_row, hidden, order_row, position_row, wallet_row
 from mlthon.exchange.dialects.bybit_streams import Channel, open_channel
-from mlthon.exchange.served.contract import ServerSocket, SocketHandler, Unserved
+from mlthon.exchange.served.contract import DeafSocket, ServerSocket, SocketHandler, Unserved
 from mlthon.exchange.served.exchange import ApiKey
 from mlthon.exchange.served.limits import Use, hmac_hex, same
 from mlthon.exchange.served.records import ServedExecution, ServedOrder
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 encode: Final = msgspec.json.Encoder().encode
 PATHS: Final = {op: path for path, op in tables.TRADE_OPS.items()}
 LOGIN_TEXT: Final = "GET/realtime"
+FAILED: Final = (10016, "Internal server error")
+"""A failure inside the exchange. https://bybit-exchange.github.io/docs/v5/error#ws-oe-general-code"""
 
 
 def connect(dialect: "BybitDialect", socket: ServerSocket) -> SocketHandler:
@@ -44,6 +46,15 @@ def connect(dialect: "BybitDialect", socket: ServerSocket) -> SocketHandler:
     return Unserved()
 
 
+def _object(data: str | bytes) -> Row | None:
+    """The JSON object of a message; None if it is none."""
+    try:
+        found = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
 class _Socket(ABC):
     """What the three have in common. `id`: the connection's, in every answer."""
 
@@ -54,11 +65,8 @@ class _Socket(ABC):
         self.key: ApiKey | None = None
 
     def message(self, data: str | bytes) -> None:
-        try:
-            request = msgspec.json.decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            request = None
-        if not isinstance(request, dict) or not isinstance(request.get("op"), str):
+        request = _object(data)
+        if request is None or not isinstance(request.get("op"), str):
             self.send(self.refused("", {}, "Request not authorized or malformed"))
             return
         self.take(request["op"], request)
@@ -236,10 +244,24 @@ class PrivateSocket(_Socket):
 
 
 class TradeSocket(_Socket):
-    """Orders over a websocket. An operation is answered as its REST path would be."""
+    """Orders over a websocket. An operation is answered as its REST path would be. Implements `RequestHandler`."""
 
     def closed(self) -> None:
         """Nothing to stop."""
+
+    def asks(self, data: str | bytes) -> str | None:
+        request = _object(data)
+        return PATHS.get(str(request.get("op"))) if request is not None else None
+
+    def fail(self, data: str | bytes, status: int | None) -> None:
+        request = _object(data) or {}
+        code, text = (errors.TOO_MANY, "Too many visits!") if status is None else FAILED
+        self._answer(request, str(request.get("op")), Reply(code, text, {}), None)
+
+    def unheard(self) -> SocketHandler:
+        twin = TradeSocket(self.dialect, DeafSocket(self.socket))
+        twin.key = self.key
+        return twin
 
     def take(self, op: str, request: Row) -> None:
         if op == "ping":

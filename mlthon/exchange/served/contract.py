@@ -7,7 +7,7 @@ never raises: a socket that is gone swallows what is sent to it until its handle
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 from urllib.parse import parse_qsl
 
 from attrs import define, field, frozen
@@ -82,6 +82,36 @@ class SocketHandler(Protocol):
 
     def closed(self) -> None:
         """The socket is gone: stop listening to accounts and markets. Called once."""
+
+
+@runtime_checkable
+class RequestHandler(SocketHandler, Protocol):
+    """A handler whose client may also ask what it could ask over HTTP: orders above all. It lets such messages fail."""
+
+    def asks(self, data: str | bytes) -> str | None:
+        """The HTTP path of what a message asks; None for every other message (logins, pings, subscriptions)."""
+
+    def fail(self, data: str | bytes, status: int | None) -> None:
+        """Answer a message that `asks` knows with a failure of the exchange, as HTTP `status` would be; None: with its
+        answer to a request that is one too many. Nothing is carried out."""
+
+    def unheard(self) -> SocketHandler:
+        """One with the same login that carries out what it is given and answers nobody."""
+
+
+class DeafSocket:
+    """A websocket that nobody listens to."""
+
+    def __init__(self, socket: ServerSocket) -> None:
+        self.path = socket.path
+        self.query = socket.query
+        self.headers = socket.headers
+
+    def send(self, text: str) -> None:
+        """Nobody hears of it."""
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        """There is nothing to close."""
 
 
 class Dialect(Protocol):

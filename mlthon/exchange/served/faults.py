@@ -8,8 +8,10 @@
 - `limit`: it is answered as one request too many, in the exchange's own way.
 
 Which requests: the next ones (`inject`), or those that a `plan` chooses (`mlthon.exchange.served.fault_schedule`); it
-may also lose, double and hold back what is pushed to websockets. Websocket messages of clients are not touched: cut
-their sockets instead. Every fault that strikes is kept in `struck` and told to `on_strike`.
+may also lose, double and hold back what is pushed to websockets. Requests that come over a websocket (orders on Bybit's
+trade line, Binance's websocket API) fail like those over HTTP, and are told from others by the HTTP path that does the
+same; an `error` or a `limit` is the exchange's own message there. Other messages of clients (logins, subscriptions)
+are not touched: cut their sockets instead. Every fault that strikes is kept in `struck` and told to `on_strike`.
 """
 
 from collections import deque
@@ -20,7 +22,15 @@ from attrs import field, frozen
 from attrs.validators import ge, le
 
 from mlthon.engine.clock import MS, Clock
-from mlthon.exchange.served.contract import Dialect, Respond, ServerRequest, ServerResponse, ServerSocket, SocketHandler
+from mlthon.exchange.served.contract import (
+    Dialect,
+    RequestHandler,
+    Respond,
+    ServerRequest,
+    ServerResponse,
+    ServerSocket,
+    SocketHandler,
+)
 
 KINDS: Final = ("drop", "timeout-after-accept", "delay", "duplicate", "error", "limit")
 KEPT: Final = 100
@@ -91,10 +101,15 @@ class FaultyDialect:
         self.struck.append(strike)
         self.on_strike(strike)
 
-    def http(self, request: ServerRequest, respond: Respond) -> None:
-        fault = self._next(request)
+    def fault(self, path: str) -> Fault | None:
+        """What happens to a request that has just come, if anything."""
+        fault = self._next(path)
         if fault is None and self.plan is not None:
-            fault = self.plan.request(request.path)
+            fault = self.plan.request(path)
+        return fault
+
+    def http(self, request: ServerRequest, respond: Respond) -> None:
+        fault = self.fault(request.path)
         if fault is None:
             self.dialect.http(request, respond)
             return
@@ -114,20 +129,50 @@ class FaultyDialect:
     def connect(self, socket: ServerSocket) -> SocketHandler:
         if self.plan is not None and self.plan.pushes:
             socket = _FaultySocket(socket, self, self.plan)
-        return self.dialect.connect(socket)
+        handler = self.dialect.connect(socket)
+        return _FaultyHandler(handler, self) if isinstance(handler, RequestHandler) else handler
 
     def busy(self, request: ServerRequest) -> ServerResponse:
         return self.dialect.busy(request)
 
-    def _next(self, request: ServerRequest) -> Fault | None:
+    def _next(self, path: str) -> Fault | None:
         for place, (fault, left) in enumerate(self.pending):
-            if request.path.startswith(fault.path):
+            if path.startswith(fault.path):
                 if left == 1:
                     del self.pending[place]
                 else:
                     self.pending[place] = (fault, left - 1)
                 return fault
         return None
+
+
+class _FaultyHandler:
+    """What takes a client's requests over a websocket, some of which fail."""
+
+    def __init__(self, handler: RequestHandler, faults: FaultyDialect) -> None:
+        self._handler = handler
+        self._faults = faults
+
+    def message(self, data: str | bytes) -> None:
+        handler, faults = self._handler, self._faults
+        path = handler.asks(data)
+        fault = None if path is None else faults.fault(path)
+        if fault is None:
+            handler.message(data)
+            return
+        faults.strike(f"{_words(fault)}: websocket {path}")
+        if fault.kind == "timeout-after-accept":
+            handler.unheard().message(data)
+        elif fault.kind == "delay":
+            faults.clock.call_at(faults.clock.now + fault.delay_ms * MS, handler.message, data)
+        elif fault.kind == "duplicate":
+            handler.message(data)
+            handler.unheard().message(data)
+        elif fault.kind in ("error", "limit"):
+            handler.fail(data, fault.status if fault.kind == "error" else None)
+
+    def closed(self) -> None:
+        self._handler.closed()
 
 
 class _FaultySocket:
