@@ -46,7 +46,7 @@ def test_a_run_tells_its_figures(desk: Desk) -> None:
     assert values(desk.figures, "mlthon_market_events_total") == {(): 5.0}
     assert values(desk.figures, "mlthon_order_flow_total")[("new",)] == 1.0
     assert values(desk.figures, "mlthon_open_orders") == {("s0",): 1.0}
-    assert values(desk.figures, "mlthon_gateway_ready") == {("main", "Bybit"): 1.0}
+    assert values(desk.figures, "mlthon_gateway_ready") == {("Bybit", "main"): 1.0}
     assert values(desk.figures, "mlthon_feed_connected")[("Bybit",)] == 1.0
 
 
@@ -55,14 +55,14 @@ def test_orders_are_timed_on_their_way_out_and_back(desk: Desk) -> None:
     desk.times.tell(desk.figures)
     order = desk.order()
     desk.rig.wait(5)
-    desk.strategy.env.send_cancel_order(Exchange.Bybit, BTC, order) if order is not None else None
+    desk.strategy.env.send_cancel_order(Exchange.Bybit, BTC, order)
     key = ("Bybit", "main")
     assert desk.times.out[key].count >= 1
     assert desk.times.out[key].counts[2] == desk.times.out[key].count
     assert desk.times.back[key].count == 1
     buckets = values(desk.figures, "mlthon_tick_to_order_seconds_bucket")
-    assert buckets[("main", "Bybit", "2.5e-05")] == 0.0
-    assert buckets[("main", "Bybit", "+Inf")] == desk.times.out[key].count
+    assert buckets[("Bybit", "main", "2.5e-05")] == 0.0
+    assert buckets[("Bybit", "main", "+Inf")] == desk.times.out[key].count
 
 
 def test_histograms_count_each_value_once() -> None:
@@ -82,6 +82,13 @@ def test_a_figure_that_cannot_be_read_is_left_out(caplog: pytest.LogCaptureFixtu
     assert values(figures, "mlthon_good") == {(): 3.0}
     assert "mlthon_bad" not in figures.text()
     assert "cannot be read" in caplog.text
+
+
+def test_names_may_hold_what_the_format_uses_itself() -> None:
+    figures = Figures()
+    name = 'a "quoted" \\ and\nbroken name'
+    figures.gauge("odd", "An odd name.", ("name",), lambda: [((name,), 1.5)])
+    assert values(figures, "mlthon_odd") == {(name,): 1.5}
 
 
 def test_the_text_is_capped_at_whole_families() -> None:
