@@ -16,7 +16,7 @@ from mlthon.errors import near
 from mlthon.ops.client import AskFailed, NoAnswer
 from mlthon.ops.contract import GetWebhooks, WebCall, WebReply
 from mlthon.ops.web.bodies import Refused, read_data, read_form
-from mlthon.ops.web.edge import Edge, Visit, answer, read_body
+from mlthon.ops.web.edge import Edge, Visit, answer, one_line, read_body
 from mlthon.ops.web.engine import Engine, unanswered
 
 AT_ONCE: Final = 16
@@ -69,7 +69,7 @@ class BotWebhooks:
         if request.method not in METHODS:
             raise Refused(405, "a webhook is called by GET or POST", headers={"allow": "GET, POST"})
         method, name = request.method.lower(), parts["name"]
-        visit.who = _one_line(f"{parts.get('bot', '')} {name}".strip())
+        visit.who = one_line(f"{parts.get('bot', '')} {name}".strip())
         data = await self._data(visit, method)
         try:
             self._room.acquire_nowait()
@@ -109,7 +109,3 @@ class BotWebhooks:
             raise Refused(404 if "webhook" in error.message else 502, error.message, error.hint) from None
         status = reply.status if 200 <= reply.status <= 599 else 502
         return answer(reply.value, status)
-
-
-def _one_line(text: str) -> str:
-    return "".join(each if each.isprintable() else "?" for each in text[:100])

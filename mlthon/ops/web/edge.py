@@ -26,7 +26,7 @@ from starlette.responses import Response
 from mlthon.ops.web.addresses import Address, Network, sender, shown
 from mlthon.ops.web.bodies import MOST_BYTES, Refused
 from mlthon.ops.web.limits import Rates
-from mlthon.ops.web.store import Rejection, WebhookStore
+from mlthon.ops.web.store import LONGEST, Rejection, WebhookStore
 from mlthon.venue.scrub import scrub
 
 log = logging.getLogger("mlthon.ops.web")
@@ -135,6 +135,11 @@ def too_often(wait: float, what: str) -> Refused:
     return Refused(429, f"too many {what}", "Come again later.", headers=later)
 
 
+def one_line(text: str) -> str:
+    """What may come from outside, as one line of a log."""
+    return "".join(each if each.isprintable() else "?" for each in text[:LONGEST])
+
+
 class Rejections:
     """Writes down who was refused: what comes again within `ALIKE_S` is counted with it, and a flood of different ones
     is one line."""
@@ -147,7 +152,7 @@ class Rejections:
         """By what is alike: since when (s, and ns of the wall clock), and how many were not written yet."""
 
     def note(self, now: float, address: str, what: str, who: str, status: int, reason: str) -> None:
-        key = (address, what, who, status, reason)
+        key = (address, what, one_line(who), status, one_line(reason))
         known = self._alike.get(key)
         if known is None and self._rates.take("", now) > 0:
             key = ("many", what, "", status, "more than are written one by one")

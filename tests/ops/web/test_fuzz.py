@@ -19,8 +19,8 @@ from tests.ops.web.kit import API_KEY, SECRET, Site
 QUICK = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 
 METHODS = st.sampled_from(["GET", "POST", "PUT", "HEAD", "DELETE", "OPTIONS", "PATCH", "X"])
-WORDS = "trading bot trading-signal webhook tradingview metrics health stream balances cancel_order TOKEN".split()
-PIECES = st.sampled_from([*WORDS, SECRET, "..", "%00", "%2e%2e", "%ff", "*", ""]) | st.text(
+WORDS = ("trading", "bot", "trading-signal", "webhook", "tradingview", "metrics", "health", "stream", "TOKEN")
+PIECES = st.sampled_from([*WORDS, SECRET, "balances", "cancel_order", "..", "%00", "%2e%2e", "%ff", "*", ""]) | st.text(
     st.characters(codec="ascii", categories=("L", "N")), max_size=20
 )
 PATHS = st.lists(PIECES, max_size=6).map(lambda parts: "/" + "/".join(parts))
