@@ -29,6 +29,8 @@ MOST_HISTORY: Final = 5000
 """Candles that `get_history_candles` gives at most."""
 DEFAULT_LIMIT: Final = 100
 _NOTHING: Final = object()
+DIGITS: Final = 10
+"""Of average prices behind the point: more is a float's noise."""
 
 
 class ExchangePair(NamedTuple):
@@ -191,7 +193,7 @@ class Arsenal:
             position_side="LONG" if leg > 0 else "SHORT",
             total_size=market.amount(lots, entry),
             available_size=market.amount(funds.long if leg > 0 else funds.short, entry),
-            entry_price=position.entry_price,
+            entry_price=round(position.entry_price, DIGITS),
             mark_price=detail.mark if detail is not None and detail.mark else market.price(mark),
             margin=abs(position.cost) / UNIT / float(strategy.settings.leverage),
             liquidation_price=(detail.liquidation or 0.0) if detail is not None and alone else 0.0,

@@ -1,0 +1,136 @@
+"""Take-profit and stop-loss orders belong to the position and go when it goes; long and short stand side by side."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlthon.arsenal.orders import Purpose
+from mlthon.arsenal.state import MemoryState
+from tests.arsenal.kit import Played, minutes, play, settings
+
+FREE = {"Bybit": settings()}
+OPEN = {"action": "openLong", "fixed": "2", "profit": "110", "loss": "90"}
+
+
+def played(prices: list[float], folder: Path, signals: dict[float, dict[str, Any]], **more: Any) -> Played:
+    return play(None, minutes(prices), folder, exchanges=FREE, signals=signals, **more)
+
+
+def protecting(run: Played) -> list[tuple[Any, ...]]:
+    return [order for order in run.orders if order[2] in ("TakeProfit", "Stop")]
+
+
+def at(second: float, told: list[Any]) -> dict[float, Any]:
+    """Looks at what protects the position at this second."""
+
+    def look(trader: Any) -> None:
+        opened = trader.tickets.open()
+        told.append([(each.purpose, each.leaves) for each in opened if each.purpose is not Purpose.WISH])
+
+    return {second: look}
+
+
+def test_an_open_is_protected_for_what_it_filled(tmp_path: Path) -> None:
+    told: list[Any] = []
+    run = played([100.0] * 4, tmp_path, {90: OPEN}, calls=at(100, told))
+    assert protecting(run) == [(1, "sell", "TakeProfit", 2.0, 110.0), (1, "sell", "Stop", 2.0, 90.0)]
+    assert told == [[(Purpose.PROFIT, 2000), (Purpose.LOSS, 2000)]]
+
+
+@pytest.mark.parametrize(("price", "kind"), [(111.0, Purpose.LOSS), (89.0, Purpose.PROFIT)])
+def test_when_one_is_carried_out_the_other_goes(tmp_path: Path, price: float, kind: Purpose) -> None:
+    told: list[Any] = []
+    run = played([100.0, 100.0, price, price, price], tmp_path, {90: OPEN}, calls=at(170, told))
+    held = run.trader.holdings[run.trader.pairs[0]]
+    assert held.net == 0
+    assert told == [[]]
+    assert [fill[1] for fill in run.flow.fills] == [2.0, -2.0]
+    assert len(run.orders) == 3
+    assert kind not in [each.purpose for each in run.trader.tickets]
+
+
+def test_both_go_when_the_position_is_closed(tmp_path: Path) -> None:
+    told: list[Any] = []
+    signals = {90.0: OPEN, 150.0: {"action": "closeLong"}}
+    run = played([100.0] * 4 + [120.0, 80.0, 80.0], tmp_path, signals, calls=at(160, told))
+    assert told == [[]]
+    assert run.trader.holdings[run.trader.pairs[0]].net == 0
+    assert [fill[1] for fill in run.flow.fills] == [2.0, -2.0]
+
+
+def test_a_smaller_position_is_protected_for_less(tmp_path: Path) -> None:
+    told: list[Any] = []
+    signals = {90.0: OPEN, 150.0: {"action": "closeLong", "fixed": "0.5"}}
+    run = played([100.0] * 4 + [111.0] * 3, tmp_path, signals, calls=at(160, told))
+    assert told == [[(Purpose.PROFIT, 1500), (Purpose.LOSS, 1500)]]
+    assert [fill[1] for fill in run.flow.fills] == [2.0, -0.5, -1.5]
+    assert run.trader.holdings[run.trader.pairs[0]].net == 0
+
+
+def test_cancel_all_leaves_what_protects(tmp_path: Path) -> None:
+    told: list[Any] = []
+    signals = {90.0: OPEN, 100.0: {"action": "openLong", "fixed": "1", "limit": "95"}, 150.0: {"action": "cancelAll"}}
+    run = played([100.0] * 4, tmp_path, signals, calls=at(160, told))
+    assert told == [[(Purpose.PROFIT, 2000), (Purpose.LOSS, 2000)]]
+    assert run.said("1 orders are being cancelled")
+
+
+def test_a_price_that_has_been_passed_closes_at_market(tmp_path: Path) -> None:
+    signals = {90.0: {"action": "openLong", "fixed": "2", "loss": "105"}}
+    run = played([100.0] * 4, tmp_path, signals)
+    assert run.said("the price of the loss order has been passed: closed at market")
+    assert [fill[1] for fill in run.flow.fills] == [2.0, -2.0]
+    assert run.trader.holdings[run.trader.pairs[0]].net == 0
+
+
+def test_what_the_exchange_cancels_comes_back(tmp_path: Path) -> None:
+    told: list[Any] = []
+
+    def lose(trader: Any) -> None:
+        """As an exchange does when a connection is lost."""
+        (port,) = trader.session.ports.values()
+        port.gateway.disconnect("lost")
+        port.gateway.reconnect()
+
+    calls = {150.0: lose} | at(170, told)
+    run = played([100.0] * 5, tmp_path, {90: OPEN}, calls=calls)
+    assert told == [[(Purpose.PROFIT, 2000), (Purpose.LOSS, 2000)]]
+    assert len(protecting(run)) == 4
+
+
+def test_long_and_short_stand_side_by_side_where_the_exchange_nets(tmp_path: Path) -> None:
+    code = """
+    class Strategy(StrategyBase):
+        def __init__(self):
+            self.period = 60
+            self.seen = []
+            self.calls = ['open_long', 'open_short', 'close_long', 'close_short']
+            self.amounts = [3, 5, 3, 5]
+        def trade(self, candles):
+            sides = CA.PositionSide.LONG, CA.PositionSide.SHORT
+            self.seen.append([p and (p.total_size, p.entry_price)
+                              for p in (CA.get_position('Bybit', 'BTC-USDT', side) for side in sides)])
+            if self.calls:
+                CA.place_order(action=self.calls.pop(0), amount=self.amounts.pop(0))
+    """
+    run = play(code, minutes([100.0, 102.0, 104.0, 106.0, 108.0, 108.0]), tmp_path, exchanges=FREE)
+    assert run.trader.user.seen == [
+        [None, None],
+        [(3.0, 100.1), None],
+        [(3.0, 100.1), (5.0, 102.0)],
+        [None, (5.0, 102.0)],
+        [None, None],
+    ]
+    assert [fill[1] for fill in run.flow.fills] == [3.0, -5.0, -3.0, 5.0]
+    earned = 3 * (104.0 - 100.1) + 5 * (102.0 - 106.1)
+    assert run.result.pnl == {"USDT": round(earned * 10) * 10**17}
+
+
+def test_what_the_exchange_holds_is_taken_over_at_the_start(tmp_path: Path) -> None:
+    state = MemoryState()
+    state.put("held/Bybit/BTC-USDT", '[2000, "200000000000000000000", 0, "0"]')
+    run = played([100.0] * 4, tmp_path, {130: {"action": "closeLong"}}, state=state)
+    assert run.said("the exchange holds 0 lots where our fills add up to 2000")
+    assert run.orders == []
+    assert run.said("there is no long position in BTC-USDT to close")

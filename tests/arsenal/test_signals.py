@@ -1,0 +1,314 @@
+"""Signals: what they may say, and what becomes of them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlthon.arsenal.signals import (
+    CancelEverything,
+    CancelOrder,
+    OtherSignal,
+    PlaceOrder,
+    Signal,
+    SignalError,
+    parse_signal,
+    typed,
+)
+from mlthon.arsenal.state import MemoryState
+from mlthon.arsenal.wishes import Action
+from mlthon.errors import UserError
+from tests.arsenal.kit import minutes, play, settings
+from tests.backtest.play import SPOT
+
+FREE = {"Bybit": settings()}
+FIELDS = (
+    "action",
+    "fixed",
+    "percent",
+    "limit",
+    "profit",
+    "loss",
+    "log",
+    "clientOrderId",
+    "delaySeconds",
+    "delaySecondsFilter",
+    "connectorName",
+    "connectorToken",
+)
+ACTIONS = ("buy", "sell", "openLong", "closeLong", "openShort", "closeShort", "cancel", "cancelAll", "cancellAll")
+
+
+@pytest.mark.parametrize(
+    ("payload", "action"),
+    [
+        ({"action": "buy"}, Action.BUY),
+        ({"action": "sell", "fixed": "0.5"}, Action.SELL),
+        ({"action": "openLong", "percent": "90", "profit": "110", "loss": "90"}, Action.OPEN_LONG),
+        ({"action": "closeLong", "percent": 50.5}, Action.CLOSE_LONG),
+        ({"action": "openShort", "limit": "30000", "fixed": None}, Action.OPEN_SHORT),
+        ({"action": "closeShort"}, Action.CLOSE_SHORT),
+    ],
+)
+def test_orders_as_documented(payload: dict[str, Any], action: Action) -> None:
+    signal = parse_signal({**payload, "connectorName": "a", "connectorToken": "b"})
+    assert isinstance(signal, PlaceOrder)
+    assert signal.wish.action is action
+    assert signal.delay == 0
+
+
+def test_fixed_beats_percent_and_none_is_100_percent() -> None:
+    both = parse_signal({"action": "buy", "fixed": "2", "percent": "50"})
+    neither = parse_signal({"action": "buy"})
+    assert isinstance(both, PlaceOrder)
+    assert isinstance(neither, PlaceOrder)
+    assert (both.wish.amount, both.wish.percent) == (2, None)
+    assert (neither.wish.amount, neither.wish.percent) == (None, 100)
+
+
+@pytest.mark.parametrize("action", ["cancellAll", "cancelAll", "cancel_all"])
+def test_cancel_all_in_its_three_spellings(action: str) -> None:
+    assert parse_signal({"action": action, "log": "x"}) == CancelEverything("x")
+
+
+def test_cancels_and_other_signals() -> None:
+    assert parse_signal({"action": "cancel", "clientOrderId": "a1"}) == CancelOrder("a1")
+    sync = {"entryOrder": "e", "position": "2", "maxWaitPositionReversalSeconds": 5}
+    assert parse_signal({**sync, "connectorToken": "secret"}) == OtherSignal(sync)
+    assert parse_signal({"action": "OpenLong"}) == OtherSignal({"action": "OpenLong"})
+
+
+@pytest.mark.parametrize(
+    ("seconds", "word", "log", "delay"),
+    [
+        (5, None, None, 5.0),
+        ("2.5", "", "x", 2.5),
+        (5, "slow", "a slow one", 5.0),
+        (5, "slow", "a quick one", 0.0),
+        (5, "slow", None, 0.0),
+        (0, None, None, 0.0),
+        (None, "slow", "slow", 0.0),
+    ],
+)
+def test_delays_and_their_filter(seconds: Any, word: str | None, log: str | None, delay: float) -> None:
+    signal = parse_signal({"action": "buy", "delaySeconds": seconds, "delaySecondsFilter": word, "log": log})
+    assert isinstance(signal, PlaceOrder)
+    assert signal.delay == delay
+
+
+@pytest.mark.parametrize(
+    ("payload", "field"),
+    [
+        ({"action": "buy", "fixed": "x"}, "fixed"),
+        ({"action": "buy", "percent": "150"}, "percent"),
+        ({"action": "buy", "limit": -2}, "limit"),
+        ({"action": "buy", "profit": "5"}, "profit"),
+        ({"action": "openShort", "profit": "110", "loss": "90"}, "profit"),
+        ({"action": "closeLong", "loss": 5}, "loss"),
+        ({"action": "buy", "clientOrderId": ["a"]}, "clientOrderId"),
+        ({"action": "buy", "clientOrderId": "a" * 65}, "clientOrderId"),
+        ({"action": "cancel"}, "clientOrderId"),
+        ({"action": "buy", "delaySeconds": -1}, "delaySeconds"),
+        ({"action": "buy", "delaySeconds": 10**9}, "delaySeconds"),
+        ({"action": "buy", "delaySeconds": "soon"}, "delaySeconds"),
+        ({"action": "buy", "delaySecondsFilter": 3}, "delaySecondsFilter"),
+        ({"action": "buy", "log": {}}, "log"),
+    ],
+)
+def test_what_is_wrong_is_named(payload: dict[str, Any], field: str) -> None:
+    with pytest.raises(SignalError) as caught:
+        parse_signal(payload)
+    assert caught.value.field == field
+    assert str(caught.value).startswith(f"{field}: ")
+
+
+JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20)),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+VALUES = st.one_of(JSON, st.sampled_from([*ACTIONS, "1", "50", "0.5", "100"]), st.floats(0, 1e6).map(str))
+PAYLOADS = st.dictionaries(st.sampled_from(FIELDS) | st.text(max_size=8), VALUES, max_size=8)
+
+
+def parsed(payload: dict[str, Any]) -> Signal | SignalError:
+    try:
+        return parse_signal(payload)
+    except SignalError as error:
+        return error
+
+
+@given(PAYLOADS, st.none() | st.sampled_from(ACTIONS))
+def test_any_json_is_an_action_or_a_named_error(payload: dict[str, Any], action: str | None) -> None:
+    if action is not None:
+        payload = {**payload, "action": action}
+    signal = parsed(payload)
+    if isinstance(signal, SignalError):
+        assert signal.field in FIELDS
+        return
+    assert isinstance(signal, PlaceOrder | CancelOrder | CancelEverything | OtherSignal)
+    if isinstance(signal, PlaceOrder):
+        wish = signal.wish
+        sizes = [each for each in (wish.amount, wish.percent) if each is not None]
+        assert len(sizes) == 1
+        assert sizes[0] > 0
+        assert 0 <= signal.delay <= 7 * 86_400
+        assert not wish.children
+        json.dumps(wish.dump())
+
+
+@given(JSON)
+def test_what_is_no_object_is_refused(value: Any) -> None:
+    if not isinstance(value, dict):
+        with pytest.raises(SignalError):
+            parse_signal(value)
+
+
+def test_signals_as_they_are_typed() -> None:
+    assert typed('{"action": "buy"}') == {"action": "buy"}
+    assert typed("action=openLong percent=50") == {"action": "openLong", "percent": "50"}
+    for bad in ("", "buy", "{", "action=buy now", "{]"):
+        with pytest.raises(UserError):
+            typed(bad)
+
+
+# -- carried out -------------------------------------------------------------------------------------------------------
+
+
+def test_futures_signals_trade_without_a_file(tmp_path: Path) -> None:
+    signals: dict[float, dict[str, Any]] = {
+        90: {"action": "openLong", "percent": "50", "log": "in", "connectorToken": "hidden"},
+        150: {"action": "openShort", "fixed": "1.5"},
+        210: {"action": "closeLong"},
+        270: {"action": "closeShort", "percent": "50", "limit": "95"},
+    }
+    played = play(None, minutes([100.0] * 6), tmp_path, exchanges=FREE, signals=signals, params={"leverage": 3})
+    half = int(5000 / (100.1 * 1.002 * (1 / 3 + 0.001)) * 1000) / 1000
+    assert played.orders == [
+        (1, "buy", "Market", half, None),
+        (2, "sell", "Market", 1.5, None),
+        (3, "sell", "Market", half, None),
+        (4, "buy", "Limit", 0.75, 95.0),
+    ]
+    held = played.trader.holdings[played.trader.pairs[0]]
+    assert (held.lots(1), held.lots(-1)) == (0, 1500)
+    assert played.result.errors == 0
+    assert played.said("signal open_long percent 50: in")
+    assert not played.said("hidden")
+
+
+def test_spot_signals_use_quote_to_buy_and_base_to_sell(tmp_path: Path) -> None:
+    signals: dict[float, dict[str, Any]] = {
+        90: {"action": "buy", "percent": "50"},
+        150: {"action": "sell", "percent": "100"},
+    }
+    exchanges = {"Binance": settings(balances={"USDT": 1000.0, "BTC": 1.0})}
+    played = play(None, minutes([100.0] * 4, SPOT), tmp_path, exchanges=exchanges, signals=signals)
+    bought = int(500 / (100.01 * 1.002 * 1.001) * 100_000) / 100_000
+    assert [order[:3] for order in played.orders] == [(1, "buy", "Market"), (2, "sell", "Market")]
+    assert [order[3] for order in played.orders] == pytest.approx([bought, 1 + bought])
+
+
+def refused(trader: Any, payload: dict[str, Any], told: list[str]) -> None:
+    try:
+        trader.take(payload)
+    except UserError as error:
+        told.append(error.message)
+    else:
+        told.append("taken")
+
+
+def test_a_client_order_id_is_carried_out_once_also_after_a_restart(tmp_path: Path) -> None:
+    told: list[str] = []
+    order = {"action": "openLong", "fixed": "1", "clientOrderId": "alert-7"}
+    calls = {second: lambda trader: refused(trader, order, told) for second in (90.0, 90.001, 100.0)}
+    state = MemoryState()
+    first = play(None, minutes([100.0] * 3), tmp_path, exchanges=FREE, calls=calls, state=state)
+    again = play(None, minutes([100.0] * 3), tmp_path, exchanges=FREE, calls=calls, state=state)
+    assert len(first.orders) == 1
+    assert again.orders == []
+    assert told[0] == "taken"
+    assert all(each == "clientOrderId: alert-7 was used before: it is carried out once" for each in told[1:])
+    assert len(told) == 6
+
+
+@pytest.mark.parametrize(
+    ("payload", "text"),
+    [
+        ({"action": "buy"}, "action: buy is not for"),
+        ({"action": "jump"}, "action: 'jump' is none of buy, sell"),
+        ({"position": 1}, "action: 'None' is none of"),
+        ({"action": "openLong", "percent": "x"}, "percent: 'x' is no number"),
+        ({"action": "cancel", "clientOrderId": "nobody"}, "clientOrderId: there is no order nobody"),
+    ],
+)
+def test_what_cannot_be_done_is_said_to_the_sender(tmp_path: Path, payload: dict[str, Any], text: str) -> None:
+    told: list[str] = []
+    played = play(
+        None,
+        minutes([100.0] * 3),
+        tmp_path,
+        exchanges=FREE,
+        calls={90: lambda trader: refused(trader, payload, told)},
+    )
+    assert told[0].startswith(text)
+    assert played.orders == []
+
+
+def test_cancel_by_client_id_and_cancel_all(tmp_path: Path) -> None:
+    def limit(name: str) -> dict[str, Any]:
+        return {"action": "openLong", "fixed": "1", "limit": "90", "clientOrderId": name}
+
+    signals: dict[float, dict[str, Any]] = {
+        90: limit("a"),
+        91: limit("b"),
+        92: limit("c"),
+        95: {**limit("later"), "delaySeconds": 60},
+        100: {"action": "cancel", "clientOrderId": "a"},
+        110: {"action": "cancellAll"},
+    }
+    played = play(None, minutes([100.0] * 5), tmp_path, exchanges=FREE, signals=signals)
+    assert len(played.orders) == 3
+    assert [kind for kind, _ in played.flow.ended] == ["cancelled"] * 3
+    assert played.said("2 orders are being cancelled")
+    assert list(played.trader.state.items("delayed/")) == []
+
+
+def test_a_delayed_order_waits_and_survives_a_restart(tmp_path: Path) -> None:
+    state = MemoryState()
+    delayed = {"action": "openLong", "fixed": "1", "delaySeconds": "120", "clientOrderId": "d"}
+    filtered = {"action": "openLong", "fixed": "2", "delaySeconds": 120, "delaySecondsFilter": "no", "log": "quick"}
+    waits = play(None, minutes([100.0] * 6), tmp_path, exchanges=FREE, signals={70: delayed, 71: filtered})
+    assert [(order[0], order[3]) for order in waits.orders] == [(1, 2.0), (3, 1.0)]
+    cut = play(None, minutes([100.0] * 6), tmp_path, exchanges=FREE, signals={50: delayed}, state=state, seconds=65)
+    assert cut.orders == []
+    assert len(list(state.items("delayed/"))) == 1
+    again = play(None, minutes([100.0] * 6), tmp_path, exchanges=FREE, state=state)
+    assert [(order[0], order[3]) for order in again.orders] == [(2, 1.0)]
+    assert list(state.items("delayed/")) == []
+    nothing = play(None, minutes([100.0] * 6), tmp_path, exchanges=FREE, state=state)
+    assert nothing.orders == []
+
+
+def test_a_delayed_order_that_is_far_too_late_is_dropped(tmp_path: Path) -> None:
+    state = MemoryState()
+    delayed = {"action": "openLong", "fixed": "1", "delaySeconds": "30"}
+    play(None, minutes([100.0] * 3), tmp_path, exchanges=FREE, signals={50: delayed}, state=state, seconds=65)
+    late = minutes([100.0] * 30)
+    for kind, rows in late.rows.items():
+        late.rows[kind] = [(row[0] + 1200 * 10**9, row[1] + 1200 * 10**9, *row[2:]) for row in rows]
+    played = play(None, late, tmp_path, exchanges=FREE, state=state)
+    assert played.orders == []
+    assert played.said("was due while nothing ran: dropped")
+
+
+def test_the_command_signal_takes_one_too(tmp_path: Path) -> None:
+    def command(trader: Any) -> None:
+        assert trader.session.command("signal", ["action=openLong", "fixed=1"])
+        assert trader.session.command("signal", ['{"action":', '"openLong",', '"fixed":', "2}"])
+
+    played = play(None, minutes([100.0] * 3), tmp_path, exchanges=FREE, calls={90: command})
+    assert [order[3] for order in played.orders] == [1.0, 2.0]
