@@ -35,12 +35,13 @@ DEPTH = 1_000_000
 
 @frozen
 class Market:
-    """A market `src:sym`; `prices` in ticks, a step every `every` ns."""
+    """A market `src:sym`; `prices` in ticks, a step every `every` ns from `start` on."""
 
     src: str
     sym: str
     prices: tuple[int, ...]
     every: int
+    start: int = START
 
     @property
     def instrument(self) -> Instrument:
@@ -66,14 +67,14 @@ class Market:
 
     def quoted_at(self, number: int) -> int:
         """When a step's quote is (ns)."""
-        return START + number * self.every
+        return self.start + number * self.every
 
     def traded_at(self, number: int) -> int:
         return self.quoted_at(number) + 100 * MS
 
     def step_at(self, time: int) -> int:
         """The last step that is quoted at a time (ns)."""
-        return min((time - START) // self.every, len(self.prices) - 1)
+        return min((time - self.start) // self.every, len(self.prices) - 1)
 
     def rows(self) -> dict[Stream, dict[str, list[int]]]:
         steps = range(len(self.prices))
@@ -95,7 +96,9 @@ class Market:
         }
 
 
-def walk(src: str, sym: str, price: float, steps: int, every_s: float, *, seed: int = 1, move: int = 40) -> Market:
+def walk(
+    src: str, sym: str, price: float, steps: int, every_s: float, *, seed: int = 1, move: int = 40, start: int = START
+) -> Market:
     """A random walk from `price` by up to `move` ticks a step, pulled back to where it began."""
     draw = Random(f"{src} {sym} {seed}")
     tick = resolve(EXCHANGES[src], sym).price_scale.step_units / UNIT
@@ -104,7 +107,7 @@ def walk(src: str, sym: str, price: float, steps: int, every_s: float, *, seed: 
     for _ in range(steps):
         prices.append(now)
         now += draw.randint(-move, move) - round((now - begin) / 20)
-    return Market(src, sym, tuple(prices), round(every_s * SECOND))
+    return Market(src, sym, tuple(prices), round(every_s * SECOND), start)
 
 
 @frozen
