@@ -7,7 +7,8 @@ import sys
 import time
 from collections import Counter
 
-from tests.simulation.sim import VENUES, simulate
+from tests.simulation.sim import simulate
+from tests.simulation.venues import VENUES
 
 SHOWN = 5
 """Problems of a run that are printed."""

@@ -13,18 +13,18 @@ from urllib.parse import urlsplit
 from attrs import frozen
 
 from mlthon.engine.clock import MS, SECOND, Clock
-from mlthon.exchange.served.contract import Dialect, ServerRequest, ServerResponse, SocketHandler
+from mlthon.exchange.served.contract import Dialect, RequestHandler, ServerRequest, ServerResponse, SocketHandler
 from mlthon.venue.wire import Answer, Answered, Failure, HttpAnswer, HttpMessage, Line, LineUser, Loss
 
 
 @frozen(kw_only=True)
 class Weather:
-    """How often (a share of all requests, or messages) something goes wrong. Requests: `unsent`: no byte leaves;
-    `vanish`: it never arrives; `mute`: it is carried out and never answered; `reset`: the connection breaks, carried
-    out or not; `late`: it arrives seconds late; `slow`: the answer takes seconds; `busy`: one request too many;
-    `error`: HTTP 5xx, `error_after`: though it was carried out. Messages of a line: `lost`, `double`, `lag`. `cut`,
-    `freeze`: how often in a second the lines are cut off, or carry nothing any more until that is noticed; `closed`: an
-    attempt to connect fails."""
+    """How often (a share of all requests, or messages) something goes wrong. Requests, over HTTP or a line: `unsent`:
+    no byte leaves; `vanish`: it never arrives; `mute`: it is carried out and never answered; `reset`: the connection
+    breaks, carried out or not; `late`: it arrives seconds late; `slow`: the answer takes seconds; `busy`: one request
+    too many; `error`: HTTP 5xx, `error_after`: though it was carried out. Messages of a line: `lost`, `double`, `lag`.
+    `cut`, `freeze`: how often in a second the lines are cut off, or carry nothing any more until that is noticed;
+    `closed`: an attempt to connect fails."""
 
     unsent: float = 0.01
     vanish: float = 0.01
@@ -104,14 +104,27 @@ class _Connection:
 
     # -- the client's face
 
-    def say(self, text: str) -> None:
+    def say(self, text: str, fault: str = "") -> None:
+        """`fault`: what becomes of a request on its way (see `Weather`)."""
         network = self._network
-        self._up = max(self._up, network.clock.now + network.latency())
-        network.clock.call_at(self._up, self._arrive, text)
+        late = network.rng.randint(500, 9000) * MS if fault == "late" else 0
+        self._up = max(self._up, network.clock.now + network.latency() + late)
+        network.clock.call_at(self._up, self._arrive, text, fault)
+        if fault == "reset":
+            network.clock.call_at(network.clock.now + network.rng.randint(1, 80) * MS, self.end, "connection reset")
 
-    def _arrive(self, text: str) -> None:
-        if self.alive and not self.frozen:
-            self.handler.message(text)
+    def _arrive(self, text: str, fault: str) -> None:
+        if not self.alive or self.frozen or fault == "vanish":
+            return
+        handler = self.handler
+        if fault == "slow":
+            self._down = self._network.clock.now + self._network.rng.randint(500, 7000) * MS
+        if isinstance(handler, RequestHandler) and fault in ("mute", "error_after"):
+            handler.unheard().message(text)
+        if isinstance(handler, RequestHandler) and fault in ("error", "error_after", "busy"):
+            handler.fail(text, None if fault == "busy" else self._network.rng.choice(STATUSES))
+        elif fault != "mute":
+            handler.message(text)
 
     def _deliver(self, data: bytes) -> None:
         if self.alive and not self.frozen:
@@ -206,6 +219,7 @@ class Network:
         self.rng = rng
         self.weather = weather
         self.calm = False
+        self.dead = False
         self.faults: Counter[str] = Counter()
         self.on_send: Callable[[str], None] = _nobody
         """Hears of each message that leaves over a line."""
@@ -223,6 +237,12 @@ class Network:
     def be_calm(self) -> None:
         """Nothing fails from now on; lines that carry nothing any more still have to be noticed."""
         self.calm = True
+
+    def die(self) -> None:
+        """The program is gone: every line is closed, and nothing that it sends leaves."""
+        self.dead = True
+        for name in list(self._lines):
+            self.close_line(name)
 
     def cut(self, reason: str) -> None:
         """Every line is lost now."""
@@ -285,10 +305,15 @@ class Network:
 
     def send(self, name: str, text: str) -> bool:
         kept = self._lines.get(name)
-        if kept is None or kept.connection is None:
+        if kept is None or kept.connection is None or self.dead:
+            return False
+        handler = kept.connection.handler
+        asks = isinstance(handler, RequestHandler) and handler.asks(text) is not None
+        fault = self._draw(REQUEST_FAULTS) if asks else ""
+        if fault == "unsent":
             return False
         self.on_send(text)
-        kept.connection.say(text)
+        kept.connection.say(text, fault)
         return True
 
     def http(self, message: HttpMessage, timeout_s: float, answered: Answered) -> None:
@@ -298,7 +323,7 @@ class Network:
         request = ServerRequest(message.method, path, query, headers, message.body, "simulation")
         asked = _Asked(self.clock, timeout_s, answered)
         fault = self._draw(REQUEST_FAULTS)
-        if fault == "unsent":
+        if fault == "unsent" or self.dead:
             asked.answer_at(self.latency(), Failure(Loss.NOT_SENT, "cannot connect"))
             return
         self._sent(message)

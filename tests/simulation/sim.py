@@ -15,9 +15,8 @@ from urllib.parse import parse_qsl
 
 from attrs import Factory, define, frozen
 
-from mlthon.api.istrategy import IStrategy
 from mlthon.basics.catalogue import resolve
-from mlthon.basics.defs import TIF, Exchange, ExecInstructions, GtwStatus, InstrumentType, OrderStatus, OrderType, Side
+from mlthon.basics.defs import GtwStatus, InstrumentType, OrderStatus
 from mlthon.basics.money import UNIT
 from mlthon.engine.clock import MS, SECOND, Clock, Handle
 from mlthon.engine.engine import Engine, EngineSettings
@@ -29,7 +28,10 @@ from mlthon.exchange.served.records import ServedExecution, ServedOrder
 from mlthon.venue.codec import Credentials, gateway_module
 from mlthon.venue.live_gateway import GatewaySettings, LiveGateway
 from mlthon.venue.wire import HttpMessage
+from tests.simulation.gambler import Gambler
 from tests.simulation.network import Network, Weather
+from tests.simulation.venues import VENUES, Venue
+from tests.simulation.watch import Watch
 
 START: Final = 1_735_689_600 * SECOND
 AUDIT_S: Final = 30.0
@@ -40,69 +42,15 @@ MAX_SKEW_MS: Final = 20_000
 KEY: Final = ("test-key", "test-secret")
 
 
-@frozen
-class Venue:
-    """An exchange that is simulated. `mid`: the price at the start (ticks). `path`, `id_field`: of a request for a new
-    order, and where its id is. `form`: it is a Binance: requests are forms, not JSON."""
-
-    exchange: Exchange
-    dialect: str
-    instrument: str
-    mid: int
-    path: str
-    id_field: str
-    form: bool = False
-    options: dict[str, Any] = Factory(dict)
-    """Of the gateway."""
-    stops: bool = False
-    """Stop orders are sent too."""
-    lots: int = 1
-    """Orders are of one to eight times so many."""
-
-
-VENUES: Final = {
-    "binance-usdm": Venue(
-        Exchange.BinanceUsdm,
-        "binance-usdm",
-        "bnu:perp:btc-usdt",
-        650_000,
-        "/fapi/v1/order",
-        "newClientOrderId",
-        form=True,
-    ),
-    "binance": Venue(
-        Exchange.Binance,
-        "binance",
-        "bin:spot:btc-usdt",
-        6_500_000,
-        "/api/v3/order",
-        "newClientOrderId",
-        form=True,
-        lots=100,
-    ),
-    "bitmex": Venue(Exchange.BitMEX, "bitmex", "XBTUSD", 100_000, "/api/v1/order", "clOrdID", stops=True),
-    "bybit": Venue(
-        Exchange.Bybit, "bybit", "byt:perp:btc-usdt", 650_000, "/v5/order/create", "orderLinkId", stops=True
-    ),
-    "bybit-websocket": Venue(
-        Exchange.Bybit,
-        "bybit",
-        "byt:perp:btc-usdt",
-        650_000,
-        "/v5/order/create",
-        "orderLinkId",
-        options={"orders": "websocket"},
-    ),
-}
-
-
 @frozen(kw_only=True)
 class Plan:
-    """How long (s) faults last, what they are, and how long the quiet after them is."""
+    """How long (s) faults last, what they are, and how long the quiet after them is. `dead_man_s`: the exchange's own
+    switch is armed with it."""
 
     stormy_s: int = 60
     calm_s: int = 120
     weather: Weather = Factory(Weather)
+    dead_man_s: float = 0.0
 
 
 class Ahead(Clock):
@@ -146,130 +94,6 @@ class Outcome:
     counts: Counter[str]
 
 
-class Watch:
-    """The tap on the order flow: what was told, and what of it may never be."""
-
-    def __init__(self) -> None:
-        self.problems: list[str] = []
-        self.counts: Counter[str] = Counter()
-        self.fills: dict[str, tuple[TrackedOrder, int]] = {}
-        self.orders: dict[str, TrackedOrder] = {}
-        self.asked: dict[str, int] = {}
-        self._once: set[tuple[str, str]] = set()
-        self._new: set[str] = set()
-
-    def record(self, ts: int, kind: str, order: TrackedOrder | None, detail: tuple[Any, ...]) -> None:
-        self.counts[kind] += 1
-        if order is None:
-            return
-        if kind == "new":
-            self.orders[order.wire_id] = order
-            self.asked[order.wire_id] = order.qty
-        elif kind == "fill":
-            exec_id, _, qty = detail[:3]
-            if exec_id in self.fills:
-                self.problems.append(f"fill {exec_id} of {order!r} was told twice")
-            self.fills[exec_id] = order, qty
-        elif kind in ("ack", "cancelled", "reject"):
-            what = "ack" if kind == "ack" else "end"
-            if (order.wire_id, what) in self._once:
-                self.problems.append(f"{order!r} was told its {what} twice ({kind})")
-            self._once.add((order.wire_id, what))
-
-    def sent_new(self, wire_id: str) -> None:
-        """A request for a new order left."""
-        if wire_id in self._new:
-            self.problems.append(f"the new order {wire_id} was sent twice")
-        self._new.add(wire_id)
-
-
-class Gambler(IStrategy):
-    """Sends, changes and cancels at random, on a timer of the simulation and from its callbacks."""
-
-    def __init__(self, simulation: "Simulation", name: str, rng: Random) -> None:
-        self.env: Any = None
-        self.name = name
-        self._simulation = simulation
-        self._rng = rng
-        self._count = 0
-        self._ready = False
-        self._open: list[str] = []
-
-    def on_framework_connected(self, env: Any) -> None:
-        self.env = env
-        env.login(self.name)
-
-    def on_gateway_status(self, exchange: Exchange, status: GtwStatus, detail: str) -> None:
-        self._ready = status is GtwStatus.ReadyToTrade
-
-    def on_order_execution(self, exchange: Exchange, client_id: str, *rest: Any) -> None:
-        if self._rng.random() < 0.2 and not self._simulation.quiet:
-            self._send()
-
-    def act(self) -> None:
-        """Do something, if the gateway is ready (and now and then though it is not)."""
-        rng, venue = self._rng, self._simulation
-        if not self._ready and rng.random() < 0.9:
-            return
-        what = rng.random()
-        mine = self._open[-6:]
-        exchange, number = venue.venue.exchange, venue.instrument.number
-        if what < 0.5 or not mine:
-            self._send()
-        elif what < 0.68:
-            self._modify(rng.choice(mine))
-        elif what < 0.9:
-            self.env.send_cancel_order(exchange, number, rng.choice(mine))
-        elif what < 0.92:
-            self.env.send_cancel_all(exchange, number)
-        elif what < 0.95:
-            self.env.fetch_order_status(exchange, number, rng.choice(mine))
-        elif what < 0.97:
-            self.env.fetch_orders_info(exchange)
-        else:
-            self.env.fetch_position_info(exchange, number)
-
-    def _send(self) -> None:
-        rng, sim = self._rng, self._simulation
-        self._count += 1
-        client_id = f"{self.name}{self._count}"
-        buy = rng.random() < 0.5
-        away = rng.randint(-1, 6)
-        price = sim.bid + 1 - away if buy else sim.bid + away
-        kind, tif, instr = OrderType.Limit, TIF.GTC, ExecInstructions.Unset
-        stop: int | None = None
-        style = rng.random()
-        if style < 0.15:
-            kind, tif = OrderType.Market, TIF.IOC
-        elif style < 0.3:
-            instr = ExecInstructions.PostOnly
-        elif style < 0.4:
-            tif = TIF.IOC
-        elif style < 0.45:
-            instr = ExecInstructions.ReduceOnly
-        elif style < 0.5 and sim.venue.stops:
-            kind, stop = OrderType.Stop, sim.bid + rng.randint(2, 8) * (1 if buy else -1)
-        self._open.append(client_id)
-        self.env.send_new_order(
-            client_id,
-            sim.venue.exchange,
-            sim.instrument.number,
-            Side.Buy if buy else Side.Sell,
-            sim.price(price) if kind is OrderType.Limit else None,
-            sim.qty(rng.randint(1, 8) * sim.venue.lots),
-            exec_instr=instr,
-            ord_type=kind,
-            time_in_force=tif,
-            stop_price=None if stop is None else sim.price(stop),
-        )
-
-    def _modify(self, client_id: str) -> None:
-        rng, sim = self._rng, self._simulation
-        price = sim.price(sim.bid + rng.randint(-5, 6)) if rng.random() < 0.7 else None
-        qty = sim.qty(rng.randint(1, 8) * sim.venue.lots) if price is None or rng.random() < 0.3 else None
-        self.env.send_modify_order(sim.venue.exchange, client_id, price, qty)
-
-
 class Simulation:
     """One run of one seed. `quiet`: the strategies send nothing of their own any more."""
 
@@ -300,7 +124,7 @@ class Simulation:
         for gambler in self.gamblers:
             self.engine.add_strategy(gambler.name, gambler, [venue.exchange], ACCOUNT, {})
         self.port = self.engine.port(venue.exchange, ACCOUNT)
-        settings = GatewaySettings(audit_s=AUDIT_S)
+        settings = GatewaySettings(audit_s=AUDIT_S, dead_man_s=self.plan.dead_man_s)
         self.gateway = LiveGateway(codec, self.network, clock, self.port, settings)
         self.port.gateway = self.gateway
         self._seed = seed
@@ -314,16 +138,17 @@ class Simulation:
     def _left(self, message: HttpMessage) -> None:
         """A request leaves; a new order's id is noted."""
         path, _, query = message.target.partition("?")
-        if message.method != "POST" or path != self.venue.path:
+        name = self.venue.new.get(path)
+        if message.method != "POST" or name is None:
             return
         fields = dict(parse_qsl(query or message.body.decode())) if self.venue.form else json.loads(message.body)
-        self.watch.sent_new(fields[self.venue.id_field])
+        self.watch.sent_new(fields[name])
 
     def _said(self, text: str) -> None:
         """A message leaves over a line; of new orders the ids are noted."""
         if '"op":"order.create"' in text:
             for new in json.loads(text)["args"]:
-                self.watch.sent_new(new[self.venue.id_field])
+                self.watch.sent_new(new["orderLinkId"])
 
     # -- the market --------------------------------------------------------------------------------------------------
 
@@ -377,6 +202,8 @@ class Simulation:
         found = [] if status is GtwStatus.ReadyToTrade else [f"the gateway is {status.name}: {detail}"]
         if self.port.strange_events:
             found.append(f"{self.port.strange_events} events of orders that are not known")
+        if self.gateway.position_differences:
+            found.append(f"{self.gateway.position_differences} positions were not what the executions make of them")
         theirs = {order.client_id: order for order in self.account.orders.values()}
         for wire_id, order in self.watch.orders.items():
             found += self._compare_order(order, theirs.pop(wire_id, None))
@@ -411,8 +238,10 @@ class Simulation:
         """What the account got hold of (lots): its position, on spot what there is more of the coin."""
         if not self.spot:
             return self.account.position(self.instrument).lots
-        more = self.account.coin("BTC").cash - round(FUNDS["BTC"]) * UNIT
-        return more // self.instrument.qty_scale.step_units
+        return self._in_lots(self.account.coin("BTC").cash - round(FUNDS["BTC"]) * UNIT)
+
+    def _in_lots(self, units: int) -> int:
+        return units // self.instrument.qty_scale.step_units
 
     def _execution_id(self, execution: ServedExecution) -> str:
         """As the gateway tells it: on Binance a trade between two orders of one account has one number, so the gateway
@@ -431,9 +260,9 @@ class Simulation:
             found.append(f"the strategies' fills make up {by_strategy} lots; the account holds {held}")
         fact = self.gateway.positions.get(self.instrument)
         told = 0 if fact is None else fact.position
-        # on spot it is the wallet as it was last asked for
-        if told != held and not self.spot:
-            found.append(f"the gateway knows a position of {told} lots; the account holds {held}")
+        there = self._in_lots(self.account.coin("BTC").cash) if self.spot else held
+        if told != there:
+            found.append(f"the gateway knows a position of {told} lots; the account holds {there}")
         return found
 
 

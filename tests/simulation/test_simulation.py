@@ -7,9 +7,12 @@ A failing seed is in the test's name. It replays by
 from typing import Any
 
 import pytest
+from attrs import evolve
 
+from mlthon.engine.clock import SECOND
 from tests.simulation.network import REQUEST_FAULTS, Weather
-from tests.simulation.sim import VENUES, Plan, Simulation, simulate
+from tests.simulation.sim import Plan, Simulation, simulate
+from tests.simulation.venues import VENUES
 
 SEEDS = range(5)
 MANY = range(1000, 1250)
@@ -50,6 +53,34 @@ def test_a_calm_network_leaves_nothing_unknown(venue: str) -> None:
 def test_every_kind_of_fault_happens(venue: str) -> None:
     faults = sum((simulate(venue, seed).faults for seed in range(10)), start=type(simulate(venue, 0).faults)())
     assert {kind for kind in REQUEST_FAULTS if not faults[kind]} == set()
+
+
+@pytest.mark.parametrize("kind", ["vanish", "mute", "error", "error_after", "reset", "late"])
+def test_faults_strike_orders_that_go_over_a_line(kind: str) -> None:
+    """They have no other way there: what becomes unknown, or is refused by chance, was struck on the line."""
+    outcome = simulate("bybit-websocket", 2, Plan(weather=evolve(CALM, **{kind: 0.2})))
+    assert outcome.problems == []
+    assert outcome.counts["unknown"] + outcome.counts["reject"] > 5
+
+
+# -- the exchange's own switch ----------------------------------------------------------------------------------------
+
+SWITCH_S = 10
+
+
+@pytest.mark.parametrize("venue", [name for name in VENUES if name != "binance"])
+@pytest.mark.parametrize("dies", [True, False])
+def test_the_exchange_cancels_what_a_program_that_died_left_open(venue: str, dies: bool) -> None:
+    simulation = Simulation(VENUES[venue], 4, Plan(stormy_s=20, calm_s=60, weather=CALM, dead_man_s=SWITCH_S))
+    assert simulation.run().problems == []
+    simulation.served.resume()
+    simulation.gamblers[0].rest()
+    simulation.clock.run_until(simulation.clock.now + SECOND)
+    assert list(simulation.account.open_orders())
+    if dies:
+        simulation.network.die()
+    simulation.clock.run_until(simulation.clock.now + (SWITCH_S + 2) * SECOND)
+    assert bool(list(simulation.account.open_orders())) is not dies
 
 
 # -- the comparison itself is not blind -------------------------------------------------------------------------------

@@ -1,0 +1,43 @@
+"""What strategies are told in a simulated run, written down and checked while it happens."""
+
+from collections import Counter
+from typing import Any
+
+from mlthon.engine.tracker import TrackedOrder
+
+
+class Watch:
+    """The tap on the order flow: what was told, and what of it may never be."""
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+        self.counts: Counter[str] = Counter()
+        self.fills: dict[str, tuple[TrackedOrder, int]] = {}
+        self.orders: dict[str, TrackedOrder] = {}
+        self.asked: dict[str, int] = {}
+        self._once: set[tuple[str, str]] = set()
+        self._new: set[str] = set()
+
+    def record(self, ts: int, kind: str, order: TrackedOrder | None, detail: tuple[Any, ...]) -> None:
+        self.counts[kind] += 1
+        if order is None:
+            return
+        if kind == "new":
+            self.orders[order.wire_id] = order
+            self.asked[order.wire_id] = order.qty
+        elif kind == "fill":
+            exec_id, _, qty = detail[:3]
+            if exec_id in self.fills:
+                self.problems.append(f"fill {exec_id} of {order!r} was told twice")
+            self.fills[exec_id] = order, qty
+        elif kind in ("ack", "cancelled", "reject"):
+            what = "ack" if kind == "ack" else "end"
+            if (order.wire_id, what) in self._once:
+                self.problems.append(f"{order!r} was told its {what} twice ({kind})")
+            self._once.add((order.wire_id, what))
+
+    def sent_new(self, wire_id: str) -> None:
+        """A request for a new order left."""
+        if wire_id in self._new:
+            self.problems.append(f"the new order {wire_id} was sent twice")
+        self._new.add(wire_id)
