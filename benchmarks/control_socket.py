@@ -14,7 +14,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
@@ -32,7 +32,7 @@ from mlthon.live.services import Host
 from mlthon.ops.audit import AuditLog
 from mlthon.ops.books import FillBooks
 from mlthon.ops.contract import Ask, GetFigures, GetStatus
-from mlthon.ops.control import Control, RunFacts
+from mlthon.ops.control import Control, RunFacts, TakeSignal
 from mlthon.ops.lookout import Lookout
 from mlthon.ops.metrics import Figures, OrderTimes, tell_of_control, tell_of_run
 from mlthon.ops.service import ControlService
@@ -66,7 +66,13 @@ def asking(path: Path, *, figures: bool = False, flood: bool = False) -> None:
                 time.sleep(EVERY_S)
 
 
-async def serve(path: Path, engine: Engine, driver: Driver, nursery: trio.Nursery) -> None:
+async def serve(
+    path: Path,
+    engine: Engine,
+    driver: Driver,
+    nursery: trio.Nursery,
+    signals: Mapping[str, TakeSignal] | None = None,
+) -> None:
     """A run's control socket, with all that stands behind it."""
     tally, times, figures = Tally(), OrderTimes(), Figures()
     facts = RunFacts(
@@ -79,6 +85,7 @@ async def serve(path: Path, engine: Engine, driver: Driver, nursery: trio.Nurser
         figures=figures.text,
     )
     control = Control(engine, facts, AuditLog(path.with_name("audit.db")))
+    control.signals.update(signals or {})
     service = ControlService(path, control.answer)
     lookout = Lookout(engine, service.publish)
     times.time(engine, driver.wall.now)

@@ -37,6 +37,8 @@ log = logging.getLogger("mlthon.ops")
 
 LONGEST_SPEC: Final = 1 << 20
 BEAT_S: Final = 1.0
+NICE: Final = 10
+"""How far this process stands back where the machine has less time than is wanted: trading goes first."""
 LAST_S: Final = 5.0
 """How long parts may take to say what is left when the run ends."""
 FAREWELL_S: Final = 10.0
@@ -199,6 +201,7 @@ def _beat_on_stdout() -> None:
 
 def main() -> int:
     """Run the process."""
+    os.nice(NICE)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", force=True)
     # addresses of requests carry a bot's token
     for name in ("httpx", "httpcore"):

@@ -48,7 +48,7 @@ BURST_S: Final = 10.0
 WRITES_A_SECOND: Final = 10.0
 WRITES_AT_ONCE: Final = 50
 """Rejections that are written one by one; more than that are counted together."""
-ALIKE_S: Final = 1.0
+ALIKE_S: Final = 10.0
 _HEADERS: Final = {
     "cache-control": "no-store",
     "x-content-type-options": "nosniff",
@@ -148,8 +148,8 @@ class Rejections:
         self._store = store
         self._wall = wall
         self._rates = Rates(WRITES_A_SECOND, WRITES_AT_ONCE)
-        self._alike: OrderedDict[tuple[str, str, str, int, str], tuple[float, int, int]] = OrderedDict()
-        """By what is alike: since when (s, and ns of the wall clock), and how many were not written yet."""
+        self._alike: OrderedDict[tuple[str, str, str, int, str], tuple[float, int]] = OrderedDict()
+        """By what is alike: when it was written last (s), and how many came since."""
 
     def note(self, now: float, address: str, what: str, who: str, status: int, reason: str) -> None:
         key = (address, what, one_line(who), status, one_line(reason))
@@ -157,29 +157,34 @@ class Rejections:
         if known is None and self._rates.take("", now) > 0:
             key = ("many", what, "", status, "more than are written one by one")
             known = self._alike.get(key)
-        if known is not None and now - known[0] < ALIKE_S:
-            self._alike[key] = (known[0], known[1], known[2] + 1)
+        if known is not None:
+            self._alike[key] = (known[0], known[1] + 1)
+            if now - known[0] >= ALIKE_S:
+                self.flush(now)
             return
-        self._write(key, self._wall(), 1 + (known[2] if known else 0))
-        self._alike[key] = (now, self._wall(), 0)
-        self._alike.move_to_end(key)
+        self._write(key, 1)
+        self._alike[key] = (now, 0)
         if len(self._alike) > WRITES_AT_ONCE:
-            old, (_, ts, count) = self._alike.popitem(last=False)
-            if count:
-                self._write(old, ts, count)
+            old, (_, count) = self._alike.popitem(last=False)
+            self._write(old, count)
 
-    def flush(self) -> None:
-        """Write what is counted and not written."""
-        for key, (_, ts, count) in self._alike.items():
-            if count:
-                self._write(key, ts, count)
-        self._alike.clear()
+    def flush(self, now: float = math.inf) -> None:
+        """Write what was counted for `ALIKE_S`; without a time everything."""
+        for key, (since, count) in list(self._alike.items()):
+            if now - since >= ALIKE_S:
+                self._write(key, count)
+                if count and now < math.inf:
+                    self._alike[key] = (now, 0)
+                else:
+                    del self._alike[key]
 
-    def _write(self, key: tuple[str, str, str, int, str], ts: int, count: int) -> None:
+    def _write(self, key: tuple[str, str, str, int, str], count: int) -> None:
+        if not count:
+            return
         address, what, who, status, reason = key
         log.warning("refused %d x %s %s from %s: %d %s", count, what, who, address, status, reason)
         try:
-            self._store.reject(Rejection(ts, address, what, who, status, reason, count))
+            self._store.reject(Rejection(self._wall(), address, what, who, status, reason, count))
         except SqliteError as error:
             log.error("a rejection cannot be written down: %s", error)
 

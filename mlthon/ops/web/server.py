@@ -142,7 +142,7 @@ async def _tidy(server: WebServer, settings: WebSettings, store: WebhookStore) -
                 pruned = trio.current_time()
                 store.prune(time.time_ns() - round(settings.remember_days * DAY))
             await trio.sleep(FLUSH_S)
-            server.edge.rejections.flush()
+            server.edge.rejections.flush(time.monotonic())
     finally:
         server.edge.rejections.flush()
 

@@ -76,7 +76,7 @@ class KnownToken:
 
 @frozen
 class Rejection:
-    """Requests that were refused: `count` alike, the first at `ts` (ns). `who`: the connector or alert they named."""
+    """Requests that were refused, `count` alike until `ts` (ns). `who`: the connector or alert that they named."""
 
     ts: int
     address: str
