@@ -47,6 +47,7 @@ app = App(
     "       python -m mlthon journal show|verify|export FILE\n"
     "       python -m mlthon bots create|list|show|start|stop|delete ...\n"
     "       python -m mlthon ctl status|orders|stop|kill|log|...\n"
+    "       python -m mlthon telegram check\n"
     "       python -m mlthon webhook token|message|list|revoke|rejected ...",
 )
 data = App(name="data", help="Bring market data into a store and look at what a store holds.", help_epilogue="")
@@ -55,6 +56,7 @@ journal = App(name="journal", help="Look at what live runs wrote down: orders, f
 app.command(journal)
 app.command(bots)
 app.command("mlthon.cli.webhook:app", name="webhook", help="Signals and alerts from outside: tokens and messages.")
+app.command("mlthon.cli.telegram:app", name="telegram", help="Look at the Telegram bot of a configuration.")
 app.command("mlthon.cli.ctl:app", name="ctl", help="Ask and command runs that are going on (paper and live).")
 
 _WHAT = Group("What to run", sort_key=1)

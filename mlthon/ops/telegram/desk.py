@@ -39,7 +39,7 @@ from mlthon.ops.contract import (
 from mlthon.ops.telegram import answers
 from mlthon.ops.telegram.access import Access
 from mlthon.ops.telegram.api import Button
-from mlthon.ops.telegram.kill import Confirmations, signal_guard
+from mlthon.ops.telegram.kill import Confirmations, tell_guard
 from mlthon.ops.telegram.said import Command, Message, Press, Update, User, first_word, read_command, words
 from mlthon.ops.telegram.text import Piece, Text
 
@@ -378,7 +378,7 @@ class Desk:
         except AskFailed as error:
             log.error("the engine did not carry out the kill of %s: %s", sender.who, error.message)
             failure = error.message
-        guard = signal_guard(self._guard, failure)
+        guard = tell_guard(self._guard, failure)
         log.warning("the guard (process %d) was told to cancel, by %s", guard, sender.who)
         return answers.plain(
             f"The engine did not do it: {failure}.\nSo the guard (process {guard}) was told to cancel every open order "

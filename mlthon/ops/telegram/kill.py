@@ -2,23 +2,17 @@
 
 A kill needs a second word: a button, or `/kill CODE`, within a minute, once, by the one who asked, where he asked. It
 is carried out by the engine, which stops every strategy and has the guard cancel. An engine that hangs reads nothing,
-so then the guard gets its signal (SIGUSR1) from here; and the engine, when it comes round again, still finds the kill.
+so then the guard is told from here; and the engine, when it comes round again, still finds the kill.
 """
 
-import os
 import secrets
-import signal
 from pathlib import Path
 from typing import Final
 
 from attrs import frozen
 
 from mlthon.errors import UserError
-
-GUARD: Final = b"mlthon.live.guard"
-"""What stands among a guard's arguments: a process id may have gone to another program."""
-SIGNAL: Final = signal.SIGUSR1
-MEND: Final = "Cancel at the exchange itself."
+from mlthon.live.guard import fire_guard
 
 
 @frozen
@@ -60,19 +54,12 @@ class Confirmations:
         self._asked = {code: each for code, each in self._asked.items() if each.user != user}
 
 
-def signal_guard(file: Path | None, failure: str) -> int:
+def tell_guard(file: Path | None, failure: str) -> int:
     """Have the guard, whose process id stands in the file, cancel every open order now; its id. `failure`: why the
     engine did not. Raises `UserError`."""
     if file is None:
-        raise UserError(f"NOT KILLED: {failure}, and this run has no guard process", MEND)
+        raise UserError(f"NOT KILLED: {failure}, and this run has no guard process", "Cancel at the exchange itself.")
     try:
-        pid = int(file.read_text("ascii"))
-        arguments = Path(f"/proc/{pid}/cmdline")
-        if Path("/proc/self/cmdline").exists() and GUARD not in arguments.read_bytes():
-            raise UserError(f"NOT KILLED: {failure}, and process {pid} is no guard (any more)", MEND)
-        os.kill(pid, SIGNAL)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"NOT KILLED: {failure}, and the guard process cannot be reached ({type(error).__name__})", MEND
-        ) from None
-    return pid
+        return fire_guard(file)
+    except UserError as error:
+        raise UserError(f"NOT KILLED: {failure}; {error.message}", error.hint) from None

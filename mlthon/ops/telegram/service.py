@@ -5,6 +5,7 @@ what there is still to send, as long as the process lets it.
 """
 
 import logging
+import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 from functools import partial
@@ -25,8 +26,9 @@ from mlthon.ops.telegram.desk import BUILT_IN, Desk
 from mlthon.ops.telegram.mail import FETCH_S, Mail, strategies_chats
 from mlthon.ops.telegram.pace import Limits, Pace
 from mlthon.ops.telegram.poller import Poller, PollSettings
+from mlthon.ops.telegram.said import Message, Update
 from mlthon.ops.telegram.settings import Settings
-from mlthon.ops.telegram.store import Store
+from mlthon.ops.telegram.store import Store, talker
 from mlthon.ops.telegram.text import Piece
 from mlthon.ops.telegram.token import Token, hush
 
@@ -64,7 +66,13 @@ async def _parts(
         mail.alert(chat, (Piece(f"⚠ {text}"),))
 
     desk = Desk(config, Access(config, store.present_id), client, mail, job.run, job.guard, partial(_note, api))
-    poller = Poller(api, store, claim, job.run, desk.take, tell, PollSettings(poll_s=config.poll_s))
+
+    def take(update: Update) -> None:
+        if update.message is not None:
+            _noted(store, update.message)
+        desk.take(update)
+
+    poller = Poller(api, store, claim, job.run, take, tell, PollSettings(poll_s=config.poll_s))
     bag = None if job.outbox is None else Bag(job.outbox, store)
     try:
         async with api.open(), trio.open_nursery() as nursery:
@@ -77,6 +85,14 @@ async def _parts(
     finally:
         if bag is not None:
             bag.close()
+
+
+def _noted(store: Store, message: Message) -> None:
+    """Note who wrote, for `telegram check`; nothing depends on it."""
+    try:
+        store.talked(talker(message))
+    except sqlite3.Error as error:
+        log.info("who wrote cannot be noted: %s", error)
 
 
 async def _poll(poller: Poller, desk: Desk, api: Api, chat: int) -> None:

@@ -15,6 +15,7 @@ from typing import Final
 from attrs import frozen
 
 from mlthon.errors import UserError
+from mlthon.ops.telegram.said import Message
 
 WEEK_S: Final = 6 * 86_400
 """A day less than Telegram's week."""
@@ -40,6 +41,14 @@ class Talker:
     user: int
     name: str
     ts: float
+
+
+def talker(message: Message) -> Talker:
+    """Who wrote a message, and where."""
+    sender = message.sender
+    name = "" if sender is None else f"@{sender.username}" if sender.username else sender.first_name
+    place = f" in {message.chat.title}" if message.chat.title else ""
+    return Talker(message.chat.id, 0 if sender is None else sender.id, f"{name}{place}"[:60], float(message.date))
 
 
 class Store:

@@ -411,10 +411,10 @@ async def test_a_kill_reaches_the_guard_when_the_engine_hangs_and_waits_for_no_c
     ("content", "told"),
     [
         (None, "this run has no guard process"),
-        ("", "cannot be reached"),
-        ("nonsense", "cannot be reached"),
-        ("4194304999", "cannot be reached"),
-        (str(os.getpid()), "is no guard"),
+        ("", "no guard process lives"),
+        ("nonsense", "no guard process lives"),
+        ("4194304999", "no guard process lives"),
+        (str(os.getpid()), "no guard process lives"),
     ],
 )
 async def test_a_guard_that_is_not_there_is_said_so(tmp_path: Path, content: str | None, told: str) -> None:
@@ -435,5 +435,5 @@ async def test_a_guard_that_is_not_there_is_said_so(tmp_path: Path, content: str
         signal.signal(signal.SIGUSR1, before)
     assert "NOT KILLED: the engine has not answered" in answer
     assert told in answer
-    assert "Cancel at the exchange itself." in answer
+    assert "at the exchange" in answer
     assert struck == []

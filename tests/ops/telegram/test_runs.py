@@ -85,9 +85,12 @@ def paper(folder: Path, fake: FakeTelegram) -> Any:
 
 
 async def said(fake: FakeTelegram, text: str, answer: str, within_s: float = 20) -> str:
-    """Say something until it is answered so: the run may not be there yet."""
-    fake.message(text)
-    return (await fake.until_said(answer, within_s)).text
+    """Say something until it is answered so: an engine that just starts may not answer yet."""
+    with trio.fail_after(within_s):
+        while True:
+            fake.message(text)
+            with trio.move_on_after(8):
+                return (await fake.until_said(answer, within_s)).text
 
 
 async def test_a_run_on_paper_is_asked_commanded_and_heard(fake: FakeTelegram, tmp_path: Path) -> None:
