@@ -1,6 +1,7 @@
 """Signals: what they may say, and what becomes of them."""
 
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +66,8 @@ def test_fixed_beats_percent_and_none_is_100_percent() -> None:
     neither = parse_signal({"action": "buy"})
     assert isinstance(both, PlaceOrder)
     assert isinstance(neither, PlaceOrder)
-    assert (both.wish.amount, both.wish.percent) == (2, None)
-    assert (neither.wish.amount, neither.wish.percent) == (None, 100)
+    assert (both.wish.amount, both.wish.percent) == (Decimal(2), None)
+    assert (neither.wish.amount, neither.wish.percent) == (None, Decimal(100))
 
 
 @pytest.mark.parametrize("action", ["cancellAll", "cancelAll", "cancel_all"])
