@@ -19,6 +19,7 @@ from mlthon.backtest.result import Result
 from mlthon.basics.defs import CancelCode, GtwRejectCode
 from mlthon.config import (
     RESERVED,
+    AlertConfig,
     Command,
     EngineConfig,
     ErrorBudget,
@@ -28,6 +29,7 @@ from mlthon.config import (
     ReportConfig,
     StrategyConfig,
     VenueConfig,
+    WebConfig,
 )
 from mlthon.data.timing import FeedTiming
 from mlthon.engine.risk import RiskLimits
@@ -183,6 +185,7 @@ def as_written(default: Any) -> str:
         ),
         *(("live-trading.md", kind) for kind in (LiveConfig, ExchangeLive, RiskLimits)),
         *(("profitview-bots.md", kind) for kind in (VenueConfig, LinkConfig)),
+        *(("webhooks.md", kind) for kind in (WebConfig, AlertConfig)),
     ],
 )
 def test_configuration_keys_and_defaults(page: str, kind: Any) -> None:

@@ -1,4 +1,4 @@
-"""`POST /trading-signal/webhook`: Crypto Arsenal's trading signals (docs/crypto-arsenal.md tells what they do).
+"""`POST /trading-signal/webhook`: Crypto Arsenal's trading signals (docs/arsenal.md tells what they do).
 
 A signal is JSON with `connectorName` and `connectorToken`, which choose and authorise the strategy. It is answered `ok`
 once its strategy has it. The same signal is carried out once: signals are the same that have one `clientOrderId`
