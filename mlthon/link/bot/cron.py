@@ -123,7 +123,10 @@ def _every(seconds: Any) -> Schedule:
         raise UserError(f"@cron.run(every={seconds!r}): not a positive number of seconds", _OPTIONS)
 
     def following(started: float, now: float) -> float:
-        return started + (math.floor((now - started) / seconds) + 1) * seconds
+        steps = math.floor((now - started) / seconds) + 1
+        # of a moment that is due itself floats may say that it is still to come
+        due: float = started + steps * seconds
+        return due if due > now else started + (steps + 1) * seconds
 
     return following
 

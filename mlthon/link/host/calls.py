@@ -95,10 +95,10 @@ def _order(asked: "Asked", venue: VenueStrategy) -> TrackedOrder:
 
 def _level(asked: "Asked") -> str:
     level = asked.arguments.get("level") or "1m"
-    if level not in LENGTHS:
+    if not isinstance(level, str) or level not in LENGTHS:
         guess = near(level, LEVELS) if isinstance(level, str) else ""
         raise BadCall(f"{level!r} is no candle level{guess}: use one of {', '.join(LEVELS)}")
-    return str(level)
+    return level
 
 
 def _whole(asked: "Asked", name: str) -> int | None:

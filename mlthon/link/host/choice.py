@@ -111,7 +111,8 @@ def _choose(
         venues = _venues_named(hints, [src for src, _ in wanted or ()])
         found += [f"venue {each} on {venue.src}" for each, venue in venues.items()]
     for each, venue in venues.items():
-        exchange_of(venue.src, f"venues.{each}.src")
+        # BitMEX is bitmex
+        venues[each] = evolve(venue, src=src_of(exchange_of(venue.src, f"venues.{each}.src")))
     markets = list(wanted) if wanted is not None else _markets_named(hints, venues)
     if wanted is None:
         found += [f"market {src}:{sym}" for src, sym in markets]

@@ -297,6 +297,8 @@ class BitmexEndpoint:
 
     def _instruments(self, venue: VenueStrategy, params: Params) -> list[rows.Row]:
         symbol = params.get("symbol") or filter_of(params).get("symbol")
+        if symbol is not None and not isinstance(symbol, str):
+            raise Fault(f"Invalid symbol {symbol!r}")
         if symbol is None:
             every = [rows.instrument_row(self._market(each)) for each in self._exchange.markets]
             return page(every, {"count": PAGE} | params)

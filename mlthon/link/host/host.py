@@ -83,9 +83,10 @@ class HostSettings:
 
 
 class Asked:
-    """One call of a bot, until it is answered. `venue` is None where it names none that there is."""
+    """One call of a bot, until it is answered. `venue` is None where it names none that there is. `queued`: it waits
+    for the rate limit, and nothing has been sent."""
 
-    __slots__ = ("_host", "_timer", "arguments", "face", "name", "number", "venue")
+    __slots__ = ("_host", "_timer", "arguments", "face", "name", "number", "queued", "venue")
 
     def __init__(self, host: "BotHost", call: Call, venue: VenueStrategy | None) -> None:
         self._host = host
@@ -95,17 +96,20 @@ class Asked:
         self.name = call.name
         self.arguments = call.arguments
         self.venue = venue
+        self.queued = False
 
     def expire(self, at: int) -> None:
         """Answer with an error at a time (ns) if nothing has been answered by then."""
         self._timer = self._host.clock.schedule(at, self._expired)
 
     def _expired(self) -> None:
-        self.failed(
-            GtwRejectCode.RequestPending,
-            f"{self.name}: no answer within {self._host.settings.call_timeout_s:g} s; look at open orders and "
-            "positions before asking again",
-        )
+        within = f"{self.name}: no answer within {self._host.settings.call_timeout_s:g} s; "
+        if self.queued:
+            reason = "it was not sent, for too little is left of the rate limit: ask again after its reset"
+            self.failed(GtwRejectCode.RateLimited, within + reason)
+        else:
+            reason = "look at open orders and positions before asking again"
+            self.failed(GtwRejectCode.RequestPending, within + reason)
 
     def done(self, data: Any) -> None:
         self._answer(data, None)
@@ -363,7 +367,8 @@ class BotHost:
     def _send(self, asked: Asked, venue: VenueStrategy) -> None:
         """Carry a call out, or wait for the rate limit to start anew."""
         remaining, reset = venue.desk.allowance()
-        if remaining <= LOW and reset > self.clock.now and asked.name != "history":
+        asked.queued = remaining <= LOW and reset > self.clock.now and asked.name != "history"
+        if asked.queued:
             log.info(
                 "%s: %s waits: %d requests are left of %s's rate limit", self.name, asked.name, remaining, venue.name
             )

@@ -22,6 +22,10 @@ CACHED: Final = 200_000
 """So many values are remembered: memory stays bounded however long a run is."""
 
 
+LARGEST: Final = 10**18
+"""A price or size beyond it is a mistake: no exchange has any."""
+
+
 class BadValue(ValueError):
     """A price or size that an exchange would refuse; the text says why."""
 
@@ -90,6 +94,8 @@ def _number(what: str, value: Any) -> Fraction:
         raise BadValue(f"the {what} must be a number, not {value!r}")
     if number <= 0:
         raise BadValue(f"the {what} must be more than 0, not {value!r}")
+    if number > LARGEST:
+        raise BadValue(f"the {what} {value!r} is beyond all that exchanges take")
     # what the float prints as is what was meant
     return Fraction(repr(number))
 

@@ -8,12 +8,12 @@ the outcome once:
     limit order    at its acknowledgement, with what it traded at once
     market order   when it is over, with its average fill price
     amendment      at its acknowledgement
-    cancels        when every order they are about is over, or refused to be cancelled
+    cancels        when every order they are about is over, or refused to be cancelled; a failure if one stays open
 """
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from mlthon.api.istrat_env import IStratEnv, MDSub
 from mlthon.api.istrategy import IStrategy
@@ -88,14 +88,19 @@ class _Sent:
         return listing.prices[1] * self.cost / self.lots if self.lots else None
 
 
+_OVER: Final = frozenset({GtwRejectCode.UnknownOrder, GtwRejectCode.OrderNotOpen})
+"""Why a cancel is refused that comes too late: the order is over, as was wanted."""
+
+
 class _Cancels:
     """The cancels of one call: what came of each order, by client id; None while nothing has. `strict`: a cancel that
-    is refused fails the call."""
+    comes too late fails the call too. `refused`: why an order stays open."""
 
-    __slots__ = ("outcomes", "strict", "waiting")
+    __slots__ = ("outcomes", "refused", "strict", "waiting")
 
     def __init__(self, waiting: Waiting, client_ids: Iterable[str], *, strict: bool) -> None:
         self.waiting = waiting
+        self.refused: tuple[GtwRejectCode, str] | None = None
         self.outcomes: dict[str, Payload | None] = dict.fromkeys(client_ids)
         self.strict = strict
 
@@ -363,6 +368,8 @@ class VenueStrategy(IStrategy):
                 group.waiting.failed(code, reason)
             else:
                 del group.outcomes[client_id]
+                if code not in _OVER:
+                    group.refused = (code, reason)
                 self._look_at(group)
             return
 
@@ -377,7 +384,10 @@ class VenueStrategy(IStrategy):
         rows = [row for row in group.outcomes.values() if row is not None]
         if len(rows) == len(group.outcomes):
             self._cancels.remove(group)
-            group.waiting.done(rows)
+            if group.refused is None:
+                group.waiting.done(rows)
+            else:
+                group.waiting.failed(*group.refused)
 
     def _noted(self) -> tuple[TrackedOrder | None, tuple[Any, ...]]:
         noted, self.noted = self.noted, None

@@ -52,6 +52,17 @@ def test_a_run_that_is_missed_is_left_out() -> None:
     assert schedule(1000.0, 1040.0) == 1050.0
 
 
+@pytest.mark.parametrize("every", [0.1, 0.3, 1, 7.7, 60])
+def test_no_run_is_due_twice_whatever_floats_make_of_the_grid(every: float) -> None:
+    schedule = due(every=every)
+    for number in range(500):
+        started = 1_735_689_600.0 + number / 7
+        first = schedule(started, started + number * every)
+        second = schedule(started, first)
+        assert second is not None
+        assert second - (first or 0.0) == pytest.approx(every, rel=1e-5)
+
+
 def test_an_expression_that_never_comes_true_ends_its_job() -> None:
     cron = Cron()
     runs: list[int] = []

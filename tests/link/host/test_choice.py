@@ -74,6 +74,13 @@ def test_a_market_without_a_venue_gets_the_platforms(tmp_path: Path) -> None:
     assert venues(choice)[1] == ("Coinbase Pro", "coinbasepro", Exchange.CoinbaseExchange)
 
 
+@pytest.mark.parametrize("subscribe", [(), ("BitMEX:XBTUSD",)])
+def test_a_src_may_be_spelt_in_capitals(tmp_path: Path, subscribe: Sequence[str]) -> None:
+    choice = chosen(tmp_path, 'venues.account1.src="BitMEX"', subscribe=subscribe)
+    assert venues(choice) == [("account1", "bitmex", Exchange.BitMEX)]
+    assert {src for src, _ in choice.markets} == {"bitmex"}
+
+
 def test_several_bots_of_one_name_are_told_apart(tmp_path: Path) -> None:
     files = [tmp_path / "a" / "bot.py", tmp_path / "b" / "bot.py"]
     for file in files:

@@ -120,6 +120,7 @@ def test_buckets_end_at_their_timestamp_and_open_at_the_close_before(tmp_path: P
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "no such path": ({"path": "chat"}, "Not Found: the embedded BitMEX has no GET chat"),
+    "a symbol that is no text": ({"path": "instrument", "symbol": 5}, "Invalid symbol 5"),
     "no symbol": ({"path": "trade/bucketed"}, "symbol is required"),
     "a bad bin": ({"path": "trade/bucketed", "symbol": "XBTUSD", "binSize": "7m"}, "Invalid binSize"),
     "no quantity": ({"path": "order", "method": "POST", "symbol": "XBTUSD", "price": 60000}, "orderQty is required"),

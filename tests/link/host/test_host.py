@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from mlthon.basics.defs import GtwRejectCode
 from mlthon.link.contract import Health, Hello
 from tests.link.host.scripted import START, ScriptedBot, linked
 
@@ -208,6 +209,14 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         {"name": "fetch_candles", "venue": "BitMEX", "sym": "XBTUSD", "level": "7m"},
         "fetch_candles: '7m' is no candle level",
     ),
+    "a level that is no text": (
+        {"name": "fetch_candles", "venue": "BitMEX", "sym": "XBTUSD", "level": ["1m"]},
+        "fetch_candles: ['1m'] is no candle level",
+    ),
+    "a size beyond all numbers of coins": (
+        {"name": "create_market_order", "venue": "BitMEX", "sym": "XBTUSD", "side": "Buy", "size": 1e300},
+        "the size 1e+300 is beyond all that exchanges take",
+    ),
     "an unknown call": ({"name": "fetch_news", "venue": "BitMEX"}, "there is no call 'fetch_news'"),
 }
 
@@ -249,6 +258,61 @@ def test_calls_wait_where_little_is_left_of_the_rate_limit(tmp_path: Path) -> No
     limits = bot.envelopes[3]["rate_limits"]
     assert limits["remaining"] == 2
     assert limits["reset"] >= START
+
+
+def test_a_call_whose_turn_never_comes_was_not_sent_and_is_no_api_error(tmp_path: Path) -> None:
+    settings = ["exchanges.BitMEX.rate_limit.requests=5", "exchanges.BitMEX.rate_limit.interval_s=60"]
+    run = linked(tmp_path, seconds=10, settings=[*settings, "link.call_timeout_s=2"])
+    order = {"venue": "BitMEX", "sym": "XBTUSD", "side": "Buy", "size": 100, "price": 100.0}
+    run.go(lambda bot: [bot.ask("create_limit_order", **order) for _ in range(6)])
+    answered = [run.bot.envelopes[number]["error"] for number in range(1, 7)]
+    assert answered[:3] == [None] * 3
+    assert {each["type"] for each in answered[3:]} == {"rate_limits"}
+    assert "it was not sent" in answered[3]["message"]
+    assert len(run.bot.private("order_update")) == 3
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        (GtwRejectCode.RateLimited, {"type": "rate_limits", "message": "no"}),
+        (GtwRejectCode.GtwNotReady, {"type": "api_error", "message": "no"}),
+        (GtwRejectCode.OrderNotOpen, None),
+    ],
+)
+def test_cancelling_everything_fails_while_an_order_stays_open(
+    tmp_path: Path, code: GtwRejectCode, error: dict[str, str] | None
+) -> None:
+    def refuse(answer: Any) -> None:
+        venue = bot.host.venues["BitMEX"]
+        port = venue.session.ports[venue.exchange]
+        kept, cancel = answer["data"]["order_id"], port.gateway.cancel_order
+
+        def cancelled(order: Any) -> None:
+            if order.exchange_id == kept:
+                bot.host.clock.call_soon(port.cancel_order_reject, order.wire_id, code, "no")
+            else:
+                cancel(order)
+
+        port.gateway = Refusing(port.gateway, cancelled)
+        bot.ask("cancel_order", venue="BitMEX")
+
+    class Refusing:
+        """A gateway but for its cancels."""
+
+        def __init__(self, gateway: Any, cancel: Any) -> None:
+            self._gateway = gateway
+            self.cancel_order = cancel
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._gateway, name)
+
+    order = {"venue": "BitMEX", "sym": "XBTUSD", "side": "Buy", "size": 100, "price": 100.0}
+    run = linked(tmp_path, seconds=5)
+    bot = run.bot
+    run.go(lambda bot: [bot.ask("create_limit_order", **order), bot.ask("create_limit_order", refuse, **order)])
+    assert bot.envelopes[3]["error"] == error
+    assert error is not None or len(bot.envelopes[3]["data"]) == 1
 
 
 def test_candles_have_the_documented_rows_and_agree_with_history(tmp_path: Path) -> None:
