@@ -8,7 +8,7 @@ import pytest
 
 
 @pytest.fixture(scope="session", autouse=True)
-def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def own_state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A state folder of the tests' own, for their subprocesses too: the user's runs are none of their business."""
     folder = tmp_path_factory.mktemp("state")
     with pytest.MonkeyPatch.context() as patch:

@@ -9,6 +9,12 @@ started and watched by the run, and reach the engine through that socket as the 
                                               │
     operations process  telegram, web (webhooks, streams, metrics)        python -m mlthon ctl …
 
+    contract, control   what can be asked and done, and who does it, in the engine's turn; audit writes it down
+    service, client     the two ends of the socket; peer: who is at the other one; place: where the files lie
+    keeper, process     the two ends of the operations process; outbox: how messages get there
+    metrics, lookout    figures for Prometheus; what the owner of a run should be told
+    assembly            puts it together for a run; bots: the doors of ProfitView bots; books: what strategies made
+
 An operations process that hangs or dies costs the engine nothing and is started again; an engine that hangs is reported
 by the operations process, and `/kill` reaches the guard process all the same.
 """
