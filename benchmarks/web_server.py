@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Final
 
 import trio
+from attrs import frozen
 
 from benchmarks import control_socket, messages
 from benchmarks.tick_to_order import WARM_UP, Beside, measure
@@ -96,8 +97,19 @@ async def serve(folder: Path, port: int, engine: Engine, driver: Driver, nursery
                 await trio.sleep(0.05)
 
 
-def once(count: int, rate: float | None, *, alone: bool = False) -> tuple[float, float, Counter[str]]:
-    """p50 and p99 in microseconds, and how signals were answered. `rate`: None for no signals."""
+@frozen
+class Outcome:
+    """p50 and p99 of an order's way, and the engine's processor time an order, in microseconds; how signals were
+    answered."""
+
+    p50: float
+    p99: float
+    cpu: float
+    answers: Counter[str]
+
+
+def once(count: int, rate: float | None, *, alone: bool = False) -> Outcome:
+    """One run. `rate`: None for no signals."""
     answers: Counter[str] = Counter()
     with ExitStack() as ending:
         folder = Path(ending.enter_context(tempfile.TemporaryDirectory()))
@@ -112,10 +124,12 @@ def once(count: int, rate: float | None, *, alone: bool = False) -> tuple[float,
             process = context.Process(target=flood, args=(port, sent, rate, counts), daemon=True)
             process.start()
             ending.callback(process.kill)
+        began = time.process_time()
         took = measure(count, None, beside)
+        cpu = time.process_time() - began
         while not counts.empty():
             answers += counts.get()
-    return took[len(took) // 2] / 1000, took[len(took) * 99 // 100] / 1000, answers
+    return Outcome(took[len(took) // 2] / 1000, took[len(took) * 99 // 100] / 1000, cpu / count * 1e6, answers)
 
 
 def main() -> None:
@@ -128,16 +142,17 @@ def main() -> None:
         "100 signals/s": partial(once, rate=100.0),
         "1,000 signals/s": partial(once, rate=1000.0),
     }
-    found: dict[str, list[tuple[float, float, Counter[str]]]] = {name: [] for name in ways}
+    found: dict[str, list[Outcome]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, way in ways.items():
             found[name].append(way(count))
-    for name, rows in found.items():
-        p50 = statistics.median(row[0] for row in rows)
-        p99 = statistics.median(row[1] for row in rows)
-        answers = sum((row[2] for row in rows), Counter[str]())
+    for name, outcomes in found.items():
+        p50 = statistics.median(each.p50 for each in outcomes)
+        p99 = statistics.median(each.p99 for each in outcomes)
+        cpu = statistics.median(each.cpu for each in outcomes)
+        answers = sum((each.answers for each in outcomes), Counter[str]())
         told = ", ".join(f"{status}: {number:,}" for status, number in sorted(answers.items()))
-        print(f"{name:<18} p50 {p50:.0f} us, p99 {p99:.0f} us  {told}", flush=True)
+        print(f"{name:<18} p50 {p50:.0f} us, p99 {p99:.0f} us, engine {cpu:.0f} us  {told}", flush=True)
 
 
 if __name__ == "__main__":

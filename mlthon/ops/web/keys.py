@@ -15,6 +15,7 @@ import json
 import os
 import re
 import secrets
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -65,16 +66,22 @@ def find_keys(places: Places, folder: Path) -> WebKeys:
 
 
 def _kept(path: Path) -> Mapping[str, str]:
-    """The secrets of the file; it is made where it is not there."""
+    """The secrets of the file; it is made, whole, where it is not there."""
+    if path.exists():
+        return _read(path)
+    made = {name: secrets.token_urlsafe(24) for name in MADE}
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=FILE)
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(made, file)
+        try:
+            os.link(name, path)
+        finally:
+            Path(name).unlink()
+    except FileExistsError:  # another run was quicker
         return _read(path)
     except OSError as error:
         raise UserError(f"{path}: no place for the web server's secrets: {error.strerror}") from None
-    made = {name: secrets.token_urlsafe(24) for name in MADE}
-    with os.fdopen(descriptor, "w") as file:
-        json.dump(made, file)
     return made
 
 
