@@ -28,7 +28,9 @@ from mlthon.config import LinkConfig
 from mlthon.errors import UserError
 from mlthon.link.host.host import BotHost
 from mlthon.link.wire import WireError, frame, to_host
+from mlthon.live.lines import lines_of
 from mlthon.live.outbox import Outbox
+from mlthon.live.secrets import without_ours
 from mlthon.live.services import Host
 
 log = logging.getLogger("mlthon.link")
@@ -43,9 +45,6 @@ DRAIN_S: Final = 0.5
 LONGEST_PAUSE_S: Final = 60.0
 CHUNK: Final = 1 << 16
 ITEMS_A_FRAME: Final = 4096
-LONGEST_LINE: Final = 1 << 16
-OURS: Final = "MLTHON_"
-"""Environment variables that begin so are this program's own."""
 
 
 class BotProcesses:
@@ -125,8 +124,7 @@ class _Bot:
         return broken or f"its process ended with status {process.returncode}"
 
     async def _spawn(self, path: Path) -> trio.Process:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
-        environment["PYTHONUNBUFFERED"] = "1"
+        environment = without_ours(os.environ) | {"PYTHONUNBUFFERED": "1"}
         return await trio.lowlevel.open_process(
             [*self._command, str(path)],
             stdin=subprocess.DEVNULL,
@@ -220,15 +218,8 @@ class _Listener:
 
 async def _log_lines(name: str, stream: trio.abc.ReceiveStream) -> None:
     """Log what a process prints, a line at a time."""
-    rest = b""
-    async for chunk in stream:
-        *lines, rest = (rest + chunk).split(b"\n")
-        if len(rest) > LONGEST_LINE:
-            lines, rest = [*lines, rest], b""
-        for line in lines:
-            printed.info("%s: %s", name, line.decode("utf-8", "replace"))
-    if rest:
-        printed.info("%s: %s", name, rest.decode("utf-8", "replace"))
+    async for line in lines_of(stream):
+        printed.info("%s: %s", name, line)
 
 
 async def _end(process: trio.Process) -> None:

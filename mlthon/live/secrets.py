@@ -32,6 +32,8 @@ from mlthon.venue.codec import Credentials
 
 FIELDS: Final = ("key", "secret", "private_key", "passphrase")
 DOT_ENV: Final = ".env"
+OURS: Final = "MLTHON_"
+"""Environment variables that begin so are this program's own, keys among them."""
 _PEM: Final = "-----BEGIN "
 
 
@@ -51,6 +53,11 @@ class Places:
 def usual_places(secrets_file: Path | None = None) -> Places:
     """The process's environment, the secrets file if one is configured, and `.env` in the working folder."""
     return Places(os.environ, secrets_file, Path(DOT_ENV))
+
+
+def without_ours(environ: Mapping[str, str]) -> dict[str, str]:
+    """An environment for a process that is to know no keys: without this program's own variables."""
+    return {name: value for name, value in environ.items() if not name.startswith(OURS)}
 
 
 def variable(exchange: Exchange, account: str, name: str) -> str:

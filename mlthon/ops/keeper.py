@@ -18,6 +18,7 @@ import trio
 
 from mlthon.live.backoff import Backoff, BackoffSettings
 from mlthon.live.lines import lines_of
+from mlthon.live.secrets import without_ours
 from mlthon.live.services import Host
 from mlthon.ops.process import BYE, ProcessSpec
 
@@ -27,8 +28,6 @@ SILENT_S: Final = 30.0
 """A process that has not said for so long that it lives hangs."""
 END_S: Final = 1.0
 """How long the end of a run waits for the process, which then finishes alone."""
-OURS: Final = "MLTHON_"
-"""Environment variables that begin so are this program's own, keys among them."""
 
 
 class OpsService:
@@ -86,13 +85,12 @@ class OpsService:
         return why or f"ended with status {process.returncode}"
 
     async def _spawn(self) -> trio.Process:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
         return await trio.lowlevel.open_process(
             self._command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=environment,
+            env=without_ours(os.environ),
             # Ctrl-C is for the engine, which says goodbye
             start_new_session=True,
         )
