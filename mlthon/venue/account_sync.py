@@ -33,7 +33,8 @@ Wanted = Callable[[], bool]
 
 
 class AccountSync:
-    """One account's. `inquire` asks for an order. `differences`: how often positions did not fit the executions."""
+    """One account's. `inquire` asks for an order; `on_doubt` has the account checked again soon. `differences`: how
+    often positions did not fit the executions."""
 
     def __init__(
         self,
@@ -44,6 +45,7 @@ class AccountSync:
         book: AccountBook,
         settings: GatewaySettings,
         inquire: Inquire,
+        on_doubt: Callable[[], None],
     ) -> None:
         self.positions: dict[Instrument, PositionFact] = {}
         self.wallets: dict[str, WalletFact] = {}
@@ -58,6 +60,7 @@ class AccountSync:
         self._overlap = round(settings.overlap_s * SECOND)
         self._grace = round(settings.grace_s * SECOND)
         self._inquire = inquire
+        self._on_doubt = on_doubt
         self._check = PositionCheck()
         self._kept: list[Fact] = []
         self._before: tuple[dict[Instrument, PositionFact], dict[str, WalletFact]] = {}, {}
@@ -220,6 +223,8 @@ class AccountSync:
         for difference in self._check.compare(positions, since):
             self.differences += 1
             log.error("%s %s: %s", self._codec.exchange.name, self._codec.account, difference)
+        if self._check.doubted:
+            self._on_doubt()
 
 
 def _if_any(make: Callable[[], Question[Sequence[T]]]) -> Generator[Request, HttpAnswer, Sequence[T] | None]:

@@ -93,6 +93,7 @@ class LiveGateway:
             self.book,
             self.settings,
             lambda booked, then: self._desk.inquire(booked, then),
+            self._audit_soon,
         )
         self._desk = OrderDesk(
             codec,

@@ -4,6 +4,9 @@ A position at the exchange is one at some moment between question and answer, an
 after it changes. So each sum of executions that was the newest known at some time since shortly before the question may
 be the right one; that none of them is means that an execution is missing here, or that something changed the position
 which was no execution.
+
+An execution whose message is lost is missing until the account is fetched again. So a difference is told only when the
+next comparison finds one too, and what was held at the start is only believed when the next comparison fits it.
 """
 
 from collections import deque
@@ -28,8 +31,11 @@ class PositionCheck:
         self._before: dict[Instrument, deque[tuple[int, int, int]]] = {}
         """Instrument -> (number of the change, time, sum before it)."""
         self._unsettled: set[Instrument] = set()
+        self._believed: set[Instrument] = set()
         self._begun = False
         self.changes = 0
+        self.doubted: set[Instrument] = set()
+        """Where the last comparison did not fit: it is to be compared again soon."""
 
     def execution(self, instrument: Instrument, lots: int, now: int) -> None:
         """An execution became known at `now`: `lots` bought, or sold where negative."""
@@ -60,13 +66,20 @@ class PositionCheck:
         base = self._bases.get(instrument)
         if base is None and self._begun and instrument not in self._unsettled:
             base = self._bases[instrument] = 0
-        if base is None:
-            self._settle(instrument, position - total, moved=len(sums) > 1)
+            self._believed.add(instrument)
+        if base is not None and position - base in sums:
+            self._believed.add(instrument)
+            self.doubted.discard(instrument)
             return []
-        if position - base in sums:
+        if instrument in self._believed and instrument not in self.doubted:
+            self.doubted.add(instrument)
             return []
-        del self._bases[instrument]
+        self._bases.pop(instrument, None)
         self._settle(instrument, position - total, moved=len(sums) > 1)
+        if base is None or instrument not in self._believed:
+            return []
+        self._believed.discard(instrument)
+        self.doubted.discard(instrument)
         step = instrument.qty_scale.values
         made = f"what was held at the start and the executions since make {step[base + total]}"
         return [f"{instrument.name}: the exchange says the account holds {step[position]}, but {made}"]
