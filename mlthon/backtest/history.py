@@ -9,8 +9,10 @@ from typing import Final
 import numpy as np
 
 from mlthon.basics.instrument import Instrument
+from mlthon.data.replay import clocks_of
 from mlthon.data.rows import Ints, Kind, Source, Stream
 from mlthon.data.synthetic.profiles import profile_of
+from mlthon.data.timing import FeedTiming, StreamClock
 from mlthon.engine.candles import KEPT, MINUTE, Candle, made_up
 from mlthon.exchange.contracts import Contract
 
@@ -30,16 +32,18 @@ def synthetic_history(start: int, seed: int) -> Callable[[Instrument], Iterator[
     return history
 
 
-def recorded_history(sources: Sequence[Source], start: int, shift: int = 0) -> Callable[[Instrument], Iterator[Candle]]:
-    """The past that `sources` hold before `start` (ns), each trade `shift` ns later."""
+def recorded_history(
+    sources: Sequence[Source], start: int, shift: int = 0, timing: FeedTiming | None = None
+) -> Callable[[Instrument], Iterator[Candle]]:
+    """The past that `sources` hold before `start` (ns), each trade `shift` ns later: the trades that a run from `start`
+    on, with the same `timing`, does not tell."""
 
     def history(instrument: Instrument) -> Iterator[Candle]:
         minutes: dict[int, Candle] = {}
         contract = Contract(instrument)
-        for source in sources:
-            stream = Stream(instrument, Kind.TRADE)
-            if stream in source.streams():
-                _take(source, stream, start, shift, contract, minutes)
+        for source, stream, clock in clocks_of(sources, timing or FeedTiming()):
+            if stream == Stream(instrument, Kind.TRADE):
+                _take(source, stream, clock, start, shift, contract, minutes)
         for minute in sorted(minutes)[-KEPT:]:
             yield minutes[minute]
 
@@ -47,11 +51,18 @@ def recorded_history(sources: Sequence[Source], start: int, shift: int = 0) -> C
 
 
 def _take(
-    source: Source, stream: Stream, start: int, shift: int, contract: Contract, minutes: dict[int, Candle]
+    source: Source,
+    stream: Stream,
+    clock: StreamClock,
+    start: int,
+    shift: int,
+    contract: Contract,
+    minutes: dict[int, Candle],
 ) -> None:
     for chunk in source.chunks(stream):
-        rows = int(np.searchsorted(chunk.recv_ts, start))
-        times = np.where(chunk.exch_ts[:rows] > 0, chunk.exch_ts[:rows], chunk.recv_ts[:rows]) + shift
+        happened, heard = clock.times(chunk)
+        rows = int(np.searchsorted(heard, start))
+        times = happened[:rows] + shift
         begins = times - times % MINUTE
         cuts = [0, *(np.flatnonzero(np.diff(begins)) + 1).tolist(), rows] if rows else []
         for first, last in pairwise(cuts):

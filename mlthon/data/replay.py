@@ -194,6 +194,23 @@ class _Reader:
                 self._openings[number] = None
 
 
+def clocks_of(sources: Sequence[Source], timing: FeedTiming) -> list[tuple[Source, Stream, StreamClock]]:
+    """Each stream of the sources with a clock that gives its rows the times of a replay. Clock offsets are estimated
+    once an instrument of a source, when they are first needed."""
+    made: dict[tuple[int, object], ClockOffsets] = {}
+    found: list[tuple[Source, Stream, StreamClock]] = []
+    for source in sources:
+        for stream in source.streams():
+            key = (id(source), stream.instrument)
+            if key not in made:
+                streams = [other for other in source.streams() if other.instrument == stream.instrument]
+                rows = [(other.kind, _Chunks(source, other)) for other in streams]
+                made[key] = ClockOffsets(rows, timing.offset_ms)
+            seed = (len(found), stream.instrument.instrument_id or 0, stream.kind)
+            found.append((source, stream, StreamClock(timing, made[key], seed)))
+    return found
+
+
 class Opening:
     """What the rows of a stream before `start` leave behind: the last quote, or the book."""
 
@@ -279,6 +296,7 @@ class Replay:
         self._start = start or 0
         self._end = NEVER if end is None else end
         self._rows = rows
+        self._sources = list(sources)
         self._streams = [(source, stream) for source in sources for stream in source.streams()]
         phases = [Phase.BOTH] if self._timing.model is FeedModel.NONE else [Phase.EXCHANGE, Phase.FEED]
         self._phases: Final = phases
@@ -324,29 +342,16 @@ class Replay:
             yield Batch(ts, lane, a, b, c, d, ts if one_time else exch_ts)
 
     def _readers(self) -> tuple[list[_Reader], list[_LaneRows]]:
-        offsets = self._clock_offsets()
-        readers = []
-        for number, (source, stream) in enumerate(self._streams):
-            seed = (number, stream.instrument.instrument_id or 0, stream.kind)
-            clock = StreamClock(self._timing, offsets[number], seed)
-            readers.append(_Reader(source, stream, clock, self._phases, self._start))
+        readers = [
+            _Reader(source, stream, clock, self._phases, self._start)
+            for source, stream, clock in clocks_of(self._sources, self._timing)
+        ]
         lanes = []
         for lane_number, (phase, _, number) in enumerate(self._order):
             lane = readers[number].lanes[self._phases.index(phase)]
             lane.number = lane_number
             lanes.append(lane)
         return readers, lanes
-
-    def _clock_offsets(self) -> list[ClockOffsets]:
-        """The clock offsets for each stream: one estimate an instrument of a source, made when it is first needed."""
-        made: dict[tuple[int, object], ClockOffsets] = {}
-        for source, stream in self._streams:
-            key = (id(source), stream.instrument)
-            if key not in made:
-                streams = [other for other in source.streams() if other.instrument == stream.instrument]
-                rows = [(other.kind, _Chunks(source, other)) for other in streams]
-                made[key] = ClockOffsets(rows, self._timing.offset_ms)
-        return [made[(id(source), stream.instrument)] for source, stream in self._streams]
 
     def _merged(self) -> Iterator[list[Ints]]:
         """Blocks of rows in order: ts, lane, a, b, c, d, exch_ts."""

@@ -4,14 +4,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
+from mlthon.backtest.history import MADE_UP, recorded_history, synthetic_history
 from mlthon.basics.catalogue import resolve
 from mlthon.basics.defs import Exchange
 from mlthon.config import load_config
+from mlthon.data.replay import Batch, Replay
 from mlthon.data.rows import Kind, MemorySource, Stream
+from mlthon.data.timing import FeedModel, FeedTiming
 from mlthon.engine.candles import MINUTE
 from mlthon.engine.clock import SECOND
-from mlthon.backtest.history import MADE_UP, recorded_history, synthetic_history
 from tests.link.host.scripted import linked
 
 XBTUSD = resolve(Exchange.BitMEX, "XBTUSD")
@@ -51,6 +54,23 @@ def test_trades_before_the_start_are_candles() -> None:
         assert [(each.qty, each.trades, each.buy_qty) for each in found] == [(3, 3, 2), (3, 3, 1), (3, 3, 2), (1, 1, 0)]
 
 
+@pytest.mark.parametrize(
+    ("timing", "past"),
+    [
+        (FeedTiming(), 10),
+        (FeedTiming(model=FeedModel.NONE), 10),
+        # heard a step and a half late
+        (FeedTiming(model=FeedModel.CONSTANT, constant_ms=30_000.0), 9),
+    ],
+)
+def test_a_trade_is_either_of_the_past_or_heard(timing: FeedTiming, past: int) -> None:
+    source, start = trades(30), BEGIN + 10 * STEP
+    replay = Replay([source], timing, start)
+    heard = sum(lane >= replay.first_heard for batch in replay if isinstance(batch, Batch) for lane in batch.stream)
+    told = sum(each.trades for each in recorded_history([source], start, 0, timing)(XBTUSD))
+    assert (told, heard) == (past, 30 - past)
+
+
 def test_a_shift_moves_them() -> None:
     found = list(recorded_history([trades(30)], BEGIN + 10 * STEP, 7 * MINUTE)(XBTUSD))
     assert found[0].start == BEGIN + 7 * MINUTE
@@ -77,7 +97,10 @@ def test_a_run_that_starts_within_its_data_knows_what_was_before(tmp_path: Path)
     # every candle opens at the close before, its volume is that of its trades
     assert [row["open"] for row in rows] == [60_000.0, 60_007.0, 60_014.5, 60_022.0]
     assert [row["volume"] for row in rows] == [1500.0, 1500.0, 1500.0, 100.0]
-    assert bot.trades[0][2] == 60_015.0
+    # without a quote in the data it begins a little later
+    assert bot.hello is not None
+    assert bot.hello.trades[0][2] == 60_015.0
+    assert bot.trades[0][2] == 60_015.5
 
 
 def test_a_synthetic_market_has_a_past_that_ends_at_its_first_price() -> None:

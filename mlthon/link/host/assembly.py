@@ -15,6 +15,7 @@ from typing import Any
 from attrs import evolve, frozen
 
 from mlthon.backtest.assembly import Assembly
+from mlthon.backtest.history import recorded_history, synthetic_history
 from mlthon.backtest.prepare import prepare
 from mlthon.backtest.run import Run
 from mlthon.basics.catalogue import instruments as catalogue_of
@@ -29,7 +30,6 @@ from mlthon.link.host.choice import BotChoice, VenueChoice, choose_bots
 from mlthon.link.host.desk import AccountDesk, EmbeddedDesk
 from mlthon.link.host.endpoint import BitmexEndpoint
 from mlthon.link.host.flow import LinkFlow
-from mlthon.backtest.history import recorded_history, synthetic_history
 from mlthon.link.host.host import BotHost, HostSettings
 from mlthon.link.host.listing import Listing
 from mlthon.link.host.market import History, Markets
@@ -309,7 +309,7 @@ def link_run(
     if sources is None:
         history = synthetic_history(run.start, seed)
     elif start is not None:
-        history = recorded_history(sources, start, run.start - start)
+        history = recorded_history(sources, start, run.start - start, config.timing)
     attach_embedded(bots, run.assembly, history)
     if faces is not None:
         bots.join(faces)

@@ -191,7 +191,8 @@ def run(
         for market in markets:
             store_rows(MemorySource.from_arrays(market.rows()), store, f"{market.src} {market.sym}")
     subscribed = [f"--subscribe={each.src}:{each.sym}" for each in markets]
-    command = [sys.executable, "-m", "mlthon", file.name, "--data", str(store), *subscribed, "--json"]
+    data = ["--data", str(store)] if markets else []
+    command = [sys.executable, "-m", "mlthon", file.name, *data, *subscribed, "--json"]
     done = subprocess.run(
         [*command, "--report", str(report), *options],
         cwd=folder,
