@@ -110,6 +110,7 @@ async def test_a_run_on_paper_is_asked_commanded_and_heard(fake: FakeTelegram, t
     assert [each for each in run.log.splitlines() if "Traceback" in each] == []
 
 
+@pytest.mark.slow
 async def test_what_a_strategy_says_survives_an_outage_and_a_restart_in_order(
     fake: FakeTelegram, tmp_path: Path
 ) -> None:
@@ -184,6 +185,7 @@ async def exchange(folder: Path) -> AsyncIterator[str]:
             server.terminate()
 
 
+@pytest.mark.slow
 async def test_a_kill_while_a_strategy_sleeps_has_the_guard_cancel(fake: FakeTelegram, tmp_path: Path) -> None:
     async with exchange(tmp_path) as url:
         live = ("--mode", "live", "--exchange", "bybit", "--url", url)
