@@ -70,7 +70,7 @@ class Alerts:
         allowed(visit, target.networks)
         if wait := self._rates.take(known.name, visit.now):
             raise too_often(wait, "alerts of this name")
-        words = words_of(await read_body(request), request.headers.get("content-type", ""))
+        words = words_of(await read_body(visit), request.headers.get("content-type", ""))
         command = RunCommand(target.strategy, target.hook, words)
         try:
             await self._engine.ask(command, f"alert {known.name} from {visit.sender}", TIMEOUT_S)

@@ -86,7 +86,7 @@ class BotWebhooks:
         query = read_form(request.scope["query_string"], "query")
         if method == "get":
             return query
-        body = await read_body(request)
+        body = await read_body(visit)
         return {**query, **read_data(body, request.headers.get("content-type", ""))}
 
     async def _all(self, now: float) -> Routes:

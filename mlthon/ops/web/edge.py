@@ -60,17 +60,24 @@ _HEADERS: Final = {
 @define
 class Visit:
     """One request on its way. `who` is what it turned out to be (a bot's webhook, a connector): no secret, and shown
-    in logs. `now`: s, of the clock of limits."""
+    in logs. `now`: s, of the clock of limits. `read`: its body was read to the end."""
 
     request: Request
     address: Address | None
     now: float
     who: str = ""
+    read: bool = False
 
     @property
     def sender(self) -> str:
         """The address as it is limited and logged."""
         return shown(self.address)
+
+    @property
+    def unread(self) -> bool:
+        """Whether there is a body that was not read: the connection is of no use any more."""
+        headers = self.request.headers
+        return not self.read and (headers.get("content-length", "0") != "0" or "transfer-encoding" in headers)
 
 
 Handler = Callable[[Visit], Awaitable[Response]]
@@ -98,16 +105,16 @@ def plain(text: str, status: int = 200, media_type: str = "text/plain; charset=u
     )
 
 
-def refusal(refused: Refused) -> Response:
-    """The answer to whoever is refused."""
+def refusal(refused: Refused, *, close: bool = False) -> Response:
+    """The answer to whoever is refused. `close`: the connection is closed after it, and says so."""
     said = {"error": refused.message} | ({"hint": refused.hint} if refused.hint else {})
-    return Response(
-        msgspec.json.encode(said), refused.status, {**_HEADERS, **refused.headers}, media_type="application/json"
-    )
+    headers = {**_HEADERS, **refused.headers, **({"connection": "close"} if close else {})}
+    return Response(msgspec.json.encode(said), refused.status, headers, media_type="application/json")
 
 
-async def read_body(request: Request) -> bytes:
+async def read_body(visit: Visit) -> bytes:
     """The body, if it is short and comes soon. Raises `Refused`."""
+    request = visit.request
     length = request.headers.get("content-length", "")
     if length.isascii() and length.isdigit() and int(length[:12]) > MOST_BYTES:
         raise _too_long()
@@ -121,12 +128,13 @@ async def read_body(request: Request) -> bytes:
         except ClientDisconnect:
             raise Refused(400, "the sender went away in the middle of the body") from None
     if limit.cancelled_caught:
-        raise Refused(408, f"the body did not come within {BODY_S:g} s", headers={"connection": "close"})
+        raise Refused(408, f"the body did not come within {BODY_S:g} s")
+    visit.read = True
     return bytes(body)
 
 
 def _too_long() -> Refused:
-    return Refused(413, f"the body is longer than {MOST_BYTES:,} bytes", headers={"connection": "close"})
+    return Refused(413, f"the body is longer than {MOST_BYTES:,} bytes")
 
 
 def too_often(wait: float, what: str) -> Refused:
@@ -256,10 +264,10 @@ class Edge:
         except Refused as refused:
             if audited:
                 self.rejections.note(visit.now, visit.sender, what, visit.who, refused.status, refused.audit)
-            return refusal(refused)
+            return refusal(refused, close=visit.unread)
         except Exception as error:  # noqa: BLE001 - whatever a request does, it does to itself
             self._failed(what, error)
-            return refusal(Refused(500, "this failed here; the log says why"))
+            return refusal(Refused(500, "this failed here; the log says why"), close=visit.unread)
 
     def _room(self, name: str) -> "_Room":
         if sum(self._under_way.values()) >= AT_ONCE:

@@ -75,7 +75,7 @@ class Signals:
 
     async def serve(self, visit: Visit) -> Response:
         allowed(visit, self._networks)
-        body = await read_body(visit.request)
+        body = await read_body(visit)
         payload = read_json(body)
         if not isinstance(payload, dict):
             raise Refused(400, "a signal is a JSON object", f'With "{NAME}", "{TOKEN}" and "{ACTION}".')

@@ -266,6 +266,15 @@ async def test_a_flood_of_one_address_is_answered_429_before_anything_is_read(tm
     assert (await desk.post(PATH, address="203.0.113.8", json=desk.payload())).text == "ok"
 
 
+async def test_who_is_refused_before_its_body_is_read_is_told_that_the_connection_ends(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, address_rate=0.1)
+    first, second = [await desk.signal(connectorToken="wrong") for _ in range(2)]
+    assert (first.status_code, "connection" in first.headers) == (401, False)
+    assert (second.status_code, second.headers["connection"]) == (429, "close")
+    bare = await desk.get("/health")
+    assert (bare.status_code, "connection" in bare.headers) == (429, False)
+
+
 async def test_a_flood_is_a_few_lines_of_the_audit_log(tmp_path: Path) -> None:
     desk = Desk(tmp_path, address_rate=1.0)
     for _ in range(500):
