@@ -168,6 +168,8 @@ class Control:
 
     def _feeds(self) -> Iterable[Link]:
         for exchange, feed in self._engine.feeds.items():
+            if not feed.subscriptions:  # nobody reads it, so nobody connects it
+                continue
             stale = [each.name for each, state in feed.instruments.items() if not state.whole]
             status = "Disconnected" if not feed.connected else "Syncing" if stale else "Live"
             yield Link(f"feed {exchange.name}", status, f"waiting for {', '.join(stale)}" if stale else "")
@@ -186,7 +188,7 @@ class Control:
             account=book.account,
             instrument=instrument.name,
             quantity=to_str(position.lots * unit),
-            entry=str(position.entry_price) if position.lots else None,
+            entry=f"{position.entry_price:.12g}" if position.lots else None,
             at_exchange=None if held is None else to_str(held * unit),
         )
 
