@@ -1,0 +1,291 @@
+"""What bots that do what no bot should cost the engine and the other bots of a run: `python -m tests.link.chaos`.
+
+Each case is a paper run of two bots, a well-behaved one and the case's, by the wall clock on the synthetic market, and
+beside them a process that sends its clock through a socket every 5 ms, and a service of the run that reads it and has
+the engine make a callback. The time from one to the other is what stands between an exchange's message and a strategy.
+The well-behaved bot asks the exchange something every 20 ms and counts what it is told. The quiet case has the same two
+bots, the second of them with nothing to do.
+
+Figures depend on how many processor cores there are and on who else uses them: each case is measured right after a
+quiet run, `--rounds` times, and the medians are compared. A case's bot has a process of its own, but cores are shared.
+"""
+
+import argparse
+import logging
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from textwrap import dedent, indent
+from typing import Final
+
+import trio
+from attrs import frozen
+
+from mlthon.config import load_config
+from mlthon.engine.clock import SECOND
+from mlthon.link.contract import Publish
+from mlthon.link.host.assembly import link_run
+from mlthon.link.host.host import BotHost, HostSettings
+from mlthon.live.bots import BotProcesses
+from mlthon.live.checks import run_trio
+from mlthon.live.paced import go_paced
+from mlthon.live.services import Host
+
+WARM_S: Final = 1.0
+"""What is measured while processes still start is left out."""
+
+CASES: Final = {
+    "quiet": "pass",
+    "raises in every callback": "self.act = lambda: 1 / 0",
+    "sleeps 1 s in every callback": "self.act = lambda: time.sleep(1)",
+    "deadlocks on a lock": """
+        first, second = threading.Lock(), threading.Lock()
+        def hold(mine, other):
+            with mine:
+                time.sleep(0.1)
+                with other:
+                    pass
+        for pair in ((first, second), (second, first)):
+            self.create_thread(hold, *pair)
+        self.act = first.acquire
+        """,
+    "spawns 100 threads": """
+        def work():
+            while True:
+                sum(range(1000))
+                time.sleep(0.01)
+        for _ in range(100):
+            self.create_thread(work)
+        """,
+    "burns CPU in three threads": """
+        def burn():
+            while True:
+                pass
+        for _ in range(3):
+            self.create_thread(burn)
+        """,
+    "sits in a backtracking regex": "self.act = lambda: re.match('(a+)+$', 'a' * 60 + 'b')",
+    "never returns": """
+        def forever():
+            while True:
+                time.sleep(1)
+        self.act = forever
+        """,
+}
+
+HEAD: Final = """
+import re
+import threading
+import time
+from profitview import Link
+
+class Trading(Link):
+    act = staticmethod(lambda: None)
+
+    def quote_update(self, src, sym, data):
+        self.act()
+
+    def on_start(self):
+"""
+
+GOOD: Final = """
+import statistics
+import threading
+import time
+from profitview import Link
+
+class Trading(Link):
+    quotes_seen = trades_seen = 0
+    over = False
+
+    def on_start(self):
+        self.begun = time.monotonic()
+        self.took = []
+        self.create_thread(self.ask)
+
+    def quote_update(self, src, sym, data):
+        self.quotes_seen += 1
+
+    def trade_update(self, src, sym, data):
+        self.trades_seen += 1
+
+    def ask(self):
+        while not self.over:
+            begun = time.monotonic()
+            self.fetch_open_orders("Good")
+            if begun - self.begun > 1:
+                self.took.append(time.monotonic() - begun)
+            time.sleep(0.02)
+
+    def on_stop(self):
+        self.over = True
+        lasted = time.monotonic() - self.begun
+        took = sorted(self.took) or [float("inf")]
+        self.publish("pace", {
+            "trades": self.trades_seen / lasted,
+            "quotes": self.quotes_seen / lasted,
+            "asked": len(took) / max(lasted - 1, 0.1),
+            "p50": took[len(took) // 2] * 1000,
+            "p99": took[int(len(took) * 0.99)] * 1000,
+        })
+"""
+
+SENDER: Final = """
+import socket, sys, time
+line = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+try:
+    while True:
+        time.sleep(0.005)
+        line.sendall(time.monotonic_ns().to_bytes(8, "big"))
+except OSError:
+    pass
+"""
+
+
+class Probe:
+    """A service: see the module. `delays`: nanoseconds from the sender's clock to the engine's callback."""
+
+    name = "the probe"
+
+    def __init__(self) -> None:
+        self.delays: list[int] = []
+
+    async def serve(self, host: Host, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        port = listener.socket.getsockname()[1]
+        sender = await trio.lowlevel.open_process([sys.executable, "-c", SENDER, str(port)])
+        try:
+            async with listener, await listener.accept() as stream:
+                task_status.started()
+                begun = time.monotonic()
+                rest = b""
+                while chunk := await stream.receive_some(4096):
+                    rest += chunk
+                    while len(rest) >= 8:
+                        sent, rest = int.from_bytes(rest[:8], "big"), rest[8:]
+                        if time.monotonic() - begun > WARM_S:
+                            host.deliver(self.heard, sent)
+        finally:
+            with trio.CancelScope(shield=True):
+                sender.kill()
+                await sender.wait()
+
+    def heard(self, sent: int) -> None:
+        self.delays.append(time.monotonic_ns() - sent)
+
+
+@frozen
+class Measured:
+    """`p50`, `p99`: milliseconds from socket to callback. `pace`: what the well-behaved bot said of itself."""
+
+    p50: float
+    p99: float
+    pace: dict[str, float]
+
+
+def measure(case: str, seconds: float) -> Measured:
+    """Run one case. Raises `RuntimeError` where the well-behaved bot said nothing at its end."""
+    paces: list[dict[str, float]] = []
+
+    def published(host: BotHost, message: Publish) -> None:
+        paces.append(message.data)
+
+    with tempfile.TemporaryDirectory() as folder:
+        files = {"good": Path(folder) / "good.py", "bad": Path(folder) / "bad.py"}
+        files["good"].write_text(GOOD, "utf-8")
+        files["bad"].write_text(HEAD + indent(dedent(CASES[case]).strip(), " " * 8) + "\n", "utf-8")
+        config = load_config(None, ["engine.stop_ack_timeout_s=1", "exchanges.BitMEX.entry_latency.ms=0.1"])
+        linked = link_run(
+            config,
+            files,
+            None,
+            None,
+            venues=["Good=bitmex"],
+            subscribe=["bitmex:XBTUSD"],
+            settings=HostSettings(publish=published),
+            duration=round((seconds + WARM_S) * SECOND),
+            now=time.time_ns(),
+        )
+        probe = Probe()
+        services = [BotProcesses(linked.bots.hosts, config.link), probe]
+        run_trio(lambda: go_paced(linked.run, services=services))
+    if not paces:
+        raise RuntimeError(f"{case}: the well-behaved bot did not tell how it fared")
+    delays = sorted(each / 1e6 for each in probe.delays)
+    return Measured(delays[len(delays) // 2], delays[int(len(delays) * 0.99)], paces[0])
+
+
+@frozen
+class Compared:
+    """A case and the quiet runs beside it: medians over all rounds."""
+
+    case: str
+    quiet: Measured
+    chaos: Measured
+
+    @property
+    def ratio(self) -> float:
+        """The case's p99 by the quiet one."""
+        return self.chaos.p99 / self.quiet.p99
+
+    @property
+    def pace(self) -> float:
+        """How many trades the well-behaved bot heard, by what it heard in the quiet."""
+        return self.chaos.pace["trades"] / self.quiet.pace["trades"]
+
+
+def compare(case: str, seconds: float, rounds: int) -> Compared:
+    """Measure a case `rounds` times, each right after a quiet run."""
+    quiet, chaos = [], []
+    for _ in range(rounds):
+        quiet.append(measure("quiet", seconds))
+        chaos.append(measure(case, seconds))
+    return Compared(case, _median(quiet), _median(chaos))
+
+
+def _median(found: Sequence[Measured]) -> Measured:
+    keys = found[0].pace
+    pace = {key: statistics.median(each.pace[key] for each in found) for key in keys}
+    middle = statistics.median
+    return Measured(middle(each.p50 for each in found), middle(each.p99 for each in found), pace)
+
+
+def table(rows: Sequence[Compared]) -> str:
+    """The figures as a table, in milliseconds."""
+    head = ("case", "p50", "p99", "quiet p99", "ratio", "bot's p99", "quiet", "trades/s", "quiet")
+    lines: list[tuple[str, ...]] = [head]
+    for each in rows:
+        quiet, chaos = each.quiet, each.chaos
+        figures = (chaos.p50, chaos.p99, quiet.p99, each.ratio, chaos.pace["p99"], quiet.pace["p99"])
+        trades = (f"{chaos.pace['trades']:.1f}", f"{quiet.pace['trades']:.1f}")
+        lines.append((each.case, *(f"{figure:.2f}" for figure in figures), *trades))
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) if not number else cell.rjust(width) for number, (cell, width) in enumerate(pairs))
+        for pairs in ([*zip(line, widths, strict=True)] for line in lines)
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.link.chaos", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--seconds", type=float, default=5.0, help="how long each run is measured")
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args(arguments)
+    logging.getLogger("mlthon").setLevel(logging.CRITICAL)
+    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before; milliseconds")
+    rows: list[Compared] = []
+    for case in CASES:
+        rows.append(compare(case, options.seconds, options.rounds))
+        print(table(rows[-1:]).splitlines()[1], flush=True)
+    print()
+    print(table(rows))
+    print(f"load {os.getloadavg()[0]:.1f} after")
+
+
+if __name__ == "__main__":
+    main()

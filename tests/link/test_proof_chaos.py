@@ -1,0 +1,23 @@
+"""Bots that do what no bot should: neither the engine nor the other bots of a run may feel it."""
+
+import pytest
+
+from tests.link.chaos import CASES, compare
+
+TRIES = 3
+"""The machine does other things too: a case has failed when it has failed each time."""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("case", [each for each in CASES if each != "quiet"])
+def test_chaos_in_one_bot_is_felt_by_nobody_else(case: str) -> None:
+    found = []
+    for _ in range(TRIES):
+        found.append(compare(case, 3.0, 2))
+        if found[-1].ratio <= 2 and found[-1].pace >= 0.9:
+            return
+    pytest.fail(
+        f"{case}: p99 {[round(each.ratio, 2) for each in found]} times the quiet one, "
+        f"pace {[round(each.pace, 2) for each in found]} of the quiet one"
+    )
