@@ -8,8 +8,9 @@ left for a row is three comparisons (is anything due? is it outside the watch ba
 It does what the lanes do, in the same order; tests play the same histories both ways. Only when the market is told
 differs: a row inside the watch band sets the touch or the last price and nothing else, and nobody reads those before
 the next call of the clock or the next row outside the band. So the market is brought up to date before these
-(`_catch_up`), not with every row. When subscriptions change (`InstrumentFeed.hearers`) the express stops and is asked
-anew. A batch with a crossed quote, an empty side or prices far apart goes through the lanes.
+(`_catch_up`), not with every row. Where a tap hears and no strategy, `mlthon.backtest.tapped` takes the rows. When
+subscriptions change (`InstrumentFeed.hearers`) the express stops and is asked anew. A batch with a crossed quote, an
+empty side or prices far apart goes through the lanes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,11 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlthon.backtest.assembly import Assembly
+from mlthon.backtest.tapped import Tapped, tapped_of
 from mlthon.basics.defs import SIDES
 from mlthon.basics.price import Price
 from mlthon.basics.qty import Qty
 from mlthon.basics.scale import LADDER
-from mlthon.data.replay import Batch, Phase, Replay
+from mlthon.data.replay import Batch, Replay
 from mlthon.data.rows import Ints, Kind
 from mlthon.engine.clock import MS, Clock
 from mlthon.engine.feed import Hearers, InstrumentFeed
@@ -50,13 +52,22 @@ _BUY, _SELL = SIDES[1], SIDES[-1]
 
 
 class Express:
-    """See the module. `is_quote[n]`: whether the rows of lane n are quotes; else they are trades."""
+    """See the module. `is_quote[n]`: whether the rows of lane n are quotes; else they are trades. `tapped`: takes the
+    rows where one tap hears, if it can."""
 
-    def __init__(self, clock: Clock, market: Market, feed: InstrumentFeed, is_quote: Sequence[bool]) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        market: Market,
+        feed: InstrumentFeed,
+        is_quote: Sequence[bool],
+        tapped: Tapped | None = None,
+    ) -> None:
         self._clock = clock
         self._market = market
         self._feed = feed
         self._is_quote: Flags = np.array(is_quote)
+        self._tapped = tapped
         self._prices = feed.instrument.price_scale
         self._qtys = feed.instrument.qty_scale
 
@@ -65,7 +76,11 @@ class Express:
         unless subscriptions changed. None when these rows must go through the lanes."""
         clock, market, feed = self._clock, self._market, self._feed
         hearers = feed.hearers
-        if last - first < FEWEST or not batch.one_time or hearers is None:
+        if last - first < FEWEST or hearers is None:
+            return None
+        if hearers.tap is not None:
+            return None if self._tapped is None else self._tapped.play(batch, first, last, hearers.tap)
+        if not batch.one_time:
             return None
         rows = [array[first:last] for array in batch.arrays]
         is_quote = self._is_quote[rows[1]]
@@ -189,7 +204,7 @@ class Express:
 def express_of(replay: Replay, assembly: Assembly) -> Express | None:
     """The express of a run on the rows of `replay`, None where they cannot go that way."""
     instruments = {stream.instrument for stream, _ in replay.lanes}
-    simple = all(phase is Phase.BOTH and stream.kind in (Kind.QUOTE, Kind.TRADE) for stream, phase in replay.lanes)
+    simple = all(stream.kind in (Kind.QUOTE, Kind.TRADE) for stream, _ in replay.lanes)
     if len(instruments) != 1 or not simple:
         return None
     (instrument,) = instruments
@@ -197,4 +212,6 @@ def express_of(replay: Replay, assembly: Assembly) -> Express | None:
     if instrument not in exchange.markets:
         return None
     is_quote = [stream.kind is Kind.QUOTE for stream, _ in replay.lanes]
-    return Express(assembly.clock, exchange.market(instrument), assembly.engine.feed(instrument), is_quote)
+    feed = assembly.engine.feed(instrument)
+    tapped = tapped_of(replay, exchange, feed, assembly.clock)
+    return Express(assembly.clock, exchange.market(instrument), feed, is_quote, tapped)

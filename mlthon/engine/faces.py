@@ -9,13 +9,16 @@ times are nanoseconds since 1970 UTC, money is an integer in 10^-18 of its coin 
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, runtime_checkable
 
 from mlthon.basics.defs import NO_ASK as NO_ASK
 from mlthon.basics.defs import NO_BID as NO_BID
 from mlthon.basics.defs import CancelCode, Exchange, GtwRejectCode, GtwStatus, OrderStatus
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from mlthon.basics.instrument import Instrument
     from mlthon.engine.tracker import TrackedOrder
 
@@ -53,6 +56,40 @@ class BookChanges(MarketEvents, Protocol):
         self, bids: Sequence[tuple[int, int]], asks: Sequence[tuple[int, int]], exch_ts: int, recv_ts: int
     ) -> None:
         """Levels as (price, quantity), in place of as many SET_BID and then SET_ASK; quantity 0 deletes."""
+
+
+QUOTE_ROW: Final = 1
+TRADE_ROW: Final = 2
+"""What a row of a batch is to who hears it; 0: it is not told."""
+
+
+class Rows(NamedTuple):
+    """Rows of market data in order of time, a column a field: `ts` (ns) as a list, `kinds` a byte each (`QUOTE_ROW`,
+    `TRADE_ROW`, 0), and as arrays the four arguments of `quote` or `trade` (those of rows that are not told are 0) and
+    the time on the exchange (ns)."""
+
+    ts: list[int]
+    kinds: bytes
+    a: "NDArray[np.int64]"
+    b: "NDArray[np.int64]"
+    c: "NDArray[np.int64]"
+    d: "NDArray[np.int64]"
+    exch_ts: "NDArray[np.int64]"
+
+
+@runtime_checkable
+class BatchEvents(MarketEvents, Protocol):
+    """A `MarketEvents` that can go through many rows by itself, once it has been shown them (`board`)."""
+
+    def board(self, rows: Rows) -> None:
+        """These rows come next."""
+
+    def ride(self, row: int, stop: int) -> int:
+        """Hear rows from `row` on, at least that one, until before `stop` or before the first at whose time something
+        else is due; gives the row before which it stopped. The clock shows the time of each row while it is heard."""
+
+    def settle(self, row: int) -> None:
+        """Before anybody looks: know what the rows before `row` said."""
 
 
 @runtime_checkable

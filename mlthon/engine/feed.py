@@ -10,7 +10,8 @@ exchange, and when every book it reads is whole again, `SnapshotStart`, all of t
 `SnapshotEnd`. `detail` names the instrument. Quotes and trades flow on throughout.
 
 Subscribers are held as the strategies themselves, never as bound methods: a strategy may replace its callbacks while it
-runs.
+runs. One with a true attribute `hears_by_tap` subscribes for others, who hear by a tap: its subscriptions count and it
+is told the state of the feed, but no quotes and no trades.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -31,6 +32,7 @@ from mlthon.engine.faces import (
     SET_ASK,
     SET_BID,
     STALE,
+    BatchEvents,
     MarketEvents,
 )
 
@@ -63,11 +65,12 @@ class Subscription:
 
 class Hearers(NamedTuple):
     """Who hears of an instrument where that is one strategy each at most: `quotes` both sides one after the other,
-    `pairs` both in one call, `trades` the trades."""
+    `pairs` both in one call, `trades` the trades; or no strategy, and `tap`."""
 
     quotes: "Session | None"
     pairs: "Session | None"
     trades: "Session | None"
+    tap: BatchEvents | None = None
 
 
 class InstrumentFeed:
@@ -348,9 +351,10 @@ class InstrumentFeed:
         """Sort the subscribers by what each wants, and take the shortest way that serves them, once for each change of
         subscriptions."""
         mine = [each for each in self._group.subscriptions.values() if self in each.kinds]
-        quoted = [each.session for each in mine if MDSub.BBO in each.kinds[self]]
+        told = [each for each in mine if not getattr(each.session.strategy, "hears_by_tap", False)]
+        quoted = [each.session for each in told if MDSub.BBO in each.kinds[self]]
         pairs = [each for each in quoted if hasattr(each.strategy, "on_best_levels_update")]
-        traders = [each.session for each in mine if MDSub.PublicTrades in each.kinds[self]]
+        traders = [each.session for each in told if MDSub.PublicTrades in each.kinds[self]]
         self._pairs = tuple(map(self._quote_to_pair, pairs))
         self._sides = tuple(each for each in quoted if each not in pairs)
         self._traders = tuple(map(self._trade_to_one, traders))
@@ -358,10 +362,20 @@ class InstrumentFeed:
         self._top_books = () if self._has_books else self._books
         self.quote = self._shortest(self._pairs, bool(self._sides or self._top_books), self._quote_to_all)
         self.trade = self._shortest(self._traders, False, self._trade_to_all)
-        self.hearers = None
-        if len(quoted) <= 1 and len(traders) <= 1 and not self._taps and not self._top_books:
-            self.hearers = Hearers(*(next(iter(each), None) for each in (self._sides, pairs, traders)))
+        self.hearers = self._few(quoted, pairs, traders)
         self._group.clock.wake()
+
+    def _few(
+        self, quoted: "Sequence[Session]", pairs: "Sequence[Session]", traders: "Sequence[Session]"
+    ) -> Hearers | None:
+        if self._top_books or len(quoted) > 1 or len(traders) > 1:
+            return None
+        if not self._taps:
+            sides, pair, trader = (next(iter(each), None) for each in (self._sides, pairs, traders))
+            return Hearers(sides, pair, trader)
+        (tap, *others) = self._taps
+        alone = not (others or quoted or traders)
+        return Hearers(None, None, None, tap) if alone and isinstance(tap, BatchEvents) else None
 
     def _shortest(self, ways: tuple[Lane, ...], others: bool, to_all: Lane) -> Lane:
         if others or self._taps or len(ways) > 1:

@@ -10,7 +10,7 @@ for an account (`BitMEX`). Values are what JSON can say.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -106,6 +106,30 @@ class BotFace(Protocol):
         """A public trade; `side` is the taker's, +1 or -1."""
 
     def tell(self, message: ToBot) -> None: ...
+
+
+class Told(NamedTuple):
+    """Rows of one market as a bot is told them, a column a field: when they are told (`ts`, ns), whether each is a
+    quote, a trade or nothing to it (`kinds`: a byte each, as of `mlthon.engine.faces.Rows`), and what `BotFace.quote`
+    and `trade` are given: bid, bid size, ask, ask size, time (ms); of a trade price, size, a number of the sign of its
+    side, nothing, time."""
+
+    ts: list[int]
+    kinds: bytes
+    a: list[float]
+    b: list[float]
+    c: list[float]
+    d: list[float]
+    time: list[int]
+
+
+@runtime_checkable
+class BatchFace(BotFace, Protocol):
+    """A `BotFace` whose bot goes through many rows by itself."""
+
+    def ride(self, market: int, told: Told, row: int, stop: int) -> int:
+        """Tell rows from `row` on until before `stop`, before the first at whose time something else is due, or until
+        the bot is busy; gives the row before which it stopped: `row` itself where the bot is busy already."""
 
 
 # -- down from the bot -------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from mlthon.api.istrategy import IStrategy
 from mlthon.backtest import express
 from mlthon.basics.defs import NO_ASK, NO_BID, ExecInstructions, OrderType, Side
 from mlthon.config import ErrorBudget, ExchangeSettings, RunConfig
+from mlthon.data.replay import Batch
 from mlthon.data.rows import Kind, MemorySource, Stream
 from mlthon.data.timing import FeedModel, FeedTiming
 from mlthon.engine.clock import MS
@@ -190,11 +191,23 @@ def test_one_instrument_heard_of_at_once_has_one() -> None:
     assert has_express(Tape().trade(2, 10, 1, 1))
 
 
-def test_books_several_instruments_and_feed_latency_have_none() -> None:
+def test_books_and_several_instruments_have_none() -> None:
     one = Tape().trade(2, 10, 1, 1)
     assert not has_express(Tape().trade(2, 10, 1, 1).book(3, 0, 10, 1))
     assert not has_express(one, Tape(ETH).trade(2, 10, 1, 1))
-    assert not has_express(one, model=FeedModel.RECORDED)
+
+
+def test_strategies_hear_by_the_lanes_what_takes_time_to_arrive() -> None:
+    tape = Tape()
+    for number in range(200):
+        tape.trade(number, 10, 1, 1)
+    played = ready(Paired(1), source(tape), RunConfig(timing=FeedTiming(model=FeedModel.RECORDED)))
+    played.run.begin()
+    express_ = played.run.plan.express
+    assert express_ is not None
+    batches = [each for each in played.run.plan.items if isinstance(each, Batch)]
+    assert max(map(len, batches)) > express.FEWEST
+    assert all(express_.play(each, 0, len(each)) is None for each in batches)
 
 
 def test_two_who_hear_the_same_go_through_the_lanes() -> None:

@@ -3,6 +3,7 @@
 import traceback
 from collections.abc import Callable
 from logging import Logger
+from pathlib import Path
 from threading import ExceptHookArgs
 from typing import Any, Final
 
@@ -82,4 +83,4 @@ def _ours(filename: str) -> bool:
     return filename.startswith(_HERE)
 
 
-_HERE: Final = __file__.rpartition("guard.py")[0]
+_HERE: Final = f"{Path(__file__).parents[1]}/"

@@ -25,7 +25,7 @@ from mlthon.link.bot.guard import Guard, said_of, trace_of
 from mlthon.link.bot.http import routes_of
 from mlthon.link.bot.link import CANDLE_CALLBACKS, Link, bind, overridden
 from mlthon.link.bot.logs import bot_logger
-from mlthon.link.bot.mailbox import TRADES_KEPT, Item, Mailbox
+from mlthon.link.bot.mailbox import Item, Mailbox
 from mlthon.link.bot.markets import Market, Markets, quote_data, trade_data
 from mlthon.link.bot.module import profitview_module
 from mlthon.link.bot.plain import plain
@@ -63,9 +63,10 @@ _ALWAYS: Final = ("quote_update", "trade_update")
 
 
 class BotRuntime:
-    """A `BotFace`. `run` is the bot's main thread; the host's messages come in from any other."""
+    """A `BotFace`. `run` is the bot's main thread; the host's messages come in from any other. `mailbox`: where what
+    comes while the dispatcher is busy waits, if not in one of the usual kind."""
 
-    def __init__(self, hello: Hello, host: HostFace, *, trades_kept: int = TRADES_KEPT) -> None:
+    def __init__(self, hello: Hello, host: HostFace, *, mailbox: Mailbox | None = None) -> None:
         self.hello = hello
         self.host = host
         self.venues = {name: dict(venue) for name, venue in hello.venues.items()}
@@ -75,7 +76,7 @@ class BotRuntime:
         self.logger = bot_logger(host.tell)
         self.guard = Guard(self.logger, host)
         self.threads = Threads(self.guard)
-        self.mailbox = Mailbox(len(hello.markets), trades_kept)
+        self.mailbox = Mailbox(len(hello.markets)) if mailbox is None else mailbox
         self.calls = Calls(host, self.mailbox.posted.__getitem__)
         self.markets = Markets(hello.markets, self.calls, self.logger)
         self.markets.begin(hello.quotes, hello.trades)
@@ -132,15 +133,15 @@ class BotRuntime:
         if program.mended:
             self.logger.info("%s mixes tabs and spaces: leading tabs are read as four columns", path.name)
         self._look_up(program)
-        callbacks = [*_ALWAYS, *(each for each in overridden(program.cls) if each not in _ALWAYS)]
-        self.host.tell(Loaded(program.kind, callbacks, list(self._routes)))
         return program
 
     def _look_up(self, program: Program) -> None:
-        """What the class has, as of now."""
+        """Tell what the class has, as of now."""
         self._routes = routes_of(program.cls)
-        own = set(overridden(program.cls))
+        own = overridden(program.cls)
         self._candles = tuple((level, name) for level, name in CANDLE_CALLBACKS.items() if name in own)
+        callbacks = [*_ALWAYS, *(each for each in own if each not in _ALWAYS)]
+        self.host.tell(Loaded(program.kind, callbacks, list(self._routes)))
 
     def _construct(self, program: Program) -> Any:
         bot: Any = program.cls.__new__(program.cls)
@@ -249,6 +250,11 @@ class BotRuntime:
             self.threads.start_own(self._finish_for_main, "stop")
 
     # -- the dispatcher --------------------------------------------------------------------------------------------
+
+    @property
+    def bot(self) -> Any:
+        """The bot, None until `Link.__init__` has been called."""
+        return self._bot
 
     @property
     def idle(self) -> bool:

@@ -10,6 +10,9 @@ import math
 from fractions import Fraction
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mlthon.basics.defs import NO_ASK, NO_BID, InstrumentType
 from mlthon.basics.instrument import Instrument
 from mlthon.basics.money import UNIT, to_str
@@ -20,6 +23,10 @@ BLUR: Final = Fraction(1, 100_000)
 
 CACHED: Final = 200_000
 """So many values are remembered: memory stays bounded however long a run is."""
+
+
+EXACT: Final = 1 << 53
+"""Whole numbers below it are floats exactly."""
 
 
 LARGEST: Final = 10**18
@@ -41,6 +48,15 @@ class Floats(dict[int, float]):
             self.clear()
         value = self[steps] = math.nan if steps in (NO_BID, NO_ASK) else float(steps * self._step)
         return value
+
+    def column(self, steps: NDArray[np.int64]) -> list[float]:
+        """The same of many, none of an empty side."""
+        above, below = self._step.numerator, self._step.denominator
+        if len(steps) and max(int(steps.max()), -int(steps.min())) * above < EXACT and below < EXACT:
+            # one division of two exact numbers: rounded as by Fraction
+            found: list[float] = (steps * above / below).tolist()
+            return found
+        return [self[each] for each in steps.tolist()]
 
 
 class Listing:

@@ -5,13 +5,15 @@ keeps the market's minute candles, by the exchange's time of each trade. Candles
 (`Markets.history`): recorded trades from before the run's start, or made up where the market is synthetic.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from mlthon.engine.candles import Candle, MinuteCandles
-from mlthon.engine.clock import MS
-from mlthon.engine.faces import NO_ASK, NO_BID
+from mlthon.engine.clock import MS, Clock
+from mlthon.engine.faces import NO_ASK, NO_BID, QUOTE_ROW, TRADE_ROW, Rows
 from mlthon.exchange.contracts import Contract
+from mlthon.link.contract import BatchFace, Told
 from mlthon.link.host.listing import CACHED
 from mlthon.link.wire import Quote, Trade
 
@@ -33,12 +35,37 @@ class Reader:
     """One bot's way of hearing one market: `market` is the market's number in its `Hello`. `quote` and `trade` are
     closures, the shortest way there is: a bot may hear hundreds of thousands of them a second."""
 
-    __slots__ = ("face", "quote", "trade")
+    __slots__ = ("_listing", "_market", "_ride", "_rows", "_told", "face", "quote", "trade")
 
     def __init__(self, face: "BotFace", market: int, listing: "Listing") -> None:
         self.face = face
+        self._market = market
+        self._listing = listing
+        self._rows: Rows | None = None
+        self._told: Told
         self.quote = _quotes(face, market, listing)
         self.trade = _trades(face, market, listing)
+        self._ride = face.ride if isinstance(face, BatchFace) else None
+
+    def ride(self, rows: Rows, row: int, stop: int) -> int:
+        """See `BatchFace`; `row` itself where the face is none."""
+        if self._ride is None:
+            return row
+        if self._rows is not rows:
+            self._rows, self._told = rows, self._told_of(rows)
+        return self._ride(self._market, self._told, row, stop)
+
+    def _told_of(self, rows: Rows) -> Told:
+        prices, sizes = self._listing.prices, self._listing.sizes
+        return Told(
+            rows.ts,
+            rows.kinds,
+            prices.column(rows.a),
+            sizes.column(rows.b),
+            prices.column(rows.c),
+            sizes.column(rows.d),
+            (rows.exch_ts // MS).tolist(),
+        )
 
 
 def _quotes(face: "BotFace", market: int, listing: "Listing") -> QuoteLane:
@@ -60,6 +87,8 @@ def _trades(face: "BotFace", market: int, listing: "Listing") -> TradeLane:
 
 
 _NO_QUOTE: Final = (NO_BID, 0, NO_ASK, 0)
+_QUOTE: Final = bytes((QUOTE_ROW,))
+_TRADE: Final = bytes((TRADE_ROW,))
 
 
 class _Values(dict[int, int]):
@@ -85,6 +114,10 @@ class _FirstQuote:
         self._done = done
         self.face = None
 
+    def ride(self, rows: Rows, row: int, stop: int) -> int:
+        """Row by row, please."""
+        return row
+
     def quote(self, bid: int, bid_qty: int, ask: int, ask_qty: int, exch_ts: int) -> None:
         self._tap.drop(self)
         self._done()
@@ -94,13 +127,16 @@ class _FirstQuote:
 
 
 class MarketTap:
-    """One instrument. Implements `MarketEvents`. `touch`: the last quote heard: best bid and its quantity, best ask and
+    """One instrument. Implements `BatchEvents`. `touch`: the last quote heard: best bid and its quantity, best ask and
     its quantity; `quoted` the same with its time (ns), `traded` the last trade: price, quantity, taker's side, time
     (ns); `last`: its price. None before there is one."""
 
-    __slots__ = ("_readers", "_values", "candles", "quoted", "traded")
+    __slots__ = ("_clock", "_readers", "_rows", "_settled", "_values", "candles", "quoted", "traded")
 
-    def __init__(self, contract: Contract, history: Iterable[Candle]) -> None:
+    def __init__(self, contract: Contract, history: Iterable[Candle], clock: Clock) -> None:
+        self._clock = clock
+        self._rows: Rows
+        self._settled = 0
         self._values = _Values(contract.unit_value)
         self._readers: tuple[Reader | _FirstQuote, ...] = ()
         self.candles = MinuteCandles(history)
@@ -141,6 +177,52 @@ class MarketTap:
         for reader in self._readers:
             reader.trade(price, qty, side, exch_ts)
 
+    def board(self, rows: Rows) -> None:
+        self._rows = rows
+        self._settled = 0
+
+    def ride(self, row: int, stop: int) -> int:
+        readers = self._readers
+        if not readers:
+            return self._pass(row, stop)
+        if len(readers) == 1 and (reached := readers[0].ride(self._rows, row, stop)) > row:
+            return reached
+        self._hear(row)
+        return row + 1
+
+    def _pass(self, row: int, stop: int) -> int:
+        """Rows that nobody hears."""
+        stop = bisect_left(self._rows.ts, self._clock.due, row + 1, stop)
+        self._clock.now = self._rows.ts[stop - 1]
+        return stop
+
+    def _hear(self, row: int) -> None:
+        """A row on the way of those that come one by one."""
+        self.settle(row)
+        self._settled = row + 1
+        rows = self._rows
+        kind, exch_ts = rows.kinds[row], rows.exch_ts.item(row)
+        a, b, c, d = (each.item(row) for each in rows[2:6])
+        if kind == QUOTE_ROW:
+            self.quote(a, b, c, d, exch_ts, rows.ts[row])
+        elif kind == TRADE_ROW:
+            self.trade(a, b, c, d, exch_ts, rows.ts[row])
+
+    def settle(self, row: int) -> None:
+        first = self._settled
+        if row <= first:
+            return
+        self._settled = row
+        _, kinds, a, b, c, d, exch_ts = self._rows
+        quote = kinds.rfind(_QUOTE, first, row)
+        if quote >= 0:
+            self.quoted = (a.item(quote), b.item(quote), c.item(quote), d.item(quote), exch_ts.item(quote))
+        trade = kinds.find(_TRADE, first, row)
+        while trade >= 0:
+            self.traded = price, qty, side, ts = a.item(trade), b.item(trade), c.item(trade), exch_ts.item(trade)
+            self.candles.trade(price, qty, qty * self._values[price], side, ts)
+            trade = kinds.find(_TRADE, trade + 1, row)
+
     def book(self, op: int, price: int, qty: int, level_id: int, exch_ts: int, recv_ts: int) -> None:
         """Bots have quotes and trades alone."""
 
@@ -158,7 +240,7 @@ class Markets:
         found = self._taps.get(instrument)
         if found is None:
             history = self._history(instrument) if self._history is not None else ()
-            found = self._taps[instrument] = MarketTap(Contract(instrument), history)
+            found = self._taps[instrument] = MarketTap(Contract(instrument), history, self._engine.clock)
             self._engine.feed(instrument).add_tap(found)
         return found
 

@@ -108,8 +108,10 @@ class _Cancels:
 class VenueStrategy(IStrategy):
     """See the module. `name`: what the bot calls the venue; `src`: its exchange as the bot knows it, `exchange` the one
     that is traded on. `listings`: by symbol. `session`, `desk`, `clock` are set when the run is put together, `noted`
-    by the tap: (order, detail) of the event that the next callback is about."""
+    by the tap: (order, detail) of the event that the next callback is about. It subscribes to quotes and trades that
+    its bot hears of by a tap (`mlthon.link.host.market`)."""
 
+    hears_by_tap = True
     env: IStratEnv
     session: "Session"
     desk: AccountDesk
@@ -245,14 +247,6 @@ class VenueStrategy(IStrategy):
     def _changed(self) -> None:
         if self.teller is not None:
             self.teller.status_changed(self)
-
-    def on_best_levels_update(
-        self, exchange: Exchange, instrument_id: int, bid: Any, bid_qty: Any, ask: Any, ask_qty: Any, recv_ts: int
-    ) -> None:
-        """The tap tells bots."""
-
-    def on_public_trade(self, *trade: Any) -> None:
-        """The tap tells bots."""
 
     # -- orders ------------------------------------------------------------------------------------------------------
 

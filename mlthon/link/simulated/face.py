@@ -1,24 +1,35 @@
 """A bot in this process: `SimulatedBot` is its `BotFace`, and the host hears it by `Door`.
 
 A market datum for a dispatcher that has nothing to do is handed to it by a switch (`Handed`); its callbacks have run,
-or are blocked, when `quote` or `trade` returns. What comes while the dispatcher is blocked waits in the mailbox.
+or are blocked, when `quote` or `trade` returns. Many rows at once (`ride`) cost one switch: the dispatcher goes through
+them as the run's loop would, and stops where something else is due. What comes while it is blocked waits in the
+mailbox.
 Everything else that the host tells becomes a call on the clock, so that nothing of the bot runs in the middle of what
 the engine is doing; answers wake whoever waits for them, which is such a call already.
 """
 
 import threading
-from collections.abc import Callable
-from typing import Any
+from bisect import bisect_left
+from collections.abc import Iterator
+from operator import length_hint
+from typing import Any, Final, TypeAlias
 
 from greenlet import getcurrent  # type: ignore[import-untyped]
 
+from mlthon.engine.faces import QUOTE_ROW, TRADE_ROW
 from mlthon.link.bot.mailbox import Item, Mailbox
 from mlthon.link.bot.runtime import BotRuntime
-from mlthon.link.contract import Answer, Hello, HostFace, ToBot, ToHost
+from mlthon.link.contract import Answer, Hello, HostFace, ToBot, ToHost, Told
 from mlthon.link.simulated.threads import Thread, threads
-from mlthon.link.wire import QUOTE_LENGTH
+from mlthon.link.wire import QUOTE_LENGTH, TRADE_LENGTH
 
-Handlers = tuple[Callable[..., None], Callable[..., None]]
+Row: TypeAlias = tuple[int, int, int, float, float, float, float, int]
+"""A number, then the columns of `Told`."""
+
+_TRADE: Final = bytes((TRADE_ROW,))
+SHORTEST: Final = 16
+LONGEST: Final = 512
+"""Rows of one ride: few for a bot that often blocks, since what is left of a ride is thrown away."""
 
 
 class Door:
@@ -39,18 +50,20 @@ class Door:
 
 
 class Handed(Mailbox):
-    """A mailbox whose reader, if it is waiting, runs what the hub puts in at once, by `handlers`: of quotes and of
-    trades.
+    """A mailbox whose reader, if it is waiting, runs what the hub puts in at once, by `runtime`.
 
     `quote`, `trade` and the loop of `take_some` are what each market datum costs, so they do by hand what
     `Threads.resume` and `Threads.park` do, less what cannot be: a waiting reader reads no clock and runs no loop of
     asyncio.
     """
 
-    def __init__(self, markets: int, trades_kept: int, handlers: Handlers) -> None:
+    runtime: BotRuntime
+
+    def __init__(self, markets: int, trades_kept: int) -> None:
         super().__init__(markets, trades_kept)
-        self._on_quote, self._on_trade = handlers
         self._free = False
+        self._length = SHORTEST
+        self._stopped = False
         self._reader: Thread = threads.hub
         self._greenlet: Any = None
         self._switch: Any = None
@@ -80,6 +93,28 @@ class Handed(Mailbox):
             super().trade(market, side, price, size, time)
             self._rouse()
 
+    def ride(self, market: int, told: Told, row: int, stop: int) -> int:
+        """See `BatchFace`."""
+        if not self._free or threads.visiting:
+            return row
+        stop = bisect_left(told.ts, threads.clock.due, row + 1, min(stop, row + self._length))
+        numbers = iter(range(row, stop))
+        rows = zip(numbers, *(column[row:stop] for column in told), strict=False)
+        threads.current = reader = self._reader
+        self._stopped = False
+        self._switch((market, rows))
+        if reader.loop is not None:
+            threads.leave_loop()
+        reached = stop - length_hint(numbers) - self._stopped
+        if self._free:
+            self._length = min(2 * self._length, LONGEST)
+        else:
+            self._length = SHORTEST
+            for _ in numbers:
+                """The reader finds nothing left when it comes back."""
+        self.posted[market] += told.kinds.count(_TRADE, row, reached)
+        return reached
+
     def post(self, message: ToBot) -> None:
         super().post(message)
         self._rouse()
@@ -90,7 +125,7 @@ class Handed(Mailbox):
         self._greenlet = getcurrent()
         self._switch = self._greenlet.switch
         items, to_hub, hub = self._items, threads.to_hub, threads.hub
-        on_quote, on_trade = self._on_quote, self._on_trade
+        on_quote, on_trade = self.runtime.handle_quote, self.runtime.handle_trade
         while not items and not self._closed:
             me.ticket += 1
             if me.reads:
@@ -101,9 +136,36 @@ class Handed(Mailbox):
             self._free = False
             if len(datum) == QUOTE_LENGTH:
                 on_quote(*datum)
-            elif datum:  # `_rouse` gives nothing
+            elif len(datum) == TRADE_LENGTH:
                 on_trade(*datum)
+            elif datum:  # `_rouse` gives nothing
+                self._go(me, *datum)
         return super().take_some()
+
+    def _go(self, me: Thread, market: int, rows: Iterator[Row]) -> None:
+        """Run the callbacks of rows, each at its time. `_stopped`: it stopped before the row it took last, because
+        something else is due. When a callback has blocked, nothing is left of the rows after it."""
+        runtime, clock = self.runtime, threads.clock
+        at, bot, on_trade = runtime.markets.at[market], runtime.bot, runtime.handle_trade
+        src, sym, quotes = at.src, at.sym, at.quotes
+        first = True
+        for _, now, kind, a, b, c, d, time in rows:
+            if now >= clock.due and not first:
+                self._stopped = True
+                return
+            first = False
+            clock.now = now
+            me.ticket += 1
+            if me.reads:
+                me.calm()
+            if kind == QUOTE_ROW:
+                quotes[sym] = data = {"bid": [a, b], "ask": [c, d], "time": time}
+                try:
+                    bot.quote_update(src, sym, data)
+                except BaseException as error:  # noqa: BLE001 - a bot's own code
+                    runtime.guard.survive("quote_update", error)
+            elif kind:
+                on_trade(market, 1 if c > 0 else -1, a, b, time)
 
     def close(self) -> None:
         super().close()
@@ -134,6 +196,10 @@ class SimulatedBot:
         """See `BotFace`; as `quote`."""
         raise RuntimeError("a trade for a bot that has not said Loaded")
 
+    def ride(self, market: int, told: Told, row: int, stop: int) -> int:
+        """See `BatchFace`; as `quote`."""
+        raise RuntimeError("market data for a bot that has not said Loaded")
+
     def tell(self, message: ToBot) -> None:
         """See `BotFace`."""
         if isinstance(message, Answer):
@@ -148,12 +214,10 @@ class SimulatedBot:
             self._runtime.tell(message)
 
     def _begin(self, hello: Hello) -> None:
-        self._runtime = runtime = BotRuntime(hello, self._door, trades_kept=self._trades_kept)
-        handlers = (runtime.handle_quote, runtime.handle_trade)
-        mailbox = Handed(len(hello.markets), self._trades_kept, handlers)
-        mailbox.posted = runtime.mailbox.posted
-        runtime.mailbox = mailbox
+        mailbox = Handed(len(hello.markets), self._trades_kept)
+        self._runtime = mailbox.runtime = runtime = BotRuntime(hello, self._door, mailbox=mailbox)
         self.quote = mailbox.quote  # type: ignore[method-assign]
         self.trade = mailbox.trade  # type: ignore[method-assign]
+        self.ride = mailbox.ride  # type: ignore[method-assign]
         threading.excepthook = runtime.guard.thread_raised
         threads.start(threads.spawn(runtime.run, "MainThread", main=True))

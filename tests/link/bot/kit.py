@@ -9,6 +9,7 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any, TypeVar
 
+from mlthon.link.bot.mailbox import Mailbox
 from mlthon.link.bot.runtime import BotRuntime
 from mlthon.link.contract import Answer, Call, Failed, Hello, Logged, Stop, Stopped, ToHost
 
@@ -119,7 +120,7 @@ def running(
     path = write(folder, source)
     host = FakeHost(answer)
     hello = Hello("test", str(path), VENUES, MARKETS, INSTRUMENTS, reload=reload)
-    bot = Bot(host, BotRuntime(hello, host, trades_kept=trades_kept))
+    bot = Bot(host, BotRuntime(hello, host, mailbox=Mailbox(len(hello.markets), trades_kept)))
     host.bot = bot.runtime
     with imports_kept():
         bot.main.start()

@@ -9,8 +9,8 @@ from profitview import Link
 
 class Trading(Link):
     def __init__(self):
-        super().__init__()
         self.seen = {"quotes": 0, "trades": 0}
+        super().__init__()
         self.balances = self.timed(self.fetch_balances, "BitMEX")
 
     def timed(self, call, *args):
