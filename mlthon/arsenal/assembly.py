@@ -148,7 +148,7 @@ class Arsenals:
             for choice in member.pairs:
                 instrument = self._found(engine, member, choice)
                 past = () if history is None else history(instrument)
-                pair = Pair(choice.shown, instrument, past, as_text=as_text)
+                pair = Pair(choice.shown, instrument, past, engine.clock.now, as_text=as_text)
                 engine.feed(instrument).add_tap(Tap(pair))
                 pairs.append(pair)
             options = member.options

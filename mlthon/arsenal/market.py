@@ -26,9 +26,16 @@ class Pair:
     """See the module. `exchange`, `name`: as the strategy calls them. Implements `MarketEvents`."""
 
     def __init__(
-        self, exchange: str, instrument: Instrument, history: Iterable[Candle] = (), *, as_text: bool = False
+        self,
+        exchange: str,
+        instrument: Instrument,
+        history: Iterable[Candle] = (),
+        since: int = 0,
+        *,
+        as_text: bool = False,
     ) -> None:
-        """`history`: minute candles from before. `as_text`: strategies get the values of candles as texts."""
+        """`history`: minute candles from before; without any, trades are heard from the time `since` (ns) on.
+        `as_text`: strategies get the values of candles as texts."""
         self.exchange = exchange
         self.instrument = instrument
         self.contract = Contract(instrument)
@@ -37,6 +44,8 @@ class Pair:
         self.name = f"{self.base}-{self.quote}"
         self.spot = instrument.instrument_type is InstrumentType.Spot
         self.minutes = MinuteCandles(history)
+        self.since = self.minutes.minutes[0].start if self.minutes.minutes else since
+        """From when on every trade is known."""
         self.closed: deque[Candle] = deque(maxlen=KEPT)
         self.rows: deque[dict[str, Any]] = deque(maxlen=KEPT)
         self._as_text = as_text
@@ -103,9 +112,8 @@ class Pair:
         after = self.closed[-1].start + period if self.closed else None
         if after is not None and after >= end:
             return
-        first = self.minutes.minutes[0].start if self.minutes.minutes else end
         for each in self.minutes.candles(now, period, KEPT, after, end - period):
-            if each.start >= first:
+            if each.start >= self.since:
                 self._append(each)
 
     def is_behind(self, end: int, period: int) -> bool:
@@ -119,9 +127,8 @@ class Pair:
         end = now - now % period
         if not self.minutes.minutes:
             return []
-        first = self.minutes.minutes[0].start
         found = self.minutes.candles(now, period, length, None, end - period)
-        return [each for each in found if each.start >= first]
+        return [each for each in found if each.start >= self.since]
 
     def row(self, candle: Candle) -> dict[str, Any]:
         """A candle as a strategy gets it: prices and volume (of the base currency) as floats, and its beginning as the

@@ -22,6 +22,7 @@ from mlthon.arsenal.tickets import KEPT as KEPT_ORDERS
 from mlthon.arsenal.trader import Trader
 from mlthon.arsenal.wishes import ArgumentError, Wish
 from mlthon.backtest.loader import place_of
+from mlthon.basics.defs import Exchange, FeedHandlerStatus
 from mlthon.engine.candles import Candle
 from mlthon.engine.clock import SECOND, Handle
 from mlthon.errors import UserError
@@ -309,6 +310,13 @@ class ArsenalStrategy(Trader):
     def on_framework_connected(self, env: Any) -> None:
         env.add_cmd_hook("signal", lambda words: self.take(typed(str(words))))
         super().on_framework_connected(env)
+
+    def on_feed_handler_status(self, exchange: Exchange, status: FeedHandlerStatus, detail: str) -> None:
+        """Live market data begin or go on: what was traded before is the exchange's to tell."""
+        if self.fetch is not None and status is FeedHandlerStatus.SnapshotEnd:
+            for each in self.pairs:
+                if each.instrument.venue is exchange:
+                    each.since = self.now
 
     def on_strat_params_update(self, strat_params: dict[str, Any]) -> None:
         """Options that were changed while the strategy runs."""

@@ -83,6 +83,8 @@ def minutes(prices: Iterable[float], instrument: Instrument = BTC, size: int = D
     tape = Tape(instrument)
     for number, price in enumerate(prices):
         ticks = instrument.price_scale.steps(price)
+        if not number:
+            tape.quote(0, ticks, size, ticks + 1, size)
         tape.quote(number * 60_000 + 500, ticks, size, ticks + 1, size)
         tape.trade(number * 60_000 + 1_000, ticks, 1_000, 1)
     return tape

@@ -38,10 +38,7 @@ def written(folder: Path, code: str) -> Path:
         ("class Strategy():\n    def trade(self, information): return []\n", Form.OLDER),
         ("class Strategy:\n    def trade(self, information): return []\n", Form.OLDER),
         ("class Strategy(object):\n    def trade(self, information): return []\n", Form.OLDER),
-        (
-            "class Strategy:\n    def __init__(self):\n        self.subscribedBooks = {}\n    def trade(self, i): ...\n",
-            Form.OLDER,
-        ),
+        ("class Strategy:\n    subscribedBooks = {}\n    def trade(self, i): pass\n", Form.OLDER),
         ("class Strategy:\n    def trade(self, price): pass\n", None),
         ("from other import StrategyBase\nclass Strategy(StrategyBase):\n    pass\n", None),
         ("class StrategyBase: pass\nclass Strategy(StrategyBase):\n    pass\n", None),

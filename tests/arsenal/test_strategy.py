@@ -8,9 +8,10 @@ import pytest
 
 from mlthon.arsenal.market import iso
 from mlthon.config import ArsenalConfig
+from mlthon.data.rows import Kind, Stream
 from mlthon.data.sources import open_sources
 from mlthon.live.arsenal_state import FileState
-from tests.arsenal.kit import BTC, START, minutes, play, settings
+from tests.arsenal.kit import BTC, MINUTE, START, minutes, play, settings
 from tests.backtest.play import SPOT
 
 FREE = {"Bybit": settings()}
@@ -547,3 +548,38 @@ def test_pair_of_the_data_is_found_by_its_name(tmp_path: Path) -> None:
     played = play(code, minutes([100.0] * 3), tmp_path, exchanges=FREE, pairs=["bybit:BTC-USDT"])
     assert played.trader.pairs[0].instrument is BTC
     assert played.trader.user.seen == [["Bybit"], ["Bybit"]]
+
+
+def test_recorded_trades_become_candles(shared: Path, tmp_path: Path) -> None:
+    code = (
+        HEAD
+        + """
+    def trade(self, candles):
+        exchange, pair, base, quote = CA.get_exchange_pair()
+        row = candles[exchange][pair][0]
+        self.seen.append((row['time'], row['open'], row['high'], row['low'], row['close'], round(row['volume'], 5)))
+        if len(self.seen) == 1:
+            CA.place_order(exchange, pair, 'buy', percent='50')
+        elif len(self.seen) == 3:
+            CA.place_order(exchange, pair, 'sell')
+    """
+    )
+    (recorded,), _ = open_sources([shared / "exchange-data/binance/hftbacktest/btcusdt_20240808.gz"])
+    played = play(code, recorded, tmp_path)
+    (pair,) = played.trader.pairs
+    assert (pair.exchange, pair.name, pair.spot) == ("Binance", "BTC-USDT", True)
+    trades = np.concatenate(
+        [np.stack([each.exch_ts, each.a, each.b]) for each in recorded.chunks(Stream(pair.instrument, Kind.TRADE))],
+        axis=1,
+    )
+    seen = played.trader.user.seen
+    assert [row[0] for row in seen] == [f"2024-08-08T23:{minute}:00.000Z" for minute in range(55, 60)]
+    begin = 1_723_161_300 * 10**9  # 23:55
+    for number, row in enumerate(seen[:3]):
+        there = (trades[0] >= begin + number * MINUTE) & (trades[0] < begin + (number + 1) * MINUTE)
+        prices, lots = trades[1][there] / 100, trades[2][there]
+        assert row[2:4] == (prices.max(), prices.min())
+        assert row[5] == pytest.approx(lots.sum() / 100_000, rel=0.01)
+    assert [order[1:3] for order in played.orders] == [("buy", "Market"), ("sell", "Market")]
+    assert sum(fill[1] for fill in played.flow.fills) == pytest.approx(0, abs=1e-9)
+    assert played.result.errors == 0

@@ -1,0 +1,74 @@
+"""Crypto Arsenal strategies and webhook signals from the command line."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mlthon.cli import main
+
+CODE = """
+class Strategy(StrategyBase):
+    def __init__(self):
+        self.period = 60
+        CA.log('history ' + str(len(CA.get_history_candles(20, 60)['Bybit']['BTC-USDT'])))
+    def trade(self, candles):
+        exchange, pair, base, quote = CA.get_exchange_pair()
+        CA.place_order(exchange, pair, 'open_long', notional=1000 * int(self['times'] or 1))
+"""
+
+
+def test_a_file_is_run_with_its_options(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(CODE)
+    status = main([str(file), "--duration", "70s", "--json", "--set", "times=2", "--pair", "bybit:BTC-USDT"])
+    done = capsys.readouterr()
+    assert status == 0
+    assert "mine: trades Bybit BTC-USDT" in done.err
+    assert "mine: history 20" in done.err
+    told = json.loads(done.out)
+    assert (told["orders"], told["errors"]) == (1, 0)
+    assert float(told["volume"]["USDT"]) == pytest.approx(2000, rel=0.05)
+    assert float(told["fees"]["USDT"]) == pytest.approx(float(told["volume"]["USDT"]) * 0.001)
+
+
+def test_what_is_wrong_is_told_with_its_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(CODE.replace("self.period = 60", "self.period = wrong"))
+    assert main([str(file), "--duration", "70s", "-q"]) == 2
+    assert "mine.py:4: NameError: name 'wrong' is not defined" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (["--pair", "bybit"], "'bybit' is not EXCHANGE:PAIR"),
+        (["--pair", "bitfinex:BTC-USDT"], "there is no exchange 'bitfinex'"),
+        (["--pair", "bybit:NO-SUCH"], "NO-SUCH"),
+        (["--set", "leverage=none"], "leverage = 'none'"),
+        (["--set", "arsenal.signals=all"], "arsenal.signals"),
+    ],
+)
+def test_wrong_options_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], text: str
+) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(CODE)
+    assert main([str(file), "--duration", "5s", "-q", *options]) == 2
+    assert text in capsys.readouterr().err
+
+
+def test_pair_is_for_these_strategies_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo_strat", "--pair", "bybit:BTC-USDT", "--duration", "1s"]) == 2
+    assert "--pair: only for" in capsys.readouterr().err
+
+
+def test_signals_are_traded_without_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "run.toml"
+    command = '[[commands]]\nafter = "1s"\nrun = "signal action=openLong fixed=0.01"\n'
+    config.write_text(f'[ops]\nstate = "{tmp_path / "state"}"\n{command}')
+    status = main(["webhook", "--pair", "bybit:BTC-USDT", "--duration", "3s", "--config", str(config), "--json"])
+    told = json.loads(capsys.readouterr().out)
+    assert status == 0
+    assert (told["orders"], told["position"]) == (1, {"byt:perp:btc-usdt": 0.01})
+    assert (tmp_path / "state" / "webhook.paper.arsenal").is_file()
