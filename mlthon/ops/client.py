@@ -70,7 +70,7 @@ GONE_S: Final = 1.0
 CHUNK: Final = 1 << 16
 LISTEN_S: Final = 0.5
 """How long whoever begins to listen waits for the engine to know it."""
-NEWS_KEPT: Final = 256
+NEWS_KEPT: Final = 4_096
 """How many news a listener may leave unread before the oldest are dropped."""
 ENGINE: Final = "engine"
 """The source of alerts about the engine itself."""

@@ -4,6 +4,7 @@ The run itself shows them, on standard error, when its bots are loaded. The secr
 terminal: what is written to a file or a log says `WEBHOOK_SECRET` and `API_KEY`, and where those are.
 """
 
+import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,8 @@ import trio
 
 from mlthon.live.services import Host
 from mlthon.ops.web.settings import WebSettings, read
+
+log = logging.getLogger("mlthon.ops.web")
 
 WAIT_S: Final = 60.0
 LOOK_S: Final = 0.2
@@ -43,11 +46,6 @@ def addresses(settings: WebSettings, routes: Routes, keys: Path | None) -> Itera
     yield f"metrics: {base}/metrics"
     if keys is not None and routes:
         yield f"WEBHOOK_SECRET and API_KEY: as configured, else in {keys}"
-    for (method, name), bots in twice.items():
-        yield (
-            f"error: the bots {' and '.join(bots)} both have a webhook {method.upper()} {name}; "
-            f"it is called with the bot's name before it"
-        )
 
 
 class Announcer:
@@ -76,8 +74,13 @@ class Announcer:
             while not self._loaded():
                 await trio.sleep(LOOK_S)
         out = self._out or sys.stderr
-        for line in self.lines(out.isatty()):
+        for line in self.lines(out.isatty()) if log.isEnabledFor(logging.WARNING) else ():
             print(line, file=out, flush=True)
+        for (method, name), bots in clashes(self._routes()).items():
+            log.error(
+                "the bots %s both have a webhook %s %s: it is called with the bot's name before its own",
+                *(" and ".join(bots), method.upper(), name),
+            )
 
     def lines(self, terminal: bool) -> Iterable[str]:
         """What is shown on a terminal, or where it may be kept."""

@@ -39,14 +39,13 @@ class _Client:
         self.scope = trio.CancelScope()
 
     def offer(self, text: str) -> bool:
-        """Have a message sent; False where there is no room for it: the client has lost, and is cut off."""
+        """Have a message sent; False where there is no room for it: the client has lost."""
         try:
             if self.waiting + len(text) > MOST_BYTES:
                 raise trio.WouldBlock
             self.put.send_nowait(text)
         except trio.WouldBlock:
             self.lost = 1 + self.put.statistics().current_buffer_used
-            self.scope.cancel()
             return False
         self.waiting += len(text)
         return True
@@ -72,9 +71,13 @@ class Streams:
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Pass on what bots publish until cancelled."""
+        dropped = self._engine.drops
         async with self._engine.listen((KIND,)) as news:
             task_status.started()
             async for each in news:
+                if self._engine.drops != dropped:
+                    self._cut_all(self._engine.drops - dropped)
+                    dropped = self._engine.drops
                 self.publish(each)
 
     def publish(self, news: News) -> None:
@@ -84,10 +87,21 @@ class Streams:
         text = msgspec.json.encode(news.value).decode()
         for client in tuple(self._clients):
             if not client.offer(text):
-                # what is on its way to it cannot be called back: the connection may take a while to end
-                self._clients.discard(client)
-                self.lost += client.lost
-                log.warning("a client of the stream is too slow: it lost %d messages and is closed", client.lost)
+                self._cut(client)
+
+    def _cut(self, client: _Client) -> None:
+        """Close a client that has lost messages."""
+        # what is on its way to it cannot be called back: the connection may take a while to end
+        self._clients.discard(client)
+        client.scope.cancel()
+        self.lost += client.lost
+        log.warning("a client of the stream lost %d messages and is closed", client.lost)
+
+    def _cut_all(self, lost: int) -> None:
+        """Messages were lost before they came here: every client has to know."""
+        for client in tuple(self._clients):
+            client.lost = lost
+            self._cut(client)
 
     def end(self) -> None:
         """Close every client: the run ends."""

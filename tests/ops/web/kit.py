@@ -31,6 +31,7 @@ class StandIn:
         self.failure: Exception | None = None
         self.figures = "mlthon_up 1\n"
         self.silent = False
+        self.drops = 0
         self.listeners: list[trio.MemorySendChannel[News]] = []
 
     @property

@@ -134,6 +134,17 @@ async def test_a_client_that_does_not_read_is_closed_and_told_what_it_lost(
         assert last.rcvd is None or last.rcvd.reason.startswith("too slow: ")
 
 
+async def test_what_was_lost_on_the_way_from_the_engine_closes_the_clients(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    async with served(site) as base, connect(stream_url(base)) as client:
+        await settled(site, 1)
+        site.engine.drops += 3
+        site.engine.publish("after", 1)
+        closed = await ending(client)
+    assert closed.rcvd is not None
+    assert (closed.rcvd.code, closed.rcvd.reason) == (1008, "too slow: 3 messages lost")
+
+
 async def test_the_end_of_the_run_closes_the_streams(tmp_path: Path) -> None:
     site = Site(tmp_path)
     async with trio.open_nursery() as nursery:

@@ -164,11 +164,12 @@ def test_the_addresses_have_their_secrets_on_a_terminal_alone(tmp_path: Path) ->
     assert settings.webhook_secret not in kept
     assert settings.api_key not in kept
     assert "/trading/bot/WEBHOOK_SECRET/one/status" in kept
-    assert "error: the bots one and two both have a webhook GET status" in kept
 
 
 @pytest.mark.trio
-async def test_the_addresses_are_shown_when_all_bots_are_loaded(tmp_path: Path, autojump_clock: Any) -> None:
+async def test_the_addresses_are_shown_when_all_bots_are_loaded(
+    tmp_path: Path, autojump_clock: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     out = StringIO()
     loaded: list[bool] = []
     announcer = Announcer(
@@ -181,3 +182,4 @@ async def test_the_addresses_are_shown_when_all_bots_are_loaded(tmp_path: Path, 
         loaded.append(True)
         await trio.sleep(1)
     assert out.getvalue().count("http://127.0.0.1:8800/trading/bot/WEBHOOK_SECRET/") == 3
+    assert "the bots one and two both have a webhook GET status" in caplog.text
