@@ -150,7 +150,7 @@ class Loaded(Struct, frozen=True, tag=True):
     """The file is loaded, and its class about to be constructed: market data and private events may come from now on.
     `kind` is `Trading` or `Signals`; `callbacks` the events that the class overrides, and always `quote_update` and
     `trade_update`, which `Link.quotes`, `trades` and bars live on (others need not be sent); `routes` its webhooks as
-    (`get` or `post`, name)."""
+    (`get` or `post`, name). Told again when a change of the file has been taken over."""
 
     kind: str
     callbacks: Sequence[str]

@@ -3,7 +3,7 @@
 A stream is a row of frames: four bytes of length (big endian), then a MessagePack array of **items**. An item is a
 market datum, itself a bare array because there are many (six elements: a quote, five: a trade), or a message, a map
 tagged with its type's name. Items are encoded one by one and put into as few frames as their sender likes: whoever has
-many ready sends them in one.
+many ready sends them in few (`frames`).
 
     sender      frame([encode_quote(0, 1.0, 5.0, 1.5, 4.0, 1700000000000), encode(Stop("asked to"))])
     receiver    for item in decoder.feed(chunk): ...      decoder = to_bot() on the bot's side, to_host() on the host's
@@ -11,7 +11,7 @@ many ready sends them in one.
 What a frame says wrongly raises `WireError`: both ends are ours, so a stream that does not parse is broken for good.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 import msgspec
@@ -27,6 +27,10 @@ QUOTE_LENGTH: Final = 6
 TRADE_LENGTH: Final = 5
 LARGEST_FRAME: Final = 64 * 2**20
 """Bytes; a longer frame is a fault. (The instruments of a whole exchange are about 1 MiB.)"""
+LARGEST_ITEM: Final = LARGEST_FRAME // 2
+"""Bytes; a longer message is not sent."""
+ENOUGH: Final = 1 << 18
+"""Bytes after which a frame is closed."""
 
 _ARRAY_32: Final = b"\xdd"
 """MessagePack's head of an array whose length follows in four bytes."""
@@ -43,11 +47,15 @@ _encode: Final = _encoder.encode
 
 
 def encode(message: msgspec.Struct) -> bytes:
-    """The item of a message. Raises `WireError`, which names the message, for a value that JSON could not say."""
+    """The item of a message. Raises `WireError`, which names the message, for a value that JSON could not say, and for
+    one that is too large."""
     try:
-        return _encode(message)
+        item = _encode(message)
     except (TypeError, OverflowError, ValueError, RecursionError) as error:
         raise WireError(f"{type(message).__name__} cannot be sent: {error}") from error
+    if len(item) > LARGEST_ITEM:
+        raise WireError(f"{type(message).__name__} cannot be sent: {len(item)} bytes are more than {LARGEST_ITEM}")
+    return item
 
 
 def encode_quote(market: int, bid: float, bid_size: float, ask: float, ask_size: float, time: int) -> bytes:
@@ -71,6 +79,20 @@ def frame(items: Sequence[bytes]) -> bytes:
             body,
         )
     )
+
+
+def frames(items: Iterable[bytes]) -> Iterator[bytes]:
+    """Frames of encoded items, none of them too large to be taken."""
+    batch: list[bytes] = []
+    size = 0
+    for item in items:
+        batch.append(item)
+        size += len(item)
+        if size >= ENOUGH:
+            yield frame(batch)
+            batch, size = [], 0
+    if batch:
+        yield frame(batch)
 
 
 class Decoder(Generic[Message]):

@@ -27,7 +27,7 @@ import trio
 from mlthon.config import LinkConfig
 from mlthon.errors import UserError
 from mlthon.link.host.host import BotHost
-from mlthon.link.wire import WireError, frame, to_host
+from mlthon.link.wire import WireError, frames, to_host
 from mlthon.live.lines import lines_of
 from mlthon.live.outbox import Outbox
 from mlthon.live.secrets import without_ours
@@ -44,7 +44,6 @@ DRAIN_S: Final = 0.5
 """How long the last of what it printed may take to arrive."""
 LONGEST_PAUSE_S: Final = 60.0
 CHUNK: Final = 1 << 16
-ITEMS_A_FRAME: Final = 4096
 
 
 class BotProcesses:
@@ -109,7 +108,10 @@ class _Bot:
                             logs.start_soon(_log_lines, self._host.name, output)
                     stream = await self._connected(listener, process, task_status is not None)
                     if stream is None:
-                        return f"its process ended with status {await process.wait()} before it connected"
+                        hung = process.returncode is None
+                        await _end(process)
+                        why = f"did not connect within {CONNECT_S:g} s" if hung else "ended before it connected"
+                        return f"its process {why} (status {process.returncode})"
                     run.deliver(self._host.join, self._outbox)
                     if task_status is not None:
                         task_status.started()
@@ -177,10 +179,9 @@ class _Bot:
             if not len(outbox):
                 self._wake = trio.Event()
                 await self._wake.wait()
-            items = outbox.take()
             try:
-                for first in range(0, len(items), ITEMS_A_FRAME):
-                    await stream.send_all(frame(items[first : first + ITEMS_A_FRAME]))
+                for each in frames(outbox.take()):
+                    await stream.send_all(each)
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 return
 

@@ -120,3 +120,19 @@ def test_what_json_cannot_say_is_refused_with_the_name_of_the_message() -> None:
         wire.encode(Publish("x", np.arange(3)))
     with pytest.raises(wire.WireError, match="Publish cannot be sent"):
         wire.encode(Publish("x", 2**80))
+
+
+def test_many_items_become_frames_that_are_taken_and_keep_their_order() -> None:
+    told = [Publish("news", f"{number}{'x' * 100_000}") for number in range(700)]
+    decoder, found = wire.to_host(), []
+    frames = list(wire.frames([wire.encode(each) for each in told]))
+    for each in frames:
+        assert len(each) < wire.ENOUGH + 200_000
+        found += decoder.feed(each)
+    assert found == told
+    assert list(wire.frames([])) == []
+
+
+def test_a_message_that_no_frame_may_hold_is_not_sent() -> None:
+    with pytest.raises(wire.WireError, match=r"Publish cannot be sent: .* bytes are more than"):
+        wire.encode(Publish("news", "x" * wire.LARGEST_ITEM))

@@ -273,3 +273,15 @@ def test_who_stops_twice_does_not_wait_for_a_bot_that_hangs(tmp_path: Path) -> N
     assert asked[-1] - asked[0] < 2.5
     with pytest.raises(ProcessLookupError):
         os.kill(int(mark.read_text()), 0)
+
+
+def test_a_process_that_hangs_when_it_is_started_again_is_ended(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mlthon.live.bots.CONNECT_S", 2.0)
+    mark = tmp_path / "mark"
+    hangs = f"import os, time\nif os.path.exists({str(mark)!r}): time.sleep(60)\nopen({str(mark)!r}, 'w').close()\n"
+    file = tmp_path / "child.py"
+    file.write_text(hangs + CHILD + "os._exit(3)\n", "utf-8")
+    played(ready(tmp_path, ["link.restart=true", "link.restart_s=0.1"], seconds=6), file)
+    assert "bot: its process did not connect within 2 s" in caplog.text

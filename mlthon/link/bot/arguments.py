@@ -12,6 +12,8 @@ from typing import Any, Final
 from mlthon.link.bot.plain import plain
 from mlthon.link.levels import length_of
 
+LATEST: Final = 253_402_300_799_999
+"""The last millisecond of the year 9999: whoever names a later one counts in another unit."""
 _SIDES: Final = {"buy": "Buy", "sell": "Sell"}
 
 
@@ -94,6 +96,8 @@ def candles(venue: Any, sym: Any, level: Any, since: Any) -> dict[str, Any]:
         since = since.timestamp() * 1000
     if since is not None:
         found["since"] = int(number(call, "since", since))
+        if found["since"] > LATEST:
+            raise ValueError(f"{call}: since must be milliseconds since 1970, not {since!r}: that is after year 9999")
     return found
 
 

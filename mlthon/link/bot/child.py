@@ -70,7 +70,8 @@ class SocketHost:
         while items:
             batch = [items.popleft() for _ in range(len(items))]
             try:
-                self._line.sendall(wire.frame(batch))
+                for each in wire.frames(batch):
+                    self._line.sendall(each)
             except OSError:
                 return
 

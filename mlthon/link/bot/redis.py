@@ -23,7 +23,7 @@ class Redis:
         for channel, callback in channels.items():
             if not callable(callback):
                 raise TypeError(f"redis.subscribe: {channel!r} needs a function that takes the value, not {callback!r}")
-            self._callbacks[channel] = (*self._callbacks.get(channel, ()), callback)
+            self._callbacks[str(channel)] = (*self._callbacks.get(str(channel), ()), callback)
         self._host.tell(RedisSubscribe([str(each) for each in channels]))
 
     def callbacks(self, message: Published) -> tuple[Callable[[Any], Any], ...]:

@@ -4,8 +4,8 @@ A module that has changed is run again in its own namespace (as `importlib.reloa
 so what it sets at module level is set anew. Then what others hold of it is brought up to date: classes keep their
 identity and get the new methods and attributes, so that objects which exist behave as the new code says; functions that
 other modules of the folder imported by name are replaced there. A module that no longer compiles or raises is reported
-and stays as it was. What runs meanwhile goes on with the code it began with; routes and overridden candle callbacks are
-looked up anew, schedules of cron jobs are not (their methods are).
+and stays as it was. What runs meanwhile goes on with the code it began with; routes and overridden callbacks are looked
+up anew and told to the host, schedules of cron jobs are not (their methods are).
 """
 
 import os

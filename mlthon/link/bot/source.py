@@ -11,7 +11,7 @@ with a file is a `UserError` that names the file and the line.
 import re
 import sys
 import tokenize
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from traceback import extract_tb
 from types import CodeType, ModuleType
@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from mlthon.errors import UserError
+from mlthon.errors import UserError, near
 from mlthon.link.bot.link import Link
 
 KINDS: Final = ("Trading", "Signals")
@@ -27,7 +27,8 @@ TAB: Final = 4
 """Columns of a tab on the hosted platform."""
 
 _IMPORT: Final = re.compile(r"\s*(?:from\s+profitview\s+import\b|import\s+(?:[\w.]+\s*,\s*)*profitview\b)")
-_CLASS: Final = re.compile(r"class\s+(?:Trading|Signals)\b")
+_CLASS: Final = re.compile(r"class\s+(\w+)\s*(?:\((.*))?")
+_LINK: Final = re.compile(r"\bLink\b")
 _TEMPLATE: Final = "from profitview import Link, and write class Trading(Link): (or Signals)."
 _STRING: Final = re.compile(r"#|'''|\"\"\"|'|\"")
 """What begins a comment or a string."""
@@ -46,13 +47,28 @@ class Program:
 
 def is_bot(path: Path) -> bool:
     """The file is a bot for the Link: it imports from `profitview` and has a class `Trading` or `Signals`. The text is
-    looked at and nothing run; False for what is no readable Python file."""
+    looked at and nothing run; False for what is no readable Python file. Raises `UserError` for a bot whose class has
+    another name: one that derives from `Link`, or is spelled much like it."""
     try:
         lines = list(_lines(read(path)))
     except UserError:
         return False
     code = [line for line, inside in lines if not inside]
-    return any(_IMPORT.match(line) for line in code) and any(_CLASS.match(line) for line in code)
+    if not any(_IMPORT.match(line) for line in code):
+        return False
+    classes = {found[1]: found[2] or "" for line in code if (found := _CLASS.match(line))}
+    meant = [name for name, bases in classes.items() if _LINK.search(bases) or near(name, KINDS)]
+    if meant and not classes.keys() & set(KINDS):
+        raise _misnamed(path, meant)
+    return not classes.keys().isdisjoint(KINDS)
+
+
+def _misnamed(path: Path, names: Iterable[str]) -> UserError:
+    """A bot without a class of the right name; `names`: those it has."""
+    has = "".join(f", but {name}{near(name, KINDS)}" for name in names)
+    return UserError(
+        f"{path}: a ProfitView bot needs a class Trading or Signals, and this one has none{has}", _TEMPLATE
+    )
 
 
 def read(path: Path) -> str:
@@ -122,7 +138,8 @@ def find_class(module: ModuleType, path: Path) -> type[Link]:
     names: Mapping[str, Any] = vars(module)
     found: dict[str, type] = {name: names[name] for name in KINDS if isinstance(names.get(name), type)}
     if not found:
-        raise UserError(f"{path}: has no class Trading or Signals", _TEMPLATE)
+        own = [name for name, each in names.items() if isinstance(each, type) and issubclass(each, Link)]
+        raise _misnamed(path, [name for name in own if names[name] is not Link])
     if len(found) > 1:
         raise UserError(f"{path}: has both a class Trading and a class Signals", "Keep one, and the other in a file.")
     ((name, cls),) = found.items()

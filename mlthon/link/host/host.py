@@ -378,9 +378,9 @@ class BotHost:
             calls.carry_out(asked, venue)
 
     def _loaded(self, message: Loaded) -> None:
-        self._callbacks = frozenset(message.callbacks)
+        again, self._callbacks = self._callbacks is not None, frozenset(message.callbacks)
         self.routes = message.routes
-        if self.face is not None:
+        if self.face is not None and not again:
             markets = dict(enumerate(self.markets))
             self._feeds.read(self.face, markets)
             # a quiet market may not be quoted again for long

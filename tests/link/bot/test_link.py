@@ -92,6 +92,8 @@ def test_what_is_left_out_is_absent_and_numbers_leave_as_floats(tmp_path: Path) 
         ("amend_order", ("BitMEX", None, 1), TypeError, "order_id is missing"),
         ("fetch_candles", ("BitMEX", "X", "7m"), ValueError, "'7m' is no candle level"),
         ("fetch_candles", ("BitMEX",), TypeError, "sym is missing"),
+        ("fetch_candles", ("BitMEX", "X", "1m", 1.7e18), ValueError, "since must be milliseconds since 1970"),
+        ("fetch_candles", ("BitMEX", "X", "1m", 1e300), ValueError, "since must be milliseconds since 1970"),
         ("call_endpoint", ("BitMEX", "order", "v1"), ValueError, "version must be 'public' or 'private', not 'v1'"),
         ("call_endpoint", ("BitMEX", "order", "public", "GET", "a=1"), TypeError, "params must be a dict"),
         ("get_bars", ("bitmex", "XBTUSD", "1x"), ValueError, "'1x' is no candle level"),

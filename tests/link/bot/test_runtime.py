@@ -524,21 +524,26 @@ def test_redis_joins_bots(tmp_path: Path) -> None:
 
         class Trading(Link):
             def on_start(self):
-                self.redis.subscribe({'intent': self.trade, 'other': print})
+                self.redis.subscribe({'intent': self.trade, 7: self.note})
 
             def trade(self, data):
                 self.create_market_order('WooPaper', data[1], data[0], 0.0001)
+
+            def note(self, data):
+                self.noted = data
 
             def trade_update(self, src, sym, data):
                 self.redis.publish('intent', ('Buy', sym, data['price']))
     """
     with running(tmp_path, source) as bot:
         bot.host.wait(Started)
-        assert bot.host.wait(RedisSubscribe).channels == ["intent", "other"]
+        assert bot.host.wait(RedisSubscribe).channels == ["intent", "7"]
         bot.runtime.trade(2, 1, 5.0, 1.0, T0)
         assert bot.host.wait(RedisPublish) == RedisPublish("intent", ["Buy", "PERP_BTC_USDT", 5.0])
         bot.runtime.tell(Published("intent", ["Buy", "PERP_BTC_USDT", 5.0]))
+        bot.runtime.tell(Published("7", [1]))
         bot.settle()
+        assert bot.it.noted == [1]
         order = {"venue": "WooPaper", "sym": "PERP_BTC_USDT", "side": "Buy", "size": 0.0001}
         assert bot.host.calls("create_market_order")[0].arguments == order
 

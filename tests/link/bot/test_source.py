@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from mlthon.errors import UserError
 from mlthon.link.bot.runtime import BotRuntime
 from mlthon.link.bot.source import compiled, expand_tabs, is_bot
 from mlthon.link.contract import Failed, Hello, Loaded, Started
@@ -87,7 +88,7 @@ def test_a_file_that_compiles_is_left_alone(tmp_path: Path) -> None:
         (MIXED, True),
         ("import os, profitview\n\nclass Signals(profitview.Link):\n    pass\n", True),
         ("from profitview import Link\nclass Trading(Link:\n", True),
-        ("from profitview import Link\nclass Other(Link): pass\n", False),
+        ("from profitview import logger\nclass Other(IStrategy): pass\n", False),
         ("class Trading: pass\n", False),
         ('"""\nfrom profitview import Link\nclass Trading(Link): pass\n"""\n', False),
         ("from profitviews import Link\nclass Trading(Link): pass\n", False),
@@ -97,6 +98,24 @@ def test_a_bot_is_known_by_its_text(tmp_path: Path, text: str, expected: bool) -
     path = tmp_path / "bot.py"
     path.write_text(text)
     assert is_bot(path) is expected
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("class Tradin(Link):", "but Tradin; did you mean 'Trading'?"),
+        ("class Signal(Base):", "but Signal; did you mean 'Signals'?"),
+        ("class Grid(profitview.Link):", "but Grid"),
+    ],
+)
+def test_a_bot_whose_class_has_another_name_is_told_which_it_needs(tmp_path: Path, line: str, told: str) -> None:
+    path = write(tmp_path, f"from profitview import Link\nclass Base: pass\n{line}\n    pass\n")
+    with pytest.raises(UserError) as caught:
+        is_bot(path)
+    assert caught.value.message == (
+        f"{path}: a ProfitView bot needs a class Trading or Signals, and this one has none, {told}"
+    )
+    assert "class Trading(Link):" in caught.value.hint
 
 
 def test_what_is_no_text_is_no_bot(tmp_path: Path) -> None:
@@ -113,7 +132,11 @@ HEAD = "from profitview import Link, cron, http\n"
 @pytest.mark.parametrize(
     ("source", "problem", "hint"),
     [
-        (HEAD + "class Mine(Link): pass\n", "has no class Trading or Signals", "class Trading(Link)"),
+        (
+            HEAD + "class Mine(Link): pass\n",
+            "needs a class Trading or Signals, and this one has none, but Mine",
+            "class",
+        ),
         (HEAD + "class Trading(Link): pass\nclass Signals(Link): pass\n", "has both a class Trading", "Keep one"),
         (HEAD + "class Trading: pass\n", "class Trading does not derive from Link", "class Trading(Link)"),
         (HEAD + "\nclass Trading(Link)\n    pass\n", "bot.py:3: SyntaxError: expected ':'", "class Trading(Link)"),
@@ -232,6 +255,9 @@ AFTER = """
 
         def candle_update_5m(self, src, sym, bars):
             self.seen.append(len(bars))
+
+        def fill_update(self, src, sym, data):
+            self.seen.append(data)
 """
 
 
@@ -259,4 +285,6 @@ def test_reload_takes_changes_of_the_bot_and_of_packages_beside_it_while_it_runs
         until(lambda: len(bot.host.calls("history")) == 3)
         until(lambda: trade() == 360)
         assert bot.it.seen[-2] == ("new", "newer", 2)
-        assert len(bot.host.all(Loaded)) == 1
+        loaded = bot.host.all(Loaded)[-1]
+        assert {"candle_update_5m", "fill_update"} < set(loaded.callbacks)
+        assert loaded.routes == [("get", "more")]

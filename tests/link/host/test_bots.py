@@ -12,6 +12,7 @@ from mlthon.link.contract import (
     Failed,
     Health,
     Hello,
+    Loaded,
     Logged,
     Private,
     Publish,
@@ -257,3 +258,17 @@ def test_a_run_that_ends_before_a_bot_begins_ends(tmp_path: Path) -> None:
     bot = run.go()
     assert bot.told == []
     assert bot.hello is None
+
+
+def test_a_bot_that_was_changed_hears_what_it_overrides_now_and_nothing_twice(tmp_path: Path) -> None:
+    def change(bot: ScriptedBot) -> None:
+        bot.host.tell(Loaded("Trading", ("trade_update", "quote_update", "fill_update"), [("get", "more")]))
+        bot.ask("create_market_order", venue="BitMEX", sym="XBTUSD", side="Buy", size=100)
+
+    run = linked(tmp_path, seconds=5)
+    run.bot.callbacks = ("trade_update", "quote_update")
+    bot = run.go(change)
+    assert len(bot.private("fill_update")) == 1
+    assert not bot.private("order_update")
+    assert len(set(bot.trades)) == len(bot.trades) > 3
+    assert bot.host.routes == [("get", "more")]
