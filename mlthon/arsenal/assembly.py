@@ -168,6 +168,12 @@ class Arsenals:
                 f"{member.name}: this run has no {choice.exchange.name} {choice.key}{near(choice.key, known)}",
                 f"It has {', '.join(known) or 'nothing'} of {choice.exchange.name}; choose with --pair EXCHANGE:PAIR.",
             )
+        coins = (None, found.base_currency, found.quote_currency)
+        if found.settle_currency not in coins:
+            raise UserError(
+                f"{member.name}: {found.name} is settled in {found.settle_currency}, neither of its two currencies",
+                "The platform has no such contracts: choose another with --pair EXCHANGE:PAIR.",
+            )
         return found
 
     def minutes(self, instrument: Instrument) -> MinuteCandles:

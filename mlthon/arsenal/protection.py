@@ -7,6 +7,7 @@ every second for as long as there is a position.
 """
 
 import logging
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from mlthon.arsenal.market import Pair
@@ -86,6 +87,12 @@ class Protection:
             excess -= leaves
             if kept > 0:
                 self._place(pair, leg, purpose, each.trigger, kept)
+
+    def resume(self, lost: Iterable[Ticket]) -> None:
+        """Protect anew what an earlier run protected: its stop, or the guard, has cancelled these orders."""
+        for each in lost:
+            if each.purpose is not Purpose.WISH:
+                self._place(each.pair, each.action.leg, each.purpose, each.trigger, each.lots - each.filled)
 
     def refused(self, ticket: Ticket, code: GtwRejectCode) -> None:
         """The exchange refused an order; if it was to protect a position, that still has to be."""

@@ -8,7 +8,7 @@ from typing import Any, Final
 from mlthon.arsenal.market import Pair
 from mlthon.arsenal.orders import OVER, OrderStatus, OrderView, Purpose, Ticket
 from mlthon.arsenal.state import State
-from mlthon.arsenal.wishes import Action, action_of, loaded
+from mlthon.arsenal.wishes import Action, ArgumentError, action_of, loaded
 from mlthon.basics.defs import Side
 
 KEPT: Final = 1000
@@ -39,12 +39,14 @@ class Tickets:
     def open_of(self, pair: Pair) -> list[Ticket]:
         return [each for each in self._open.values() if each.pair is pair]
 
-    def keep(self, ticket: Ticket) -> None:
-        """It has changed."""
-        if ticket.status not in OVER:
+    def keep(self, ticket: Ticket, *, remember: bool = False) -> None:
+        """It has changed. `remember`: although it is over, the next run shall know of it."""
+        if ticket.status not in OVER or remember:
             self._state.put(_KEY + ticket.client_id, ticket.dump())
+        else:
+            self._state.put(_KEY + ticket.client_id, None)
+        if ticket.status not in OVER:
             return
-        self._state.put(_KEY + ticket.client_id, None)
         if self._open.pop(ticket.client_id, None) is not None:
             self._over[ticket.client_id] = ticket
             self._oldest.append(ticket.client_id)
@@ -74,11 +76,23 @@ class Tickets:
         ticket.accepted = True
         self._open[client_id] = ticket
 
-    def settle(self) -> None:
-        """What was kept of orders that are not open any more is forgotten."""
-        for key, _ in list(self._state.items(_KEY)):
-            if key.removeprefix(_KEY) not in self._open:
+    def lost(self) -> list[Ticket]:
+        """What was kept of orders of an earlier run that are not open any more; it is kept no longer."""
+        found = []
+        for key, text in list(self._state.items(_KEY)):
+            client_id, kept = key.removeprefix(_KEY), json.loads(text)
+            if client_id not in self._open:
                 self._state.put(key, None)
+                if self._is_traded(kept):
+                    found.append(_loaded(client_id, self._find_pair(kept["exchange"], kept["pair"]), kept))
+        return found
+
+    def _is_traded(self, kept: dict[str, Any]) -> bool:
+        try:
+            self._find_pair(kept["exchange"], kept["pair"])
+        except ArgumentError:
+            return False
+        return True
 
     def __iter__(self) -> Iterator[Ticket]:
         return iter(self.open())

@@ -75,6 +75,7 @@ class Trader(IStrategy):
         self.orders_placed = 0
         self.ready = False
         self._begun = False
+        self._resuming = True
         self._stopped = False
         self._turns: deque[tuple[str, Callable[[], None]]] = deque()
         self._asked_for = 0
@@ -166,6 +167,9 @@ class Trader(IStrategy):
             return
         self.frozen = self.enquiry.frozen()
         self._compare()
+        if self._resuming:
+            self._resuming = False
+            self.protection.resume(self.tickets.lost())
         for _ in range(self._asked_for):
             if not self._turns or self._stopped:
                 break
@@ -296,7 +300,8 @@ class Trader(IStrategy):
     def _changed(self, ticket: Ticket) -> None:
         """An order has changed: keep it, tell of it, and do what follows from its end."""
         self._moves += 1
-        self.tickets.keep(ticket)
+        protects = ticket.purpose is not Purpose.WISH
+        self.tickets.keep(ticket, remember=protects and self._stopped and ticket.status is OrderStatus.CANCELED)
         if ticket.purpose is Purpose.WISH or ticket.status in OVER:
             self.order_changed(ticket.view())
         if ticket.status in OVER:
@@ -384,7 +389,6 @@ class Trader(IStrategy):
             pair = self._by_number.get((exchange, order.get_instrument_id()))
             if pair is not None and self.tickets.find(str(order.get_client_id())) is None:
                 self.tickets.adopt(order, pair, self.now)
-        self.tickets.settle()
 
     def on_new_order_ack(self, exchange: Exchange, client_id: str, *rest: Any) -> None:
         ticket = self.tickets.find(str(client_id))

@@ -1,5 +1,6 @@
 """Take-profit and stop-loss orders belong to the position and go when it goes; long and short stand side by side."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -134,3 +135,23 @@ def test_what_the_exchange_holds_is_taken_over_at_the_start(tmp_path: Path) -> N
     assert run.said("the exchange holds 0 lots where our fills add up to 2000")
     assert run.orders == []
     assert run.said("there is no long position in BTC-USDT to close")
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_the_next_run_protects_what_a_stop_left_unprotected(tmp_path: Path, held: bool) -> None:
+    state = MemoryState()
+    played([100.0] * 3, tmp_path, {90: OPEN}, state=state)
+    assert [json.loads(text)["purpose"] for _, text in state.items("order/")] == ["profit", "loss"]
+
+    def hold(trader: Any) -> None:
+        """The account has the position, as a live one would."""
+        (pair,), (port,) = trader.pairs, trader.session.ports.values()
+        exchange, account = port.gateway._exchange, port.gateway.ledger
+        stake = exchange.stake(account, exchange.market(pair.instrument))
+        stake.position.trade(2000, pair.contract.unit_value(1001))
+
+    told: list[Any] = []
+    calls = at(30, told) | ({0.0: hold} if held else {})
+    again = played([100.0] * 3, tmp_path, {}, state=state, calls=calls)
+    assert told == [[(Purpose.PROFIT, 2000), (Purpose.LOSS, 2000)] if held else []]
+    assert len(protecting(again)) == (2 if held else 0)
