@@ -16,6 +16,8 @@ serves all strategies of a run; one program at a time takes a bot's messages.
     mail, pace    messages in order, as fast as Telegram allows, until it has taken them
 """
 
+import importlib
+
 import trio
 
 from mlthon.ops.client import EngineClient
@@ -29,7 +31,7 @@ async def serve(
     client: EngineClient, job: PartJob, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
 ) -> None:
     """Serve until the run ends: see `mlthon.ops.telegram.service`."""
-    # the library is for the operations process alone; the engine's has no use for it
-    from mlthon.ops.telegram import service
-
+    # the library is for the operations process alone, and takes seconds to load on a busy machine, in which the engine
+    # must not seem to hang
+    service = await trio.to_thread.run_sync(importlib.import_module, f"{__name__}.service")
     await service.serve(client, job, task_status)

@@ -15,7 +15,7 @@ import msgspec
 import trio
 
 from mlthon.config import TelegramConfig
-from mlthon.ops.client import AskFailed, EngineClient
+from mlthon.ops.client import ENGINE, AskFailed, EngineClient, EngineState
 from mlthon.ops.contract import News
 from mlthon.ops.process import PartJob
 from mlthon.ops.telegram.access import Access
@@ -35,6 +35,8 @@ from mlthon.ops.telegram.token import Token, hush
 log = logging.getLogger("mlthon.telegram")
 
 ALERT: Final = "alert"
+GOODBYE_S: Final = 2.0
+"""How long after the engine has gone a goodbye may still come."""
 
 
 async def serve(
@@ -48,6 +50,7 @@ async def serve(
         async with _parts(client, job, settings.config, token, claim, store) as (mail, bag):
             task_status.started()
             await job.ending.wait()
+            mail.alert(store.present_id(settings.config.chat), (Piece(f"{job.run}: the run has ended"),))
             while not mail.idle or (bag is not None and mail.fetch(bag)):
                 await trio.sleep(FETCH_S)
 
@@ -78,7 +81,7 @@ async def _parts(
         async with api.open(), trio.open_nursery() as nursery:
             await nursery.start(mail.run, bag)
             await nursery.start(desk.serve)
-            await nursery.start(_alerts, client, tell)
+            await nursery.start(_alerts, client, job, tell)
             nursery.start_soon(_poll, poller, desk, api, chat)
             yield mail, bag
             nursery.cancel_scope.cancel()
@@ -125,10 +128,18 @@ async def _note(api: Api, query: str, text: str) -> None:
         log.info("the press of a button could not be answered: %s", error)
 
 
-async def _alerts(client: EngineClient, tell: Callable[[str], None], task_status: trio.TaskStatus[None]) -> None:
+async def _alerts(
+    client: EngineClient, job: PartJob, tell: Callable[[str], None], task_status: trio.TaskStatus[None]
+) -> None:
+    """Tell the owner what the engine says, and what becomes of it. One that goes away may just have come to its end."""
     async with client.listen((ALERT,)) as news:
         task_status.started()
         async for each in news:
+            if each.source == ENGINE and client.state is EngineState.AWAY:
+                with trio.move_on_after(GOODBYE_S):
+                    await job.ending.wait()
+                if job.ending.is_set():
+                    continue
             tell(_alert(each))
 
 
