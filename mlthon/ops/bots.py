@@ -35,6 +35,8 @@ class BotDoors:
         self._publish = publish
         self._waiting: dict[tuple[str, int], Callable[[WebReply], None]] = {}
         self._number = 0
+        self._count = 0
+        """Messages published so far: by their numbers whoever passes them on sees that some were lost."""
         for call in self.webs.values():
             host = call.args[0]
             host.on_publish = self._published
@@ -77,4 +79,5 @@ class BotDoors:
             reply(WebReply(504, {"error": f"the bot has not answered within {self._answer_s:g} s"}))
 
     def _published(self, host: BotHost, message: Publish) -> None:
-        self._publish("stream", host.name, {"type": message.topic, "data": message.data})
+        self._count += 1
+        self._publish("stream", host.name, {"type": message.topic, "data": message.data, "number": self._count})

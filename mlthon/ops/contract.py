@@ -151,8 +151,9 @@ class Told(Struct, frozen=True, tag=True):
 
 
 class News(Struct, frozen=True, tag=True):
-    """Something happened. `stream`: a bot published `value` ({"type", "data"}). `alert`: the owner should know (`value`
-    is a sentence: a strategy was stopped by its error budget, an exchange is lost, the guard fired)."""
+    """Something happened. `stream`: a bot published `value` ({"type", "data", "number"}; numbers follow one another, so
+    that a gap shows). `alert`: the owner should know (`value` is a sentence: a strategy was stopped by its error
+    budget, an exchange is lost, the guard fired)."""
 
     kind: str
     source: str

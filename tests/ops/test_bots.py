@@ -80,4 +80,4 @@ def test_a_bot_that_has_ended_says_so(doors: Doors) -> None:
 
 def test_what_a_bot_publishes_is_news(doors: Doors) -> None:
     doors.run.go(lambda bot: bot.host.tell(Publish("chart", {"x": 1})))
-    assert doors.news == [("stream", doors.bot.host.name, {"type": "chart", "data": {"x": 1}})]
+    assert doors.news == [("stream", doors.bot.host.name, {"type": "chart", "data": {"x": 1}, "number": 1})]

@@ -63,6 +63,8 @@ class Streams:
         self._backlog = backlog
         self._clients: set[_Client] = set()
         self._over = False
+        self._last: int | None = None
+        """The number of the message that came last."""
 
     @property
     def clients(self) -> int:
@@ -71,20 +73,20 @@ class Streams:
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Pass on what bots publish until cancelled."""
-        dropped = self._engine.drops
         async with self._engine.listen((KIND,)) as news:
             task_status.started()
             async for each in news:
-                if self._engine.drops != dropped:
-                    self._cut_all(self._engine.drops - dropped)
-                    dropped = self._engine.drops
                 self.publish(each)
 
     def publish(self, news: News) -> None:
-        """Send to every client."""
+        """Send to every client; those that were there before a gap in the messages' numbers are closed first."""
+        number = news.value["number"]
+        if self._last is not None and number > self._last + 1:
+            self._cut_all(number - self._last - 1)
+        self._last = number
         if not self._clients:
             return
-        text = msgspec.json.encode(news.value).decode()
+        text = msgspec.json.encode({"type": news.value["type"], "data": news.value["data"]}).decode()
         for client in tuple(self._clients):
             if not client.offer(text):
                 self._cut(client)

@@ -31,7 +31,7 @@ class StandIn:
         self.failure: Exception | None = None
         self.figures = "mlthon_up 1\n"
         self.silent = False
-        self.drops = 0
+        self.published = 0
         self.listeners: list[trio.MemorySendChannel[News]] = []
 
     @property
@@ -66,8 +66,9 @@ class StandIn:
             yield receive
 
     def publish(self, topic: str, data: Any) -> None:
+        self.published += 1
         for each in self.listeners:
-            each.send_nowait(News("stream", "bot", {"type": topic, "data": data}))
+            each.send_nowait(News("stream", "bot", {"type": topic, "data": data, "number": self.published}))
 
 
 class Site:

@@ -138,7 +138,9 @@ async def test_what_was_lost_on_the_way_from_the_engine_closes_the_clients(tmp_p
     site = Site(tmp_path)
     async with served(site) as base, connect(stream_url(base)) as client:
         await settled(site, 1)
-        site.engine.drops += 3
+        site.engine.publish("before", 1)
+        assert await heard(client) == '{"type":"before","data":1}'
+        site.engine.published += 3
         site.engine.publish("after", 1)
         closed = await ending(client)
     assert closed.rcvd is not None
