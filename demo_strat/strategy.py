@@ -93,11 +93,13 @@ class DemoStrat(IStrategy):
 
     def on_instruments(self, instruments: Iterable[Instrument]) -> None:
         """Take the instrument with the wanted symbol and ask for its quotes and for a way to trade it."""
-        found = [each for each in instruments if each.get_mlt_symbol() == self._symbol]
-        if not found:
-            log.error("no instrument %s in this run: set the parameter `symbol`", self._symbol)
+        offered = {str(each.get_mlt_symbol()): each for each in reversed(list(instruments))}
+        if self._symbol not in offered:
+            # trading something else instead would be a surprise: who runs it says what
+            there = ", ".join(sorted(offered)) or "nothing"
+            log.error("this run has no %s but %s: choose with --set symbol=NAME", self._symbol, there)
             return
-        self._instrument = found[0]
+        self._instrument = offered[self._symbol]
         self._quote_enough(self._instrument)
         exchange, number = self._instrument.venue, self._instrument.number
         self._environment().subscribe_to_market_data(exchange, [number], [MDSub.BBO])

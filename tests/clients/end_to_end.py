@@ -29,7 +29,7 @@ from rich.table import Table
 from mlthon.basics.catalogue import resolve
 from mlthon.basics.defs import Exchange
 from mlthon.basics.money import UNIT
-from tests.simulation.kill import COMMAND, account_at, compare
+from tests.simulation.kill import COMMAND, account_at, compare, held_before, held_on_spot
 
 HERE = Path(__file__).parent
 DATA = Path(os.environ.get("MLTHON_SHARED", HERE.parents[2] / "shared")) / "exchange-data"
@@ -111,12 +111,12 @@ def run(name: str, seconds: float, folder: Path, recorded_s: float = RECORDED_S)
         command += ["--duration", f"{seconds:g}s", "-v"]
         for setting in (*settings, *case.set_):
             command += ["--set", setting]
-        before = account_at(url)
+        before = account_at(url, case.exchange)
         try:
             done = subprocess.run(
                 command, cwd=folder, capture_output=True, text=True, timeout=seconds + GRACE_S, check=False
             )
-            theirs = account_at(url)
+            theirs = account_at(url, case.exchange)
         except (subprocess.TimeoutExpired, urllib.error.URLError) as error:
             return Outcome([str(error)])
     (folder / "run.log").write_text(done.stderr)
@@ -124,8 +124,6 @@ def run(name: str, seconds: float, folder: Path, recorded_s: float = RECORDED_S)
         return Outcome([f"the run ended with {done.returncode}: {done.stderr[-2000:]}"])
     result = json.loads(done.stdout)
     spot = "spot" in case.instrument
-    if case.exchange.startswith("binance"):
-        sided(theirs["executions"])
     problems = compare(folder, theirs, held_on_spot(before, theirs) if spot else None)
     problems += standings_differ(result, held_before(theirs) if spot else None)
     verified = subprocess.run(
@@ -137,26 +135,6 @@ def run(name: str, seconds: float, folder: Path, recorded_s: float = RECORDED_S)
         problems.append(f"{result['errors']} errors of the strategy")
     cuts = (folder / "exchange.log").read_text().count("fault: disconnect: ")
     return Outcome(problems, len(theirs["orders"]), len(theirs["executions"]), cuts)
-
-
-def sided(executions: list[dict[str, Any]]) -> None:
-    """Give Binance's executions the ids that the journal has: a trade between two orders of one account is two
-    executions with one number there, so the gateway adds the side."""
-    for each in executions:
-        each["exec_id"] += "b" if each["side"] > 0 else "s"
-
-
-def held_before(account: dict[str, Any]) -> Decimal:
-    """What there was of the coin that is traded."""
-    return sum(
-        (Decimal(amount) for coin, amount in account["balances"].items() if not coin.startswith("USD")), Decimal()
-    )
-
-
-def held_on_spot(before: dict[str, Any], after: dict[str, Any]) -> Decimal:
-    """How much more there is of the coin that is traded (only derivatives have positions); fees are put back."""
-    fees = [Decimal(each["fee"]) for each in after["executions"] if not each["fee_coin"].startswith("USD")]
-    return held_before(after) - held_before(before) + sum(fees)
 
 
 def standings_differ(result: dict[str, Any], held: Decimal | None) -> list[str]:

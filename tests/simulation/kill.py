@@ -22,7 +22,12 @@ from random import Random
 from typing import Any
 
 COMMAND = [sys.executable, "-m", "mlthon"]
-INSTRUMENTS = {"bitmex": "bmx:perp:btc-usd", "bybit": "byt:perp:btc-usdt"}
+INSTRUMENTS = {
+    "bitmex": "bmx:perp:btc-usd",
+    "bybit": "byt:perp:btc-usdt",
+    "binance-usdm": "bnu:perp:btc-usdt",
+    "binance": "bin:spot:btc-usdt",
+}
 STRATEGY = Path(__file__).with_name("busy.py")
 BEGINS = "limits:"
 """What a live run says when all has been settled and it begins."""
@@ -30,6 +35,8 @@ WAIT_S = 60.0
 LAST = "30s"
 """How long the last run goes: until then what was on its way at a kill may still be in doubt (it is given its validity
 and a margin)."""
+MOST_LAST = 3
+"""How many last runs there may be: where one says of an order that it is in doubt still, the next one asks."""
 OVER = ("Filled", "Cancelled", "Rejected", "Expired")
 """Words for orders that are over."""
 
@@ -55,7 +62,8 @@ class Session:
         settings = (f"live.journal={folder / 'run.journal'}", "live.guard=false")
         chosen = [word for setting in settings for word in ("--set", setting)]
         chosen += ["--set", f'exchanges.{_name(exchange)}.instruments=["{INSTRUMENTS[exchange]}"]']
-        arguments = [str(STRATEGY), "--mode", "live", "--exchange", exchange, "--url", url, *chosen, "--json", *more]
+        spoken = _name(exchange).lower()
+        arguments = [str(STRATEGY), "--mode", "live", "--exchange", spoken, "--url", url, *chosen, "--json", *more]
         self.log = folder / "log"
         with self.log.open("ab") as told:
             self._begins = told.tell()
@@ -78,15 +86,17 @@ class Session:
         self.process.kill()
         self.process.communicate()
 
-    def end(self) -> None:
-        """Wait for its end. Orders may stay open: the rate limit may hold their cancels back."""
-        self.process.communicate(timeout=WAIT_S)
+    def end(self) -> dict[str, Any]:
+        """Wait for its end; its summary. Orders may stay open: the rate limit may hold their cancels back."""
+        out, _ = self.process.communicate(timeout=WAIT_S)
         if self.process.returncode:
             raise RuntimeError(f"the last run ended with {self.process.returncode}: {self.told()}")
+        found: dict[str, Any] = json.loads(out)
+        return found
 
 
 def _name(exchange: str) -> str:
-    return {"bitmex": "BitMEX", "bybit": "Bybit"}[exchange]
+    return {"bitmex": "BitMEX", "bybit": "Bybit", "binance-usdm": "BinanceUsdm", "binance": "Binance"}[exchange]
 
 
 def exported(folder: Path, what: str) -> list[dict[str, Any]]:
@@ -96,17 +106,41 @@ def exported(folder: Path, what: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in out.splitlines()]
 
 
-def account_at(url: str) -> dict[str, Any]:
-    """The exchange's own books."""
+def account_at(url: str, exchange: str) -> dict[str, Any]:
+    """The exchange's own books, with executions by the ids that the journal has."""
     with urllib.request.urlopen(f"{url}/admin/account?name=main", timeout=10) as answer:
         found: dict[str, Any] = json.load(answer)
+    if exchange.startswith("binance"):
+        sided(found["executions"])
     return found
+
+
+def sided(executions: list[dict[str, Any]]) -> None:
+    """Give Binance's executions the ids that the journal has: a trade between two orders of one account is two
+    executions with one number there, so the gateway adds the side."""
+    for each in executions:
+        each["exec_id"] += "b" if each["side"] > 0 else "s"
+
+
+def held_before(account: dict[str, Any]) -> Decimal:
+    """What there was of the coin that is traded."""
+    return sum(
+        (Decimal(amount) for coin, amount in account["balances"].items() if not coin.startswith("USD")), Decimal()
+    )
+
+
+def held_on_spot(before: dict[str, Any], after: dict[str, Any]) -> Decimal:
+    """How much more there is of the coin that is traded (only derivatives have positions); fees are put back."""
+    fees = [Decimal(each["fee"]) for each in after["executions"] if not each["fee_coin"].startswith("USD")]
+    return held_before(after) - held_before(before) + sum(fees)
 
 
 def killed_and_compared(folder: Path, exchange: str, kills: int, seed: int) -> tuple[list[str], Counter[str]]:
     """Kill that many runs, let one end, compare: what does not agree, and counts of what there was."""
     rng = Random(seed)
+    spot = "spot" in INSTRUMENTS[exchange]
     with served(exchange) as url:
+        before = account_at(url, exchange)
         for _ in range(kills):
             run = Session(folder, exchange, url)
             try:
@@ -114,13 +148,16 @@ def killed_and_compared(folder: Path, exchange: str, kills: int, seed: int) -> t
                 time.sleep(rng.uniform(0.2, 2.5))
             finally:
                 run.kill()
-        Session(folder, exchange, url, "--duration", LAST).end()
-        theirs = account_at(url)
+        for _ in range(MOST_LAST):
+            if not Session(folder, exchange, url, "--duration", LAST).end()["in_doubt"]:
+                break
+        theirs = account_at(url, exchange)
     problems = []
     verified = subprocess.run([*COMMAND, "journal", "verify", str(folder / "run.journal")], check=False)
     if verified.returncode:
         problems.append("the journal does not agree with itself")
-    return problems + compare(folder, theirs), Counter(orders=len(theirs["orders"]), fills=len(theirs["executions"]))
+    problems += compare(folder, theirs, held_on_spot(before, theirs) if spot else None)
+    return problems, Counter(orders=len(theirs["orders"]), fills=len(theirs["executions"]))
 
 
 def compare(folder: Path, theirs: dict[str, Any], held: Decimal | None = None) -> list[str]:

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulation.kill import killed_and_compared
+from tests.simulation.kill import INSTRUMENTS, killed_and_compared
 
 KILLS = 5
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("exchange", ["bitmex", "bybit"])
+@pytest.mark.parametrize("exchange", INSTRUMENTS)
 def test_journal_and_exchange_agree_after_kills(exchange: str, tmp_path: Path) -> None:
     problems, counts = killed_and_compared(tmp_path, exchange, KILLS, seed=1)
     assert problems == []

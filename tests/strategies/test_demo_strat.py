@@ -9,7 +9,7 @@ from demo_strat import DemoStrat
 from mlthon.basics.defs import Exchange, GtwRejectCode
 from mlthon.engine.clock import SECOND
 from mlthon.exchange.config import RateLimitConfig
-from tests.backtest.play import START, Tape, configured, play
+from tests.backtest.play import BTC, INVERSE, START, Tape, configured, play
 
 INTERVAL_S = 5
 REQUESTS = 10
@@ -79,6 +79,13 @@ def test_without_a_limit_it_never_pauses() -> None:
     strategy = run(Watched({}), requests=0)
     assert not strategy.refused_ms
     assert strategy.counts["ack"] > 300
+
+
+def test_a_run_without_its_symbol_trades_nothing_and_says_what_there_is(caplog: pytest.LogCaptureFixture) -> None:
+    strategy = Watched({"symbol": "eth-usdt"})
+    strategy.on_instruments(iter([BTC, INVERSE]))
+    assert "this run has no eth-usdt but btc-usd, btc-usdt" in caplog.text
+    assert strategy._instrument is None
 
 
 class Env:
