@@ -31,7 +31,7 @@ INSTRUMENTS = {
 STRATEGY = Path(__file__).with_name("busy.py")
 BEGINS = "limits:"
 """What a live run says when all has been settled and it begins."""
-WAIT_S = 60.0
+WAIT_S = 120.0
 LAST = "30s"
 """How long the last run goes: until then what was on its way at a kill may still be in doubt (it is given its validity
 and a margin)."""
