@@ -1,8 +1,7 @@
 """`Trader`: what a strategy file and webhook signals have in common, as a strategy of this engine.
 
-Everything that is done on the strategy's account is done in a **turn**: the exchange is asked for wallet and positions,
-and when it has answered the turn is called with them frozen (`Trader.frozen`). Turns come one after the other; those
-that were waiting when the exchange was asked share its answer until one of them has ordered something.
+Everything that is done on the strategy's account is done in a turn (`turns.py`), in which balances, positions and
+orders are frozen (`Trader.frozen`).
 
     wish → lots (`sizing`) → order → fills → holdings
                                     → filled: its children, and the orders that protect the position (`protection`)
@@ -10,16 +9,15 @@ that were waiting when the exchange was asked share its answer until one of them
 """
 
 import logging
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from mlthon.api.istrat_env import IStratEnv, MDSub
 from mlthon.api.istrategy import IStrategy
-from mlthon.arsenal.account import Detail, Enquiry, Frozen
+from mlthon.arsenal.account import Detail, Frozen
 from mlthon.arsenal.holdings import Holdings
 from mlthon.arsenal.market import Pair
 from mlthon.arsenal.orders import OVER, OrderStatus, OrderView, Purpose, Ticket
@@ -27,6 +25,7 @@ from mlthon.arsenal.protection import Protection
 from mlthon.arsenal.sizing import Funds, NothingToDo, lots_of, ticks_of
 from mlthon.arsenal.state import State
 from mlthon.arsenal.tickets import Tickets
+from mlthon.arsenal.turns import Turns
 from mlthon.arsenal.wishes import ArgumentError, Wish
 from mlthon.basics.defs import (
     CancelCode,
@@ -74,11 +73,9 @@ class Trader(IStrategy):
         self.frozen = Frozen()
         self.orders_placed = 0
         self.ready = False
-        self._begun = False
         self._resuming = True
         self._stopped = False
-        self._turns: deque[tuple[str, Callable[[], None]]] = deque()
-        self._asked_for = 0
+        self.turns = Turns(self)
         self._unequal: dict[Pair, int] = {}
         self._moves = 0
         self._moves_asked = 0
@@ -141,44 +138,20 @@ class Trader(IStrategy):
 
     def turn(self, what: str, call: Callable[[], None]) -> None:
         """Have `call` made once the account is known as it is now. `what` names it in errors."""
-        if self._stopped:
-            return
-        self._turns.append((what, call))
-        self._ask()
+        if not self._stopped:
+            self.turns.add(what, call)
 
-    def _ask(self) -> None:
-        if self._turns and self._begun and not self.enquiry.under_way:
-            self._asked_for = len(self._turns)
-            self._moves_asked = self._moves
-            self.enquiry.ask(self._answered)
+    def asking(self) -> None:
+        """The exchange is about to be asked."""
+        self._moves_asked = self._moves
 
-    def _answered(self, complete: bool) -> None:
-        self.session.clock.call_soon(self._take_turns, complete)
-
-    def _take_turns(self, complete: bool) -> None:
-        if self._stopped:
-            self._turns.clear()
-            return
-        if not complete:
-            self.say("the exchange did not tell the account's state: the last known counts", logging.WARNING)
-        if not self.enquiry.known:
-            # nothing is known at all: it is asked again
-            self.session.clock.call_at(self.now + 10**9, self._ask)
-            return
-        self.frozen = self.enquiry.frozen()
+    def account_told(self, frozen: Frozen) -> None:
+        """What the account is now, for the turns that follow."""
+        self.frozen = frozen
         self._compare()
         if self._resuming:
             self._resuming = False
             self.protection.resume(self.tickets.lost())
-        for _ in range(self._asked_for):
-            if not self._turns or self._stopped:
-                break
-            what, call = self._turns.popleft()
-            before = self.orders_placed
-            self.guarded(what, call)
-            if self.orders_placed != before:
-                break
-        self._ask()
 
     def guarded(self, what: str, call: Callable[[], Any]) -> Any:
         """Make a call of the strategy's own; one that raises counts as a callback that raised."""
@@ -331,7 +304,7 @@ class Trader(IStrategy):
 
     def on_framework_connected(self, env: IStratEnv) -> None:
         self.env = env
-        self.enquiry = Enquiry(env, self.session.clock, self.pairs)
+        self.turns.connect(env, self.pairs)
         env.login(self.session.name)
 
     def on_start(self, params: str) -> None:
@@ -340,12 +313,12 @@ class Trader(IStrategy):
             numbers = [each.instrument.number for each in self.pairs if each.instrument.venue is venue]
             self.env.request_execution_connection(venue)
             self.env.subscribe_to_market_data(venue, numbers, [MDSub.BBO, MDSub.PublicTrades])
-        if self._begun:
+        if self.turns.open:
             self.began()
 
     def on_stop(self, params: str) -> None:
         self._stopped = True
-        self._turns.clear()
+        self.turns.clear()
         self.stopped()
         for each in self.tickets.open():
             if each.purpose is Purpose.WISH:
@@ -357,10 +330,8 @@ class Trader(IStrategy):
 
     def on_gateway_status(self, exchange: Exchange, status: GtwStatus, detail: str) -> None:
         self.ready = status is GtwStatus.ReadyToTrade
-        if self.ready and not self._begun:
-            self._begun = True
-            self._turns.appendleft(("the start", self.began))
-            self._ask()
+        if self.ready and not self.turns.open:
+            self.turns.begin(self.began)
 
     def on_best_levels_update(self, *quote: Any) -> None:
         """Pairs hear their feeds themselves."""
@@ -371,16 +342,16 @@ class Trader(IStrategy):
     # -- answers -----------------------------------------------------------------------------------------------------
 
     def on_wallet_info(self, exchange: Exchange, coin: str, total_balance: Any, available_balance: Any) -> None:
-        self.enquiry.wallet(exchange, coin, total_balance.units, available_balance.units)
+        self.turns.enquiry.wallet(exchange, coin, total_balance.units, available_balance.units)
 
     def on_position_details(
         self, exchange: Exchange, instrument_id: int, lots: int, entry: float, mark: float, liquidation: float | None
     ) -> None:
         """The wide form of `on_position_info`."""
-        self.enquiry.position(exchange, instrument_id, Detail(lots, entry, mark, liquidation))
+        self.turns.enquiry.position(exchange, instrument_id, Detail(lots, entry, mark, liquidation))
 
     def on_request_reject(self, exchange: Exchange, code: GtwRejectCode, detail: str, request: str) -> None:
-        if not self.enquiry.refused(exchange, request):
+        if not self.turns.enquiry.refused(exchange, request):
             self.say(f"{request} was refused: {detail}", logging.WARNING)
 
     def on_orders_info(self, exchange: Exchange, orders: Sequence[Any]) -> None:
@@ -470,15 +441,6 @@ class Trader(IStrategy):
 
     def on_cancel_order_reject(self, exchange: Exchange, client_id: Any, code: GtwRejectCode, reason: str) -> None:
         self.say(f"the cancel of order {client_id} was refused: {reason}", logging.WARNING)
-
-
-def with_room(settings: TraderSettings, options: Mapping[str, str]) -> TraderSettings:
-    """The settings with what the strategy's options say of leverage and fee."""
-    return evolve(
-        settings,
-        leverage=Fraction(options["leverage"]) if options.get("leverage") else settings.leverage,
-        fee=Fraction(options["exchange_fee"]) if options.get("exchange_fee") else settings.fee,
-    )
 
 
 def _leg_key(pair: Pair) -> str:
