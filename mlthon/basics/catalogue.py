@@ -33,6 +33,7 @@ _KINDS: Final = {
     "spot": (InstrumentType.Spot, Quantification.Linear),
     "perp": (InstrumentType.Perpetual, Quantification.Linear),
     "inverse": (InstrumentType.Perpetual, Quantification.Inverse),
+    "inverse future": (InstrumentType.Future, Quantification.Inverse),
     "cfd": (InstrumentType.Cfd, Quantification.Linear),
 }
 
@@ -92,9 +93,9 @@ _TABLE: Final[dict[Exchange, tuple[Row, ...]]] = {
         (0, "inverse", "BTCUSD_PERP", "btc-usd", "0.1", "1", "1", "100000", "", "100", ""),
         (1, "inverse", "ETHUSD_PERP", "eth-usd", "0.01", "1", "1", "100000", "", "10", ""),
     ),
-    # GET /api/v1/instrument/active, 2021-07-22: XBTUSD, ETHUSD (quanto: 0.000001 XBT for each USD of price). Spot:
-    # a recording of 2024-12. The USDT perpetuals from memory: one XBTUSDT contract is 0.000001 XBT, ETHUSDT 0.00001
-    # ETH, SOLUSDT 0.0001 SOL.
+    # GET /api/v1/instrument/active, 2021-07-22: XBTUSD, and the quantos ETHUSD, LTCUSD, XRPUSD (ETHUSD: 0.000001 XBT
+    # for each USD of price). XBTU23, XBTZ23: as XBTU21 and XBTZ21 there; bots name them. Spot: a recording of 2024-12.
+    # The USDT perpetuals from memory: one XBTUSDT contract is 0.000001 XBT, ETHUSDT 0.00001 ETH, SOLUSDT 0.0001 SOL.
     Exchange.BitMEX: (
         (0, "inverse", "XBTUSD", "btc-usd", "0.5", "100", "100", "10000000", "", "", ""),
         (1, "perp", "XBTUSDT", "btc-usdt", "0.5", "1000", "1000", "1000000000", "", "0.000001", ""),
@@ -104,6 +105,10 @@ _TABLE: Final[dict[Exchange, tuple[Row, ...]]] = {
         (5, "spot", "XBT_USDT", "btc-usdt", "0.5", "0.0001", "0.0001", "100", "", "", ""),
         (6, "spot", "ETH_USDT", "eth-usdt", "0.05", "0.001", "0.001", "1000", "", "", ""),
         (7, "spot", "SOL_USDT", "sol-usdt", "0.01", "0.001", "0.001", "1000", "", "", ""),
+        (8, "perp", "LTCUSD", "ltc-usd", "0.01", "1", "1", "100000000", "", "0.000002", "BTC"),
+        (9, "perp", "XRPUSD", "xrp-usd", "0.0001", "1", "1", "100000000", "", "0.0002", "BTC"),
+        (10, "inverse future", "XBTU23", "btc-usd-u23", "0.5", "100", "100", "10000000", "", "", ""),
+        (11, "inverse future", "XBTZ23", "btc-usd-z23", "0.5", "100", "100", "10000000", "", "", ""),
     ),
     # GET /api/v3/brokerage/market/products, 2026-08-09, whose product_venue is this exchange (CBE).
     Exchange.CoinbaseExchange: (
@@ -134,6 +139,12 @@ _TABLE: Final[dict[Exchange, tuple[Row, ...]]] = {
     ),
 }
 
+# (exchange, symbol) -> when a future ends (ms). BitMEX: last Friday of the month, 12:00 UTC, as XBTU21 (2021-09-24).
+_ENDS: Final = {
+    (Exchange.BitMEX, "XBTU23"): 1_695_988_800_000,
+    (Exchange.BitMEX, "XBTZ23"): 1_703_851_200_000,
+}
+
 # (exchange, kind) -> maker and taker fee of an account without discounts, as a part of the traded value.
 _FEES: Final[dict[tuple[Exchange, str], tuple[str, str]]] = {
     (Exchange.Blade, "perp"): ("0", "0.0005"),  # assumed
@@ -146,6 +157,7 @@ _FEES: Final[dict[tuple[Exchange, str], tuple[str, str]]] = {
     (Exchange.BinanceCoinm, "inverse"): ("0.0002", "0.0005"),  # assumed as USD-M
     (Exchange.BitMEX, "inverse"): ("-0.00025", "0.00075"),  # the instrument bodies of 2021
     (Exchange.BitMEX, "perp"): ("-0.00025", "0.00075"),  # the instrument bodies of 2021
+    (Exchange.BitMEX, "inverse future"): ("-0.00025", "0.00075"),  # the instrument bodies of 2021
     (Exchange.BitMEX, "spot"): ("0.001", "0.001"),  # the instrument bodies of 2024-12
     (Exchange.CoinbaseExchange, "spot"): ("0.004", "0.006"),  # from memory: the lowest tier
     (Exchange.Woo, "perp"): ("0.0002", "0.0005"),  # from memory
@@ -315,6 +327,7 @@ def _built(exchange: Exchange, row: Row) -> Instrument:
         maker_fee=maker,
         taker_fee=taker,
         index=index,
+        valid_end_ts=_ENDS.get((exchange, symbol)),
     )
 
 

@@ -31,10 +31,16 @@ def test_every_row_makes_sense(instrument: Instrument) -> None:
     assert instrument.exchange is not None
     assert instrument.instrument_id is not None
     assert instrument.instrument_id // IDS_PER_EXCHANGE == instrument.exchange.value
-    assert instrument.mlt_symbol == f"{instrument.base_currency}-{instrument.quote_currency}".lower()
+    pair = f"{instrument.base_currency}-{instrument.quote_currency}".lower()
+    if instrument.instrument_type is InstrumentType.Future:
+        assert instrument.mlt_symbol is not None
+        assert instrument.mlt_symbol.startswith(f"{pair}-")
+        assert instrument.valid_end_ts is not None
+    else:
+        assert (instrument.mlt_symbol, instrument.valid_end_ts) == (pair, None)
     inverse = instrument.quantification is Quantification.Inverse
     usual = instrument.base_currency if inverse else instrument.quote_currency
-    assert instrument.settle_currency == usual or instrument.symbol == "ETHUSD"
+    assert instrument.settle_currency == usual or instrument.symbol in ("ETHUSD", "LTCUSD", "XRPUSD")
     assert instrument.min_quantity is not None
     assert instrument.min_quantity.units % instrument.qty_scale.step_units == 0
     assert instrument.max_lots is None or instrument.max_lots >= instrument.min_lots

@@ -9,7 +9,7 @@ from typing import Any, Final
 from mlthon.basics.defs import CancelCode, InstrumentType, OrderStatus, Quantification
 from mlthon.basics.instrument import Instrument
 from mlthon.basics.money import UNIT
-from mlthon.engine.clock import SECOND
+from mlthon.engine.clock import MS, SECOND
 from mlthon.engine.faces import NO_ASK, NO_BID
 from mlthon.exchange.served.account import ServedAccount
 from mlthon.exchange.served.market import Candle, PublicTrade, ServedMarket
@@ -145,17 +145,18 @@ def instrument_row(market: ServedMarket) -> Row:
     mark, last = market.mark, market.last_price
     bid, _, ask, _ = market.touch
     now = wire.timestamp(market.clock.now)
+    ends = None if instrument.valid_end_ts is None else wire.timestamp(instrument.valid_end_ts * MS)
     funding = market.funding
     fees = market.market
     row: Row = {
         "symbol": instrument.symbol,
         "rootSymbol": major(base),
         "state": "Open",
-        "typ": "IFXXXP" if spot else "FFWCSX",
+        "typ": "IFXXXP" if spot else "FFWCSX" if ends is None else "FFCCSX",
         "listing": "2016-05-13T12:00:00.000Z",
         "front": "2016-05-13T12:00:00.000Z",
-        "expiry": None,
-        "settle": None,
+        "expiry": ends,
+        "settle": ends,
         "positionCurrency": quote if inverse else major(base),
         "underlying": major(base),
         "quoteCurrency": quote,
