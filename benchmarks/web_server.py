@@ -40,7 +40,7 @@ from mlthon.ops.web.store import FILE, WebhookStore
 COUNT: Final = 3_000
 ROUNDS: Final = 3
 NAME: Final = "tv"
-START_S: Final = 5.0
+START_S: Final = 30.0
 
 
 def free_port() -> int:
