@@ -242,6 +242,7 @@ class LinkConfig:
     `restart`: a bot that dies is started again, the first time after `restart_s`, then after twice as long each time.
     `cancel_on_exit`: the orders of a bot that ends or dies are cancelled. `backlog`: how many trades a market may have
     waiting for a slow bot before the oldest are dropped. `call_timeout_s`: how long a call waits for the exchange.
+    `patience_s`: how long (of processor time) a bot may compute in a backtest without a wait before the run is ended.
     """
 
     subscribe: list[str] | None = None
@@ -250,6 +251,7 @@ class LinkConfig:
     cancel_on_exit: bool = True
     backlog: int = field(default=10_000, validator=ge(1))
     call_timeout_s: float = field(default=30.0, validator=gt(0))
+    patience_s: float = field(default=60.0, validator=gt(0))
 
 
 @frozen(kw_only=True)
@@ -360,7 +362,7 @@ class AlertConfig:
 
 @frozen(kw_only=True)
 class WebConfig:
-    """The web server of webhooks, streams and metrics, `[web]`; it is there where this table or `--web` is.
+    """The web server of webhooks, streams and metrics, `[web]`; it is there where this table is.
 
     `public`: it may listen beyond this machine. `url`: its address as others see it (behind a proxy), for messages.
     `certificate`, `private_key`: PEM files, for TLS. `trusted_proxies`: addresses whose `X-Forwarded-For` is believed.
