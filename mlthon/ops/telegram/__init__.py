@@ -11,6 +11,7 @@ serves all strategies of a run; one program at a time takes a bot's messages.
     access        who is answered
     said          a message as a command and its words
     desk          commands → questions and actions of the control socket → answers
+    hooks         what can be said: the bot's own commands and those of strategies
     answers       answers as text; `text`: blocks, tables, and how long texts are split
     kill          the confirmation of /kill, and the way to the guard when the engine hangs
     mail, pace    messages in order, as fast as Telegram allows, until it has taken them

@@ -8,9 +8,8 @@ name itself, the strategy is named: `/size grid 5`, or in one word `/grid_size 5
 """
 
 import logging
-import re
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -19,7 +18,7 @@ from attrs import frozen
 
 from mlthon.backtest.show import show_span
 from mlthon.config import TelegramConfig
-from mlthon.errors import UserError, near
+from mlthon.errors import UserError
 from mlthon.ops.client import AskFailed
 from mlthon.ops.contract import (
     Action,
@@ -39,6 +38,7 @@ from mlthon.ops.contract import (
 from mlthon.ops.telegram import answers
 from mlthon.ops.telegram.access import Access
 from mlthon.ops.telegram.api import Button
+from mlthon.ops.telegram.hooks import BUILT_IN, Hook, Hooks, meant
 from mlthon.ops.telegram.kill import Confirmations, tell_guard
 from mlthon.ops.telegram.said import Command, Message, Press, Update, User, first_word, read_command, words
 from mlthon.ops.telegram.text import Piece, Text
@@ -50,22 +50,6 @@ KILL_S: Final = 2.0
 MOST_WAITING: Final = 20
 """Commands that wait in one chat."""
 _KILL, _KEEP = "kill", "keep"
-
-BUILT_IN: Final[Mapping[str, tuple[str, str]]] = {
-    "status": ("", "how the run and its strategies stand"),
-    "positions": ("[NAME]", "what strategies hold"),
-    "orders": ("[NAME]", "the open orders"),
-    "pnl": ("[NAME]", "what strategies made"),
-    "start": ("NAME [params]", "have a stopped strategy trade again"),
-    "stop": ("NAME [params]", "stop a strategy"),
-    "cancel_all": ("NAME", "cancel a strategy's open orders; it goes on"),
-    "kill": ("", "stop everything, cancel everything (asks first)"),
-    "help": ("", "this list"),
-}
-"""The bot's own commands: their words and what they do."""
-_MENU: Final = re.compile(r"[a-z0-9_]{1,32}")
-_NEVER_HOOKS: Final = ("start", "stop")
-"""What `GetCommands` lists beside hooks."""
 
 
 class Engine(Protocol):
@@ -88,68 +72,6 @@ class _Sender:
     @property
     def who(self) -> str:
         return self.user.told
-
-
-@frozen
-class _Hook:
-    """A command of a strategy."""
-
-    strategy: str
-    name: str
-
-    @property
-    def joined(self) -> str:
-        """In one word, as Telegram takes it for a command."""
-        return f"{re.sub(r'[^A-Za-z0-9]+', '_', self.strategy).strip('_')}_{self.name}"
-
-
-class Hooks:
-    """The strategies and their hooks, as `GetCommands` tells them."""
-
-    def __init__(self, commands: Mapping[str, Sequence[str]]) -> None:
-        self.strategies: Final = list(commands)
-        self.all: Final = [
-            _Hook(strategy, name) for strategy, names in commands.items() for name in names if name not in _NEVER_HOOKS
-        ]
-
-    def named(self, name: str) -> list[_Hook]:
-        """The hooks of this name; in this very spelling if there are any."""
-        found = [each for each in self.all if each.name == name]
-        return found or [each for each in self.all if each.name.casefold() == name.casefold()]
-
-    def joined(self, name: str) -> list[_Hook]:
-        """The hooks that `/STRATEGY_hook` means."""
-        return [each for each in self.all if each.joined.casefold() == name.casefold()]
-
-    def spelled(self, hook: _Hook) -> str:
-        """How a hook is said."""
-        alone = len(self.named(hook.name)) == 1 and hook.name.casefold() not in BUILT_IN
-        return f"/{hook.name if alone else hook.joined}"
-
-    def menu(self) -> list[tuple[str, _Hook]]:
-        """The hooks whose names Telegram takes into a menu: small letters, digits and `_`."""
-        named = ((self.spelled(each)[1:].lower(), each) for each in self.all)
-        return [(name, each) for name, each in named if _MENU.fullmatch(name)]
-
-    def strategy(self, word: str) -> str | None:
-        """The strategy of this name, whatever its case."""
-        return next((each for each in self.strategies if each.casefold() == word.casefold()), None)
-
-    def addressed(self, rest: str, command: str) -> tuple[str, str]:
-        """The strategy that `NAME rest` means, and the rest; with one strategy its name may be left out. Raises
-        `UserError`."""
-        word, tail = first_word(rest)
-        found = self.strategy(word)
-        if found is not None:
-            return found, tail
-        if len(self.strategies) == 1:
-            return self.strategies[0], rest
-        if not self.strategies:
-            raise UserError("this run has no strategies")
-        there = ", ".join(self.strategies)
-        if not word:
-            raise UserError(f"which strategy? /{command} NAME", f"There are {there}.")
-        raise UserError(f"no strategy {word!r}{near(word, self.strategies)}", f"There are {there}.")
 
 
 class Desk:
@@ -339,12 +261,12 @@ class Desk:
     def _hook_of(self, command: Command) -> Callable[[str, _Sender], Awaitable[Text]]:
         async def answer(rest: str, sender: _Sender) -> Text:
             hooks = await self.hooks(sender.who)
-            hook, tail = _meant(command.name, rest, hooks)
+            hook, tail = meant(command.name, rest, hooks)
             return await self._run_hook(hook, tail, sender)
 
         return answer
 
-    async def _run_hook(self, hook: _Hook, rest: str, sender: _Sender) -> Text:
+    async def _run_hook(self, hook: Hook, rest: str, sender: _Sender) -> Text:
         return await self._act(RunCommand(hook.strategy, hook.name, words(rest)), sender)
 
     # -- the kill ----------------------------------------------------------------------------------------------------
@@ -384,25 +306,6 @@ class Desk:
             f"The engine did not do it: {failure}.\nSo the guard (process {guard}) was told to cancel every open order "
             "of the run. An engine that comes back stops every strategy."
         )
-
-
-def _meant(name: str, rest: str, hooks: Hooks) -> tuple[_Hook, str]:
-    """The hook that `/name rest` means, and its words. Raises `UserError`."""
-    found = hooks.named(name)
-    if len(found) > 1:
-        word, tail = first_word(rest)
-        strategy = hooks.strategy(word)
-        of_it = [each for each in found if each.strategy == strategy]
-        if len(of_it) == 1:
-            return of_it[0], tail
-        ways = ", ".join(f"/{each.joined}" for each in found)
-        raise UserError(f"several strategies have {name!r}: whose?", f"Send /{name} NAME …, or one of {ways}.")
-    if not found:
-        found = hooks.joined(name)
-    if not found:
-        known = {*BUILT_IN, *(each.name for each in hooks.all), *(hooks.spelled(each)[1:] for each in hooks.all)}
-        raise UserError(f"no command /{name}{near(name, known)}", "/help lists what there is.")
-    return found[0], rest
 
 
 def _failure(error: UserError) -> Text:

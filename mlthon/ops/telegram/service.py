@@ -22,7 +22,8 @@ from mlthon.ops.telegram.access import Access
 from mlthon.ops.telegram.api import Api, Trouble
 from mlthon.ops.telegram.bag import Bag
 from mlthon.ops.telegram.claim import Claim
-from mlthon.ops.telegram.desk import BUILT_IN, Desk
+from mlthon.ops.telegram.desk import Desk
+from mlthon.ops.telegram.hooks import BUILT_IN
 from mlthon.ops.telegram.mail import FETCH_S, Mail, strategies_chats
 from mlthon.ops.telegram.pace import Limits, Pace
 from mlthon.ops.telegram.poller import Poller, PollSettings

@@ -3,7 +3,7 @@
 import attrs
 
 from mlthon.config import TelegramConfig
-from mlthon.ops.telegram.desk import BUILT_IN
+from mlthon.ops.telegram.hooks import BUILT_IN
 from tests.test_docs import as_written, table
 
 
