@@ -30,6 +30,9 @@ from mlthon.link.contract import Failed, Hello, ToBot, ToHost
 
 GRACE: Final = 5.0
 """Seconds that `on_stop` may take once the engine has gone."""
+NICE: Final = 10
+"""How far the process steps back behind others: where cores are short the engine goes first, and a bot that burns CPU
+costs other programs of the machine little."""
 _CHUNK: Final = 256 * 1024
 
 
@@ -145,6 +148,7 @@ class Child:
 
 def main(path: str) -> NoReturn:
     """Run the bot that the engine at `path` names, and end the process."""
+    os.nice(NICE)
     faulthandler.enable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.dup2(2, 1)
