@@ -1,11 +1,12 @@
 """`python -m tests.simulation --seeds 1000`: many runs in virtual time; the seeds that fail are printed and replay with
-`--first SEED --seeds 1`."""
+`--first SEED --seeds 1`. Ctrl-C ends it early."""
 
 import argparse
 import logging
 import sys
 import time
 from collections import Counter
+from itertools import product
 
 from tests.simulation.sim import simulate
 from tests.simulation.venues import VENUES
@@ -26,11 +27,13 @@ def main() -> int:
     began = time.monotonic()
     faults: Counter[str] = Counter()
     counts: Counter[str] = Counter()
-    failed = runs = 0
-    for venue in wished.exchange or VENUES:
-        for seed in range(wished.first, wished.first + wished.seeds):
+    runs: Counter[str] = Counter()
+    failed = 0
+    seeds = range(wished.first, wished.first + wished.seeds)
+    try:
+        for venue, seed in product(wished.exchange or VENUES, seeds):
             outcome = simulate(venue, seed)
-            runs += 1
+            runs[venue] += 1
             faults += outcome.faults
             counts += outcome.counts
             if outcome.problems:
@@ -39,7 +42,9 @@ def main() -> int:
                 for problem in outcome.problems[:SHOWN]:
                     print(f"  {problem}")
                 print(f"  again: python -m tests.simulation --exchange {venue} --first {seed} --seeds 1", flush=True)
-    print(f"{runs} runs in {time.monotonic() - began:.0f} s, {failed} failed")
+    except KeyboardInterrupt:
+        print("interrupted: what follows is of the runs until now")
+    print(f"{runs.total()} runs in {time.monotonic() - began:.0f} s, {failed} failed: {dict(runs)}")
     print(f"orders {counts['new']}, fills {counts['fill']}, faults {sum(faults.values())}: {dict(faults)}")
     return 1 if failed else 0
 
