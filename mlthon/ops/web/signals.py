@@ -11,6 +11,7 @@ A token made with `--signed` has a signing key, and its requests need three head
 
 import hashlib
 import hmac
+import logging
 import re
 from collections.abc import Callable, Mapping
 from sqlite3 import Error as SqliteError
@@ -26,6 +27,8 @@ from mlthon.ops.web.edge import BURST_S, Edge, Visit, plain, read_body, too_ofte
 from mlthon.ops.web.engine import Engine, away, unanswered
 from mlthon.ops.web.limits import Rates
 from mlthon.ops.web.store import Claim, KnownToken, WebhookStore
+
+log = logging.getLogger("mlthon.ops.web")
 
 TIMEOUT_S: Final = 2.5
 """TradingView gives a request up after 3 s."""
@@ -149,10 +152,17 @@ class Signals:
             hint = "The signal may have been carried out: look at the orders before sending another."
             raise Refused(refused.status, refused.message, hint) from None
         except AskFailed as error:
-            self._store.settle(signal.connector, keys, done=False)
+            self._settle(signal.connector, keys, done=False)
             raise unanswered(error, self._engine) from None
-        self._store.settle(signal.connector, keys, done=True)
+        self._settle(signal.connector, keys, done=True)
         return plain("ok")
+
+    def _settle(self, connector: str, keys: tuple[str, ...], *, done: bool) -> None:
+        """Write down what became of a claim; one that cannot be stays, so that nothing is done twice."""
+        try:
+            self._store.settle(connector, keys, done=done)
+        except SqliteError as error:
+            log.error("what became of a signal of %s cannot be written down: %s", connector, error)
 
     def _claimed(self, connector: str, keys: tuple[str, ...]) -> Claim:
         if not keys:

@@ -169,6 +169,19 @@ async def test_what_cannot_be_written_down_is_not_done(desk: Desk, monkeypatch: 
     assert desk.engine.actions == []
 
 
+async def test_what_was_done_is_answered_ok_and_not_done_again_when_that_cannot_be_written_down(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(desk.store, "settle", full)
+        assert (await desk.signal(clientOrderId="a")).text == "ok"
+    assert (await desk.signal(clientOrderId="a")).status_code == 409
+    assert len(desk.engine.actions) == 1
+
+
 async def test_what_is_old_is_forgotten(desk: Desk) -> None:
     await desk.signal(clientOrderId="a")
     desk.store.prune(desk.wall() + 1)
