@@ -212,7 +212,9 @@ class DemoStrat(IStrategy):
         """Half, nine tenths or all of the requests that the exchange allows are used. With none left new orders stop:
         sending on would be refused, and an exchange bans who does not listen. Cancels go on, so our orders still leave
         the market when they should; the framework keeps part of the limit for them."""
-        self._reset_ms = (reset_ts + 1) * 1000  # told in whole seconds, rounded down
+        # An exchange may have several limits, and a refusal does not say which one it was: wait for all of them. Times
+        # are told in whole seconds, rounded down.
+        self._reset_ms = max(self._reset_ms, (reset_ts + 1) * 1000)
         if rate_remaining == 0:
             self._pause()
 

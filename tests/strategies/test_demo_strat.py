@@ -116,5 +116,6 @@ def test_a_refusal_waits_for_the_reset_it_was_told_of_or_a_second_and_only_once(
     assert [wait for wait, _ in env.timers] == [1000]
     env.timers.pop()[1]()
     strategy.on_rate_limit_info(Exchange.Bybit, 100, 50, 20)
+    strategy.on_rate_limit_info(Exchange.Bybit, 100, 50, 10)  # of another limit, that starts anew sooner
     strategy.on_new_order_reject(Exchange.Bybit, "2", GtwRejectCode.RateLimited, "too many")
     assert [wait for wait, _ in env.timers] == [12_000]
