@@ -374,7 +374,8 @@ class BotHost:
             )
             self.clock.call_at(reset, self._send, asked, venue)
             return
-        if asked.face is not None:
+        # it may have expired meanwhile, or its bot have died
+        if asked.face is not None and asked.face is self.face:
             calls.carry_out(asked, venue)
 
     def _loaded(self, message: Loaded) -> None:

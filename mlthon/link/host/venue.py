@@ -280,7 +280,8 @@ class VenueStrategy(IStrategy):
         if order is None:
             return
         now = self.clock.now
-        self._update(order, now, price=price is not None, size=qty is not None)
+        same = price is None and qty is None
+        self._update(order, now, price=same or price is not None, size=same or qty is not None)
         listing = self._by_instrument.get(order.instrument)
         waiting = self._next_amended(order.client_id)
         if waiting is not None and listing is not None:

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from mlthon.data.rows import Source
 from mlthon.data.sources import open_sources
 from mlthon.engine.clock import SECOND
@@ -272,3 +274,23 @@ def test_a_bot_that_was_changed_hears_what_it_overrides_now_and_nothing_twice(tm
     assert not bot.private("order_update")
     assert len(set(bot.trades)) == len(bot.trades) > 3
     assert bot.host.routes == [("get", "more")]
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_what_waits_for_the_rate_limit_is_not_sent_for_a_bot_that_is_gone(tmp_path: Path, again: bool) -> None:
+    settings = ["exchanges.BitMEX.rate_limit.requests=5", "exchanges.BitMEX.rate_limit.interval_s=2"]
+    run = linked(tmp_path, seconds=6, settings=settings)
+    order = {"venue": "BitMEX", "sym": "XBTUSD", "side": "Buy", "size": 100, "price": 100.0}
+
+    def ask_and_die(bot: ScriptedBot) -> None:
+        for _ in range(5):
+            bot.ask("create_limit_order", **order)
+        bot.host.clock.call_at(bot.host.clock.now + SECOND, lambda: bot.host.gone("it died", again=again))
+        if again:
+            bot.host.clock.call_at(bot.host.clock.now + SECOND, lambda: bot.host.join(ScriptedBot(bot.host)))
+
+    bot = run.go(ask_and_die)
+    assert len(bot.private("order_update")) == 3
+    sent = [each for each in bot.host.venues["BitMEX"].session.orders.values() if each is not None]
+    assert len(sent) == 3
+    assert not any(each.is_open for each in sent)

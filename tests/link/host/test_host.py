@@ -356,3 +356,20 @@ def test_a_liquidation_is_told_as_fills_and_a_position(tmp_path: Path) -> None:
     assert sum(each["fill_size"] * (1 if each["side"] == "Buy" else -1) for each in fills) == 0
     assert bot.private("position_update")[-1]["pos_size"] == 0.0
     assert bot.host.venues["BitMEX"].session.failures == 0
+
+
+def test_an_amendment_that_changed_nothing_tells_the_order_as_it_is(tmp_path: Path) -> None:
+    """Exchanges answer such a one without a price and without a size."""
+
+    def amended(answer: Any) -> None:
+        venue = bot.host.venues["BitMEX"]
+        order = venue.order(answer["data"]["order_id"])
+        assert order is not None
+        venue.session.ports[venue.exchange].modify_order_ack(order.wire_id, None, None, order.leaves)
+
+    order = {"venue": "BitMEX", "sym": "XBTUSD", "side": "Buy", "size": 100, "price": 100.0}
+    run = linked(tmp_path, seconds=3)
+    bot = run.bot
+    run.go(lambda bot: bot.ask("create_limit_order", amended, **order))
+    _, told, *_ = bot.private("order_update")
+    assert (told["order_price"], told["order_size"], told["remain_size"]) == (100.0, 100.0, 100.0)
