@@ -82,6 +82,16 @@ def main(_: str, base: str) -> None:
     trade.cancel_order(replies.append, **LINEAR, orderLinkId="drive-ws")
     told("cancel on the trade socket", lambda: [r for r in replies if r["op"] == "order.cancel" and r["retCode"] == 0])
 
+    names = [{"symbol": SYMBOL, "orderLinkId": f"drive-batch-{number}"} for number in "12"]
+    several = [{**{name: text for name, text in order.items() if name != "category"}, **each} for each in names]
+    batch = check("place a batch", lambda: api.place_batch_order(category="linear", request=several))
+    check("all of it was taken", lambda: [each["code"] for each in batch["retExtInfo"]["list"]] == [0, 0])
+    lower = [{**each, "price": f"{bid * 0.97:.1f}"} for each in names]
+    check("amend a batch", lambda: len(api.amend_batch_order(category="linear", request=lower)["result"]["list"]) == 2)
+    check("cancel a batch", lambda: api.cancel_batch_order(category="linear", request=names)["result"]["list"])
+    told("no order of the batch is open", lambda: not api.get_open_orders(**LINEAR)["result"]["list"])
+    check("disconnection protection", lambda: api.set_dcp(product="DERIVATIVES", timeWindow=30)["retCode"] == 0)
+
     refused("cancel of an unknown order", lambda: api.cancel_order(**LINEAR, orderId="nobody"), InvalidRequestError)
     refused("absurd quantity", lambda: api.place_order(**{**order, "qty": "1000000000"}), InvalidRequestError)
     refused("bad signature", lambda: session(base, "wrong").get_wallet_balance(accountType="UNIFIED"), Exception)
