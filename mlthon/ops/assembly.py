@@ -149,12 +149,13 @@ class Operations:
 
 
 def open_operations(config: RunConfig, strategies: Iterable[str], mode: str, places: Places) -> Operations | None:
-    """What a run is operated by. A live run has the name of its strategies to itself; runs on paper are told apart by a
-    number. Raises `UserError`; a run on paper without a part that was asked for goes on without (None)."""
+    """What a run is operated by. A live run has the name of its strategies to itself; runs on paper have `NAME-paper`,
+    told apart by a number. Raises `UserError`; a run on paper without a part that was asked for goes on without
+    (None)."""
     name = run_name(strategies)
     try:
         folder = control_folder(config.ops.state)
-        place = Place(folder, name) if mode == "live" else free_place(folder, name)
+        place = Place(folder, name) if mode == "live" else free_place(folder, f"{name}-paper")
     except UserError as error:
         if mode == "live" or any(_wanted(config, part) for part in PARTS):
             raise

@@ -266,4 +266,4 @@ def _figures(state: Path) -> str:
     from mlthon.ops.client import ask_once
     from mlthon.ops.contract import GetFigures
 
-    return str(ask_once(state / "run" / "demo_strat.sock", GetFigures(), "test"))
+    return str(ask_once(state / "run" / "demo_strat-paper.sock", GetFigures(), "test"))

@@ -53,9 +53,9 @@ def test_a_run_without_parts_has_a_socket_and_starts_no_process(tmp_path: Path) 
     attach(operations)
     assert operations.publish is None
     assert not any(isinstance(each, OpsService) for each in operations.services)
-    info = living_runs(tmp_path / "run")["grid"]
+    info = living_runs(tmp_path / "run")["grid-paper"]
     assert (info.pid, info.mode, info.started, info.guard) == (os.getpid(), "paper", 5, None)
-    assert operations.control.status().name == "grid"
+    assert operations.control.status().name == "grid-paper"
     operations.close()
     assert living_runs(tmp_path / "run") == {}
 
@@ -74,13 +74,13 @@ def test_with_telegram_what_strategies_publish_waits_in_the_outbox(tmp_path: Pat
         assert SECRET.encode() not in path.read_bytes()
 
 
-def test_runs_on_paper_are_told_apart_and_live_ones_refused(tmp_path: Path) -> None:
-    first, second = opened(tmp_path), opened(tmp_path)
-    assert (first.place.name, second.place.name) == ("grid", "grid-2")
+def test_runs_on_paper_are_told_apart_and_a_second_live_one_refused(tmp_path: Path) -> None:
+    runs = [opened(tmp_path), opened(tmp_path), opened(tmp_path, "live")]
+    assert [each.place.name for each in runs] == ["grid-paper", "grid-paper-2", "grid"]
     with pytest.raises(UserError, match="going on already"):
         open_operations(config(tmp_path), ["grid"], "live", PLACES)
-    first.close()
-    second.close()
+    for each in runs:
+        each.close()
 
 
 def test_a_part_that_cannot_be_prepared_leaves_the_name_free(
