@@ -9,6 +9,7 @@ from mlthon.api.istrat_env import MDSub
 from mlthon.api.istrategy import IStrategy
 from mlthon.basics.defs import TIF, Exchange, FeedHandlerStatus, GtwStatus, OrderType, Side
 from mlthon.basics.instrument import Instrument
+from mlthon.basics.money import UNIT
 from mlthon.basics.price import Price
 from mlthon.basics.qty import Qty
 
@@ -83,8 +84,16 @@ class Busy(IStrategy):
         takes = rng.random() < 0.4
         price = ask if (side is Side.Buy) is takes else bid
         tif = TIF.IOC if takes else TIF.GTC
-        lot = instrument.qty_scale.values[rng.randint(1, 3)]
+        qty = instrument.qty_scale.values[self._smallest(instrument, bid) * rng.randint(1, 3)]
         sent = self._env.send_new_order(
-            None, instrument.venue, instrument.number, side, price, lot, ord_type=OrderType.Limit, time_in_force=tif
+            None, instrument.venue, instrument.number, side, price, qty, ord_type=OrderType.Limit, time_in_force=tif
         )
         self._sent.append(str(sent))
+
+    def _smallest(self, instrument: Instrument, price: Price) -> int:
+        """The lots of the smallest order that is worth enough to be taken."""
+        least = instrument.min_notional
+        if least is None or instrument.settle_currency == instrument.base_currency:
+            return 1
+        units = int(least * UNIT) * UNIT // price.units
+        return units // instrument.qty_scale.step_units + 1
