@@ -62,7 +62,7 @@ async def running(folder: Path, fake: FakeTelegram, *arguments: str, config: str
         try:
             yield run
         except Exception:
-            print(run.log)
+            print(run.log, fake.texts())
             raise
         finally:
             if process.poll() is None:
@@ -95,7 +95,7 @@ async def said(fake: FakeTelegram, text: str, answer: str, within_s: float = 20)
 
 async def test_a_run_on_paper_is_asked_commanded_and_heard(fake: FakeTelegram, tmp_path: Path) -> None:
     async with paper(tmp_path, fake) as run:
-        assert "talker" in await said(fake, "/status", "talker: paper", 30)
+        assert "talker" in await said(fake, "/status", ": paper, for", 30)
         assert "/say /sleep" in await said(fake, "/help", "/kill")
         await said(fake, "/say 'a b' “c d” ```x```", "talker did say")
         for text in ("a b", "c d", "x"):
@@ -117,7 +117,7 @@ async def test_what_a_strategy_says_survives_an_outage_and_a_restart_in_order(
     texts = [f"number {each}" for each in range(1, 13)]
     spoken = " ".join(f"'{each}'" for each in texts)
     async with paper(tmp_path, fake) as run:
-        await said(fake, "/status", "talker: paper", 30)
+        await said(fake, "/status", ": paper, for", 30)
         fake.faults["sendMessage"] += [Fault(status=500), Fault(retry_after=1), Fault(done=True)]
         fake.message(f"/say {spoken}")
         await fake.until_said("number 2")
@@ -137,7 +137,7 @@ async def test_what_a_strategy_says_survives_an_outage_and_a_restart_in_order(
 async def test_the_token_is_in_no_arguments_environment_or_file(fake: FakeTelegram, tmp_path: Path) -> None:
     secret = TOKEN.partition(":")[2].encode()
     async with paper(tmp_path, fake) as run:
-        await said(fake, "/status", "talker: paper", 30)
+        await said(fake, "/status", ": paper, for", 30)
         children = _below(run.process.pid)
         assert children
         for pid in children:
