@@ -128,7 +128,7 @@ def _play(parent: Parent, options: "Options") -> dict[str, Any]:
     linked = _make(options, config, strategies, sources, report)
     if options.report is not None:
         make_folder(options.report)
-    alarm = Alarm(alive=parent.alive)
+    alarm = Alarm(config.link.patience_s, parent.alive)
     second(linked.run.assembly.clock, config.seed if options.seed is None else options.seed, options.allow_network)
     alarm.install()
     Deadlocks().install()

@@ -121,10 +121,10 @@ class Engine:
         limit = clock.now + round(self.settings.stop_ack_timeout_s * SECOND)
         while self.stopping and clock.due <= limit:
             clock.run_until(clock.due)
-        for _ in range(rounds):
+        for number in range(rounds):
             # again for those that were refused, by a rate limit for instance
             for session in self.sessions.values():
-                session.cancel_open_orders()
+                session.cancel_open_orders(again=number > 0 or not session.left_cancelled)
             clock.run_until(clock.now + grace)
             if not any(session.open for session in self.sessions.values()):
                 return

@@ -88,6 +88,8 @@ class Session:
         self.params = dict(params)
         self.phase = Phase.CREATED
         self.failures = 0
+        self.left_cancelled = False
+        """What it left open is being cancelled already when the run ends."""
         self.orders: dict[str, TrackedOrder | None] = {}
         self.open: dict[str, TrackedOrder] = {}
         self.hooks: dict[str, Callable[[CommandParams], Any]] = {}
@@ -297,9 +299,11 @@ class Session:
         """An order ended long ago: what stays is that its client id was used."""
         self.orders[order.client_id] = None
 
-    def cancel_open_orders(self) -> None:
+    def cancel_open_orders(self, *, again: bool = True) -> None:
+        """Cancel what is open; with `again` also what is being cancelled already."""
         for order in list(self.open.values()):
-            self.ports[order.instrument.venue].cancel_order(order)
+            if again or not order.cancels:
+                self.ports[order.instrument.venue].cancel_order(order)
 
     # -- timers and hooks ------------------------------------------------------------------------------------------
 

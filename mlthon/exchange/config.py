@@ -6,7 +6,7 @@ it is made and says which one is wrong.
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from attrs import Attribute, field, frozen
@@ -136,6 +136,12 @@ class RateLimitConfig:
     """Seconds; an interval starts with the first request after the last one ended."""
 
 
+DEPOSITS: Final[Mapping[str, float]] = {"BTC": 10.0, "ETH": 100.0}
+DEPOSIT: Final = 1_000_000.0
+"""Without a word in the configuration an account starts with so much of a coin: with as much as accounts have, so that
+gains are seen beside it."""
+
+
 @frozen
 class ExchangeConfig:
     """One embedded exchange."""
@@ -155,7 +161,8 @@ class ExchangeConfig:
     """What goes when two orders of one account would match; `allow`: they match."""
     balances: dict[str, float] = field(factory=dict)
     """Coin -> amount with which every account starts. Empty: `default_balance` of each coin the instruments need."""
-    default_balance: float = field(default=1_000_000.0, validator=_between(0, MAX_AMOUNT))
+    default_balance: float | None = field(default=None, validator=_between(0, MAX_AMOUNT))
+    """None: what `DEPOSITS` says of the coin, `DEPOSIT` of any other."""
     margin: MarginConfig = MarginConfig()
     funding: FundingConfig = FundingConfig()
     rate_limit: RateLimitConfig = RateLimitConfig()
@@ -168,6 +175,10 @@ class ExchangeConfig:
     own quantity. 0 (default): as much as is asked for."""
     half_spread_ticks: int = field(default=0, validator=_between(0, 1_000_000_000))
     """For data of trades alone: the touch is the last trade's price less and plus this many ticks."""
+
+    def default_deposit(self, coin: str) -> float:
+        """With how much of a coin an account starts where `balances` is empty."""
+        return DEPOSITS.get(coin, DEPOSIT) if self.default_balance is None else self.default_balance
 
     def __attrs_post_init__(self) -> None:
         for coin, amount in self.balances.items():

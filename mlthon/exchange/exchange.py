@@ -189,10 +189,6 @@ class EmbeddedExchange:
         given = balances if balances is not None else self.config.balances
         if given:
             return {coin: parse(amount) for coin, amount in given.items()}
-        amount = parse(self.config.default_balance)
-        deposits = {}
-        for market in self.markets.values():
-            contract = market.contract
-            for coin in (contract.base, contract.quote) if contract.spot else (contract.coin,):
-                deposits[coin] = amount
-        return deposits
+        contracts = [market.contract for market in self.markets.values()]
+        needed = [(each.base, each.quote) if each.spot else (each.coin,) for each in contracts]
+        return {coin: parse(self.config.default_deposit(coin)) for coins in needed for coin in coins}

@@ -1,6 +1,7 @@
 """Queue models, contracts and positions, configuration."""
 
 from fractions import Fraction
+from random import Random
 from typing import Any
 
 import cattrs
@@ -8,9 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlthon.basics.catalogue import resolve
+from mlthon.basics.defs import Exchange
 from mlthon.basics.money import UNIT
+from mlthon.engine.clock import Clock
 from mlthon.exchange.config import ConfigError, ExchangeConfig, LatencyConfig, QueueConfig, RateLimitConfig
 from mlthon.exchange.contracts import Contract, Position
+from mlthon.exchange.exchange import EmbeddedExchange
 from mlthon.exchange.queue_models import Pessimistic, Probabilistic, queue_model
 from tests.exchange.rig import INVERSE, LINEAR, Rig
 
@@ -122,3 +127,14 @@ def test_a_configuration_is_made_of_plain_values() -> None:
     assert config.entry_latency.samples_ms == (1.0, 2.5)
     assert config.balances == {"USDT": 5000.0}
     assert (config.margin.leverage, config.queue.exponent, config.rate_limit.requests) == (3.0, 2.0, 10)
+
+
+def test_accounts_start_with_as_much_as_accounts_have_unless_told_otherwise() -> None:
+    def deposits(*symbols: str, **config: Any) -> dict[str, float]:
+        instruments = [resolve(Exchange.Bybit, each) for each in symbols]
+        exchange = EmbeddedExchange(Exchange.Bybit, instruments, Clock(0), ExchangeConfig(**config), Random(1))
+        return {coin: units / UNIT for coin, units in exchange._deposits(None).items()}
+
+    assert deposits("BTCUSDT", "BTCUSD", "ETHUSD") == {"USDT": 1_000_000.0, "BTC": 10.0, "ETH": 100.0}
+    assert deposits("BTCUSD", default_balance=3.0) == {"BTC": 3.0}
+    assert deposits("BTCUSD", balances={"BTC": 0.5}) == {"BTC": 0.5}

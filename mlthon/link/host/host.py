@@ -275,6 +275,7 @@ class BotHost:
             for venue in self.venues.values():
                 if venue.session.phase not in (Phase.CREATED, Phase.ENDED):
                     venue.session.cancel_open_orders()
+                    venue.session.left_cancelled = True
         if reason:
             log.warning("%s: %s", self.name, reason)
 

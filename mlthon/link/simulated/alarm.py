@@ -88,7 +88,7 @@ class Alarm:
             self._give_way(me, frame)
         elif now - self._began >= self._patience:
             self.stuck = (
-                f"{place(frame)}: the bot has computed for {self._patience:.0f} s without a pause, "
+                f"{place(frame)}: the bot has computed for {self._patience:g} s without a pause, "
                 "so time stood still for all else"
             )
             threads.stop_here()

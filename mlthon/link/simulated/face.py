@@ -32,6 +32,11 @@ LONGEST: Final = 512
 """Rows of one ride: few for a bot that often blocks, since what is left of a ride is thrown away."""
 
 
+def _thread_raised(args: threading.ExceptHookArgs) -> None:
+    """The process's `threading.excepthook`: for the bot that the thread belongs to."""
+    (threads.current.owner or threading.__excepthook__)(args)
+
+
 class Door:
     """A `HostFace` for threads of the bot: what they say is carried out on their stack, as the hub."""
 
@@ -208,10 +213,14 @@ class SimulatedBot:
             threads.clock.call_soon(self._deliver, message)
 
     def _deliver(self, message: ToBot) -> None:
-        if isinstance(message, Hello):
-            self._begin(message)
-        else:
-            self._runtime.tell(message)
+        try:
+            if isinstance(message, Hello):
+                self._begin(message)
+            else:
+                threads.hub.owner = self._runtime.guard.thread_raised
+                self._runtime.tell(message)
+        finally:
+            threads.hub.owner = None
 
     def _begin(self, hello: Hello) -> None:
         mailbox = Handed(len(hello.markets), self._trades_kept)
@@ -219,5 +228,7 @@ class SimulatedBot:
         self.quote = mailbox.quote  # type: ignore[method-assign]
         self.trade = mailbox.trade  # type: ignore[method-assign]
         self.ride = mailbox.ride  # type: ignore[method-assign]
-        threading.excepthook = runtime.guard.thread_raised
+        if threading.excepthook is threading.__excepthook__:  # else it is this already, or a bot's own
+            threading.excepthook = _thread_raised
+        threads.hub.owner = runtime.guard.thread_raised
         threads.start(threads.spawn(runtime.run, "MainThread", main=True))

@@ -10,11 +10,14 @@ out on that thread's stack) it is the hub: engine code never yields.
 """
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from greenlet import getcurrent, greenlet  # type: ignore[import-untyped]
 
 from mlthon.engine.clock import MS, SECOND, US, Clock
+
+if TYPE_CHECKING:
+    from threading import ExceptHookArgs  # `threading` comes when `_thread` has been replaced
 
 MAIN: Final = 1
 """The identity of the main thread; the hub shares it, because the modules that the hub imports take it for the main."""
@@ -38,6 +41,7 @@ class Thread:
         "idle_pause",
         "loop",
         "name",
+        "owner",
         "pause",
         "reads",
         "sentinel",
@@ -48,6 +52,8 @@ class Thread:
     def __init__(self, ident: int, name: str) -> None:
         self.ident = ident
         self.name = name
+        self.owner: Callable[[ExceptHookArgs], None] | None = None
+        """Is told what is raised in it, as `threading.excepthook`; threads that it starts have the same."""
         self.greenlet: Any = None
         self.loop: object = None
         """asyncio's running loop in this thread."""
@@ -107,6 +113,7 @@ class Threads:
             self._idents += 1
             ident = self._idents
         thread = Thread(ident, name or f"thread-{ident}")
+        thread.owner = self.current.owner
         thread.greenlet = greenlet(lambda: self._run(thread, run), self.hub.greenlet)
         self.alive[id(thread)] = thread
         return thread

@@ -126,7 +126,7 @@ def test_a_bot_may_end_its_run_and_leaves_no_order() -> None:
     result, errors = run("ends", "--duration", "1h")
     assert "stopped at 2025-01-01T00:00:03" in errors
     assert result["orders"] == 1
-    assert result["cancels"] >= 1
+    assert (result["cancels"], result["rejects"]) == (1, 0)
     assert result["events"] < 20_000  # of an hour's 300,000
 
 
@@ -179,3 +179,55 @@ def test_a_second_ctrl_c_ends_at_once() -> None:
 def test_options_that_cannot_be_are_refused(options: tuple[str, ...], problem: str) -> None:
     _, errors = run("trades", *options, status=2)
     assert problem in errors
+
+
+RAISES = """
+import threading
+from profitview import Link
+
+class Trading(Link):
+    def on_start(self):
+        thread = threading.Thread(target=lambda: 1 / 0, name="NAME-first")
+        thread.start()
+        thread.join()
+
+    def on_stop(self):
+        threading.Thread(target=lambda: [][1], name="NAME-last").start()
+"""
+
+
+def test_what_threads_of_several_bots_raise_is_told_of_the_bot_that_started_them(tmp_path: Path) -> None:
+    settings = ["[venues.BitMEX]\nsrc = 'bitmex'\n[link]\nsubscribe = ['bitmex:XBTUSD']\n"]
+    for name in ("one", "other"):
+        (tmp_path / f"{name}.py").write_text(RAISES.replace("NAME", name))
+        settings.append(f"[strategies.{name}]\nstrategy = '{name}.py'\n")
+    (tmp_path / "run.toml").write_text("".join(settings))
+    done = subprocess.run(
+        [sys.executable, "-m", "mlthon", "--config", "run.toml", "--duration", "2s", "--json"],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    for name in ("one", "other"):
+        assert f"{name}: thread {name}-first raised ZeroDivisionError" in done.stderr
+        assert f"{name}: thread {name}-last raised IndexError" in done.stderr
+    assert done.stderr.count(" raised ") == 4
+
+
+def test_a_bot_that_computes_for_longer_than_the_configured_patience_is_ended(tmp_path: Path) -> None:
+    bot = tmp_path / "busy.py"
+    bot.write_text(
+        "from profitview import Link\nclass Trading(Link):\n    def on_start(self):\n        count = 0\n"
+        "        while True:\n            count += 1\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "mlthon", str(bot), *MARKET, "--duration", "2s", "--set", "link.patience_s=1.5"],
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 2
+    assert "computed for 1.5 s" in done.stderr
+    assert "busy.py:" in done.stderr
