@@ -35,18 +35,24 @@ class AuditEntry:
     outcome: str
 
 
+def one_line(text: str, longest: int = LONGEST) -> str:
+    """What may come from outside, as one line of a log: cut, and without what could pass for another line."""
+    return "".join(each if each.isprintable() else "?" for each in text[:longest])
+
+
 class AuditLog:
     """The file. Raises `UserError` where it cannot be opened."""
 
     def __init__(self, path: Path) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            path.touch(0o600)  # before SQLite makes the files beside it, which are then as private
+            path.chmod(0o600)
             self._base = sqlite3.connect(path, isolation_level=None)
             self._base.execute("PRAGMA journal_mode=WAL")
             self._base.execute("PRAGMA synchronous=NORMAL")
             self._base.execute("PRAGMA busy_timeout=200")
             self._base.execute(_SCHEMA)
-            path.chmod(0o600)
         except (OSError, sqlite3.Error) as error:
             raise UserError(f"{path}: the audit log cannot be opened: {error}", "Look at the state folder.") from None
         self.path = path
@@ -55,7 +61,7 @@ class AuditLog:
         """Append. Raises `sqlite3.Error`; the caller decides whether the action goes on."""
         self._base.execute(
             "INSERT INTO audit (ts, run, who, action, detail, outcome) VALUES (?, ?, ?, ?, ?, ?)",
-            (entry.ts, entry.run, entry.who, entry.action, entry.detail[:LONGEST], entry.outcome[:LONGEST]),
+            (entry.ts, entry.run, *map(one_line, (entry.who, entry.action, entry.detail, entry.outcome))),
         )
 
     def last(self, count: int) -> Iterator[AuditEntry]:

@@ -191,6 +191,13 @@ def test_signals_reach_their_strategy_and_their_token_reaches_no_log(desk: Desk)
     assert "s3cret" not in str(desk.trail())
 
 
+def test_what_comes_from_outside_is_one_line_of_the_log(desk: Desk) -> None:
+    desk.control.signals["tv"] = lambda payload: None
+    desk.ask(Signal("tv", {"log": "x\n2025 root Kill done\x1b[2J" + "y" * 5000}), "web\nroot")
+    for who, action, detail, outcome in desk.trail():
+        assert all(each.isprintable() and len(each) <= 500 for each in (who, action, detail, outcome))
+
+
 def test_a_webhook_is_answered_when_the_bot_answers(desk: Desk) -> None:
     waiting: list[Any] = []
     desk.control.webs["bot"] = lambda call, answer: waiting.append((call.route, answer))
@@ -222,6 +229,6 @@ def test_a_failure_inside_is_answered_and_survived(desk: Desk, monkeypatch: pyte
 def test_an_audit_log_is_for_its_owner_alone_and_lasts(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
     desk.ask(StopStrategy("s0"))
+    assert not any(each.stat().st_mode & 0o077 for each in tmp_path.glob("audit.db*"))
     desk.audit.close()
-    assert (tmp_path / "audit.db").stat().st_mode & 0o077 == 0
     assert [each.action for each in AuditLog(tmp_path / "audit.db").last(5)] == ["StopStrategy"]

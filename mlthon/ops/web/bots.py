@@ -13,10 +13,11 @@ import trio
 from starlette.responses import Response
 
 from mlthon.errors import near
+from mlthon.ops.audit import one_line
 from mlthon.ops.client import AskFailed, NoAnswer
 from mlthon.ops.contract import GetWebhooks, WebCall, WebReply
 from mlthon.ops.web.bodies import Refused, read_data, read_form
-from mlthon.ops.web.edge import Edge, Visit, answer, one_line, read_body
+from mlthon.ops.web.edge import Edge, Visit, answer, read_body
 from mlthon.ops.web.engine import Engine, unanswered
 
 AT_ONCE: Final = 16

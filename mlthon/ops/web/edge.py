@@ -23,10 +23,11 @@ from attrs import define
 from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import Response
 
+from mlthon.ops.audit import one_line
 from mlthon.ops.web.addresses import Address, Network, sender, shown
 from mlthon.ops.web.bodies import MOST_BYTES, Refused
 from mlthon.ops.web.limits import Rates
-from mlthon.ops.web.store import LONGEST, Rejection, WebhookStore
+from mlthon.ops.web.store import Rejection, WebhookStore
 from mlthon.venue.scrub import scrub
 
 log = logging.getLogger("mlthon.ops.web")
@@ -141,11 +142,6 @@ def too_often(wait: float, what: str) -> Refused:
     """A 429 that says when to come again."""
     later = {"retry-after": str(max(1, math.ceil(wait)))}
     return Refused(429, f"too many {what}", "Come again later.", headers=later)
-
-
-def one_line(text: str) -> str:
-    """What may come from outside, as one line of a log."""
-    return "".join(each if each.isprintable() else "?" for each in text[:LONGEST])
 
 
 class Rejections:
