@@ -21,6 +21,7 @@ from mlthon.engine.entries import OpenOrder
 from mlthon.engine.journal import JournalStage
 from mlthon.engine.risk import RiskBook, RiskStage, Touch
 from mlthon.errors import UserError
+from mlthon.live.account_edge import AccountEdge
 from mlthon.live.assembly import Venue
 from mlthon.live.checks import AccountCheck, asked, check_account
 from mlthon.live.driver import Driver
@@ -84,7 +85,8 @@ async def open_account(
         orders_stay=not config.live.cancel_on_stop,
         secrets=tuple(each for each in (credentials.key, credentials.secret, credentials.passphrase) if each),
     )
-    gateway = LiveGateway(codec, venue.edge, engine.clock, stage, settings, partial(_set_offset, venue))
+    edge = AccountEdge(venue.edge, account)
+    gateway = LiveGateway(codec, edge, engine.clock, stage, settings, partial(_set_offset, venue))
     stage.gateway = gateway
     limits = {each.name: config.limits_of(each.name) for each in port.sessions}
     held = partial(_held, gateway)

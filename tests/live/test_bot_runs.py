@@ -5,7 +5,8 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,13 @@ class Trading(Link):
 @pytest.fixture(scope="module")
 def exchange() -> Iterator[str]:
     """The address of a local BitMEX."""
-    command = [*COMMAND, "exchange", "bitmex", "--port", "0", "--instruments", "XBTUSD"]
+    with local_bitmex() as found:
+        yield found
+
+
+@contextmanager
+def local_bitmex(*options: str) -> Iterator[str]:
+    command = [*COMMAND, "exchange", "bitmex", "--port", "0", "--instruments", "XBTUSD", *options]
     unbuffered = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=unbuffered) as server:
         assert server.stdout is not None
@@ -47,10 +54,13 @@ def exchange() -> Iterator[str]:
         server.terminate()
 
 
-def run(folder: Path, *arguments: str, text: str = BOT) -> tuple[int, dict[str, Any], str]:
+def run(
+    folder: Path, *arguments: str, text: str = BOT, environment: Mapping[str, str] | None = None
+) -> tuple[int, dict[str, Any], str]:
     (folder / "bot.py").write_text(text, "utf-8")
     command = [*COMMAND, "bot.py", *arguments, "--json", "--duration", "40s"]
-    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=90, check=False)
+    variables = {**os.environ, **(environment or {})}
+    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=90, check=False, env=variables)
     line: dict[str, Any] = json.loads(ended.stdout) if ended.returncode == 0 else {}
     return ended.returncode, line, ended.stderr
 
@@ -71,6 +81,40 @@ def test_a_bot_live_and_on_paper_beside_live_data(exchange: str, tmp_path: Path)
     journal = f"live.journal={tmp_path / 'run.journal'}"
     check(*run(tmp_path, "--mode", "live", "--url", exchange, "--set", journal))
     check(*run(tmp_path, "--mode", "paper", "--exchange", "bitmex", "--url", exchange))
+
+
+ACCOUNTS = """
+from profitview import Link, logger
+
+class Trading(Link):
+    def on_start(self):
+        bid = self.quotes['bitmex']['XBTUSD']['bid'][0]
+        for number, venue in enumerate(('account1', 'account2'), 1):
+            self.create_limit_order(venue, 'XBTUSD', 'Buy', 100 * number, bid - 100)
+            self.create_market_order(venue, 'XBTUSD', 'Buy', 300 * number)
+        for venue in ('account1', 'account2'):
+            orders, held = self.fetch_open_orders(venue)['data'], self.fetch_positions(venue)['data']
+            logger.info('%s %s %s', venue, [each['order_size'] for each in orders], [each['pos_size'] for each in held])
+            self.cancel_order(venue)
+            self.create_market_order(venue, 'XBTUSD', 'Sell', held[0]['pos_size'])
+        self.stop_trading('done')
+"""
+
+
+def test_two_accounts_on_one_exchange_live(tmp_path: Path) -> None:
+    keys = "".join(f'[accounts.{name}]\nkey = "k-{name}"\nsecret = "s-{name}"\n' for name in ("account1", "account2"))
+    (tmp_path / "accounts.toml").write_text(keys, "utf-8")
+    names = [f"{name}_{what}" for name in ("account1", "account2") for what in ("key", "secret")]
+    secrets = {f"MLTHON_BITMEX_{each.upper()}": f"{each[9]}-{each[:8]}" for each in names}
+    with local_bitmex("--accounts", str(tmp_path / "accounts.toml")) as exchange:
+        venues = ["--venue", "account1=bitmex", "--venue", "account2=bitmex"]
+        journal = f"live.journal={tmp_path / 'run.journal'}"
+        arguments = ["--mode", "live", "--url", exchange, "--set", journal, *venues]
+        status, line, told = run(tmp_path, *arguments, text=ACCOUNTS, environment=secrets)
+    assert status == 0, told
+    assert "account1 [100.0] [300.0]" in told
+    assert "account2 [200.0] [600.0]" in told
+    assert (line["orders"], line["fills"]) == (6, 4)
 
 
 def test_a_bot_that_cannot_be_loaded_ends_the_run_with_the_line(tmp_path: Path) -> None:
