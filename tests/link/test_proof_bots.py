@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from mlthon.engine.clock import SECOND
-from tests.link.bots.kit import START, Market, Order, Outcome, place, run, walk
+from mlthon.link.contract import Call, WebAnswer, WebRequest
+from tests.link.bot.kit import envelope, running, until
+from tests.link.bots.kit import BOTS, START, Market, Order, Outcome, place, roughen, run, walk
 
 MINUTE = 60 * SECOND
 
@@ -269,6 +271,34 @@ def test_a_database_and_a_schedule_in_a_backtest(tmp_path: Path) -> None:
     prices = [KEPT.bid(step) if side == "Sell" else KEPT.ask(step) for _, side, step in expected]
     sides = [side for _, side, _ in expected]
     assert last["orders"] == [[side, 0.1, price, "cron"] for side, price in zip(sides, prices, strict=True)]
+
+
+def test_a_database_behind_webhooks(tmp_path: Path) -> None:
+    """In real threads: orders come in by webhooks, several at once, and the database gives them back."""
+    (tmp_path / "here").mkdir()
+
+    def answer(call: Call, bot: Any) -> dict[str, Any]:
+        if call.name != "create_market_order":
+            return envelope([])
+        given = call.arguments
+        return envelope({"order_size": given["size"], "order_price": 3000.0 + given["size"], "remain_size": 0.0})
+
+    text = (BOTS / "sqlite_hooks.py").read_text("utf-8")
+    source = roughen(text.replace('"Woo X"', '"WooPaper"').replace("Path(__file__).parent", f'Path("{tmp_path}")'))
+    with running(tmp_path / "here", source, answer) as bot:
+        until(lambda: bot.it is not None)
+        orders = [("Buy" if number % 2 else "Sell", round(0.1 * number, 1)) for number in range(1, 9)]
+        for number, (side, size) in enumerate(orders):
+            bot.runtime.tell(WebRequest(number, "post", "order", {"side": side, "size": str(size)}))
+        bot.host.wait(WebAnswer, len(orders))
+        bot.runtime.tell(WebRequest(99, "get", "orders", {"by": "hook"}))
+        found = bot.host.wait(WebAnswer, len(orders) + 1)
+        assert (found.request, found.status) == (99, 200)
+        expected = [(side, size, 3000.0 + size, "hook") for side, size in orders]
+        assert sorted(map(tuple, found.value)) == sorted(expected)
+        calls = bot.host.calls("create_market_order")
+        assert {each.arguments["venue"] for each in calls} == {"WooPaper"}
+        assert sorted(each.arguments["size"] for each in calls) == [size for _, size in orders]
 
 
 # -- signals for a market maker ----------------------------------------------------------------------------------------
