@@ -105,7 +105,8 @@ def run(name: str, seconds: float, folder: Path, recorded_s: float = RECORDED_S)
     """Trade on one exchange and compare."""
     case = CASES[name]
     recording = cut_off(DATA / case.recording, folder, recorded_s)
-    settings = [f"live.journal={folder / 'run.journal'}", f'exchanges.{case.live}.instruments=["{case.instrument}"]']
+    settings = [f"live.journal={folder / 'run.journal'}", f"ops.state={folder / 'state'}"]
+    settings.append(f'exchanges.{case.live}.instruments=["{case.instrument}"]')
     with served(case, folder, recording) as url:
         command = [*COMMAND, "demo_strat", "--mode", "live", "--exchange", case.live.lower(), "--url", url, "--json"]
         command += ["--duration", f"{seconds:g}s", "-v"]

@@ -59,7 +59,8 @@ class Session:
     """One live run in a folder. The journal stays from run to run."""
 
     def __init__(self, folder: Path, exchange: str, url: str, *more: str) -> None:
-        settings = (f"live.journal={folder / 'run.journal'}", "live.guard=false")
+        # a state folder of its own: another test may run the same strategy
+        settings = (f"live.journal={folder / 'run.journal'}", f"ops.state={folder / 'state'}", "live.guard=false")
         chosen = [word for setting in settings for word in ("--set", setting)]
         chosen += ["--set", f'exchanges.{_name(exchange)}.instruments=["{INSTRUMENTS[exchange]}"]']
         spoken = _name(exchange).lower()
