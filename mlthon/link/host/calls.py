@@ -89,7 +89,7 @@ def _order(asked: "Asked", venue: VenueStrategy) -> TrackedOrder:
     order_id = _needed(asked, "order_id")
     found = venue.order(str(order_id))
     if found is None or not found.is_open:
-        raise BadCall(f"the order {order_id!r} is not open on {venue.name}")
+        raise BadCall(f"the order {order_id!r} is not open on {venue.name}, or is not this bot's")
     return found
 
 
