@@ -15,7 +15,7 @@ import pytest
 
 from mlthon.link.bot.link import Link
 from mlthon.link.contract import WebAnswer, WebRequest
-from tests.link.bot.kit import envelope, running
+from tests.link.bot.kit import envelope, running, until
 from tests.link.bots.kit import BOTS, place, run, walk
 
 MARKETS = [walk("bitmex", "XBTUSD", 60_000.0, 80, 1), walk("bitmex", "ETHUSD", 3_000.0, 80, 1)]
@@ -166,6 +166,7 @@ def test_times(told: dict[str, Any]) -> None:
 def test_the_webhooks_of_the_document(tmp_path: Path) -> None:
     source = (BOTS / "documented.py").read_text("utf-8").replace("self.times()", "return")
     with running(tmp_path, source, lambda call, bot: envelope([])) as bot:
+        until(lambda: bot.it is not None)
         bot.runtime.tell(WebRequest(1, "get", "balances", {"venue": "BitMEX"}))
         assert bot.host.wait(WebAnswer).value == envelope([])
         bot.runtime.tell(WebRequest(2, "post", "cancel_order", {"venue": "BitMEX", "order_id": "ORDER_ID"}))
@@ -272,6 +273,7 @@ def test_the_webhooks_of_the_signals_document(shared: Path, tmp_path: Path) -> N
     methods = [each for each in examples(shared) if each.startswith("@http.route\ndef")]
     source = "from profitview import Link, http\nclass Signals(Link):\n" + indent("\n".join(methods), "    ")
     with running(tmp_path, source) as bot:
+        until(lambda: bot.it is not None)
         bot.runtime.tell(WebRequest(1, "get", "status", {}))
         assert bot.host.wait(WebAnswer) == WebAnswer(1, 200, {"ok": True})
         bot.runtime.tell(WebRequest(2, "post", "webhook", {"price": "30000"}))
