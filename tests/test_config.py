@@ -289,9 +289,9 @@ def test_a_strategy_has_limits_of_its_own(tmp_path: Path) -> None:
         """
     )
     config = load_config(file)
-    careful = config.live.limits_of(config.strategies["careful"])
+    careful = config.live.limits_of(config.strategies["careful"].risk)
     assert (careful.max_open_orders, careful.max_orders_per_s) == (1, 9)
-    assert config.live.limits_of(config.strategies["bold"]) == config.live.risk
+    assert config.live.limits_of(config.strategies["bold"].risk) == config.live.risk
     assert config.live.limits_of(None) == config.live.risk
     with pytest.raises(UserError, match="risk"):
         load_config(file, ["strategies.careful.risk.max_open_orders=0"])
