@@ -7,6 +7,7 @@ The way of a message is found by how it begins, without decoding it: it is decod
 the first of a stream, and what is no market data, is looked at twice.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping
 from typing import ClassVar, Final, Generic, TypeVar
 
@@ -101,7 +102,7 @@ class InstrumentStreams:
 S = TypeVar("S", bound=InstrumentStreams)
 
 
-class StreamHandler(Generic[S]):
+class StreamHandler(ABC, Generic[S]):
     """The market data of one line; see `mlthon.venue.feed_wiring.LiveFeedHandler`.
 
     A subclass has: `PREFIX`, how a message begins before the name of its stream; `_stream`, the name in a message that
@@ -162,11 +163,11 @@ class StreamHandler(Generic[S]):
         """The book of an instrument: whether it is live, and its top."""
         return self._streams[instrument].book
 
-    def _stream(self, data: bytes) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def _stream(self, data: bytes) -> str: ...
 
-    def _route(self, stream: str) -> Route:
-        raise NotImplementedError
+    @abstractmethod
+    def _route(self, stream: str) -> Route: ...
 
     def _new_head(self, data: bytes, recv_ts: int) -> None:
         end = data.find(b'"', len(self.PREFIX))
