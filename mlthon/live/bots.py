@@ -40,6 +40,8 @@ CONNECT_S: Final = 30.0
 """How long a bot's process may take to connect."""
 END_S: Final = 2.0
 """How long a process may take to end once it has been asked to."""
+LOOK_S: Final = 0.5
+"""Between two looks at whether a bot is over."""
 DRAIN_S: Final = 0.5
 """How long the last of what it printed may take to arrive."""
 LONGEST_PAUSE_S: Final = 60.0
@@ -168,9 +170,17 @@ class _Bot:
         """Carry both ways until the bot hangs up; what was wrong with what it said, if anything was."""
         async with stream, trio.open_nursery() as nursery:
             nursery.start_soon(self._write, stream)
+            nursery.start_soon(self._hang_up, nursery.cancel_scope)
             broken = await self._read(stream, run)
             nursery.cancel_scope.cancel()
         return broken
+
+    async def _hang_up(self, talk: trio.CancelScope) -> None:
+        """A bot that is over hangs up itself; one that does not is hung up on."""
+        while not self._host.over:
+            await trio.sleep(LOOK_S)
+        await trio.sleep(END_S)
+        talk.cancel()
 
     async def _write(self, stream: trio.SocketStream) -> None:
         """Write out what waits, as fast as the bot reads."""

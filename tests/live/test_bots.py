@@ -285,3 +285,35 @@ def test_a_process_that_hangs_when_it_is_started_again_is_ended(
     file.write_text(hangs + CHILD + "os._exit(3)\n", "utf-8")
     played(ready(tmp_path, ["link.restart=true", "link.restart_s=0.1"], seconds=6), file)
     assert "bot: its process did not connect within 2 s" in caplog.text
+
+
+def test_a_bot_that_hangs_when_it_stops_trading_does_not_hold_up_the_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    linked = ready(tmp_path, seconds=40)
+    began = time.monotonic()
+    played(linked, child(tmp_path, 'say(StopTrading("enough"))\ntime.sleep(60)\n'))
+    assert time.monotonic() - began < 20
+    assert "its on_stop must return" in caplog.text
+
+
+def test_the_process_of_a_bot_that_is_over_is_ended_though_the_run_goes_on(tmp_path: Path) -> None:
+    linked = ready(tmp_path, seconds=7)
+    host = linked.bots.hosts[0]
+    ended: list[str] = []
+    gone = tmp_path / "gone"
+    file = child(
+        tmp_path,
+        f"import signal\ndef end(*_): open({str(gone)!r}, 'w').close(); os._exit(0)\n"
+        "signal.signal(signal.SIGTERM, end)\nsay(Stopped())\ntime.sleep(60)\n",
+    )
+    services = [BotProcesses(linked.bots.hosts, linked.bots.config.link, [sys.executable, str(file)])]
+
+    def over() -> bool:
+        if gone.exists() and not ended:
+            ended.append("while the run goes on")
+        return False
+
+    run_trio(lambda: go_paced(linked.run, 1.0, None, over, None, services))
+    assert host.over
+    assert ended == ["while the run goes on"]

@@ -295,6 +295,17 @@ class BotHost:
         if not self._told_to_stop:
             self._told_to_stop = True
             self.face.tell(Stop(reason or "the run ends"))
+            self._await_end(self.face)
+
+    def _await_end(self, face: BotFace) -> None:
+        """Whose venues wait for it no longer has had its time."""
+        if self.face is not face:
+            return
+        if any(each.session.phase is Phase.STOPPING for each in self.venues.values()):
+            self.clock.call_at(self.clock.now + SECOND, self._await_end, face)
+        else:
+            self._stopping.clear()
+            self.gone("it does not end, and is not waited for any longer: its on_stop must return")
 
     # -- what the bot is told ------------------------------------------------------------------------------------------
 

@@ -9,6 +9,8 @@ from typing import Any
 
 from attrs import frozen
 
+from mlthon.link.host.listing import LARGEST
+
 
 class BadIntent(ValueError):
     """A value that says nothing a bot could do; the text says why."""
@@ -30,8 +32,8 @@ def read_size(value: Any) -> float:
 def read_price(name: str, value: Any) -> float:
     """The anchor of a grid. Raises `BadIntent`."""
     price = _number(name, value)
-    if price <= 0:
-        raise BadIntent(f"{name} must be a price over 0, not {value!r}")
+    if not 0 < price <= LARGEST:
+        raise BadIntent(f"{name} must be a price over 0 and not beyond all prices, not {value!r}")
     return price
 
 

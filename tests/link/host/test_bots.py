@@ -280,7 +280,7 @@ def test_a_bot_that_was_changed_hears_what_it_overrides_now_and_nothing_twice(tm
 def test_what_waits_for_the_rate_limit_is_not_sent_for_a_bot_that_is_gone(tmp_path: Path, again: bool) -> None:
     settings = ["exchanges.BitMEX.rate_limit.requests=5", "exchanges.BitMEX.rate_limit.interval_s=2"]
     run = linked(tmp_path, seconds=6, settings=settings)
-    order = {"venue": "BitMEX", "sym": "XBTUSD", "side": "Buy", "size": 100, "price": 100.0}
+    order: dict[str, Any] = {"venue": "BitMEX", "sym": "XBTUSD", "side": "Buy", "size": 100, "price": 100.0}
 
     def ask_and_die(bot: ScriptedBot) -> None:
         for _ in range(5):
@@ -294,3 +294,25 @@ def test_what_waits_for_the_rate_limit_is_not_sent_for_a_bot_that_is_gone(tmp_pa
     sent = [each for each in bot.host.venues["BitMEX"].session.orders.values() if each is not None]
     assert len(sent) == 3
     assert not any(each.is_open for each in sent)
+
+
+def test_a_bot_that_never_says_that_it_has_stopped_is_not_waited_for(tmp_path: Path, caplog: Any) -> None:
+    class Deaf(ScriptedBot):
+        def tell(self, message: Any) -> None:
+            if not isinstance(message, Stop):
+                super().tell(message)
+
+    run = linked(tmp_path, seconds=20)
+    host = run.bot.host
+    host.join(deaf := Deaf(host))
+    over: list[bool] = []
+
+    def stop() -> None:
+        host.tell(StopTrading("enough"))
+        for seconds in (2, 6):
+            host.clock.call_at(host.clock.now + seconds * SECOND, lambda: over.append(host.over))
+
+    deaf.plans = [stop]
+    run.linked.run.go()
+    assert over == [False, True]
+    assert "its on_stop must return" in caplog.text

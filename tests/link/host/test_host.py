@@ -263,7 +263,7 @@ def test_calls_wait_where_little_is_left_of_the_rate_limit(tmp_path: Path) -> No
 def test_a_call_whose_turn_never_comes_was_not_sent_and_is_no_api_error(tmp_path: Path) -> None:
     settings = ["exchanges.BitMEX.rate_limit.requests=5", "exchanges.BitMEX.rate_limit.interval_s=60"]
     run = linked(tmp_path, seconds=10, settings=[*settings, "link.call_timeout_s=2"])
-    order = {"venue": "BitMEX", "sym": "XBTUSD", "side": "Buy", "size": 100, "price": 100.0}
+    order: dict[str, Any] = {"venue": "BitMEX", "sym": "XBTUSD", "side": "Buy", "size": 100, "price": 100.0}
     run.go(lambda bot: [bot.ask("create_limit_order", **order) for _ in range(6)])
     answered = [run.bot.envelopes[number]["error"] for number in range(1, 7)]
     assert answered[:3] == [None] * 3
@@ -307,7 +307,7 @@ def test_cancelling_everything_fails_while_an_order_stays_open(
         def __getattr__(self, name: str) -> Any:
             return getattr(self._gateway, name)
 
-    order = {"venue": "BitMEX", "sym": "XBTUSD", "side": "Buy", "size": 100, "price": 100.0}
+    order: dict[str, Any] = {"venue": "BitMEX", "sym": "XBTUSD", "side": "Buy", "size": 100, "price": 100.0}
     run = linked(tmp_path, seconds=5)
     bot = run.bot
     run.go(lambda bot: [bot.ask("create_limit_order", **order), bot.ask("create_limit_order", refuse, **order)])
@@ -367,7 +367,7 @@ def test_an_amendment_that_changed_nothing_tells_the_order_as_it_is(tmp_path: Pa
         assert order is not None
         venue.session.ports[venue.exchange].modify_order_ack(order.wire_id, None, None, order.leaves)
 
-    order = {"venue": "BitMEX", "sym": "XBTUSD", "side": "Buy", "size": 100, "price": 100.0}
+    order: dict[str, Any] = {"venue": "BitMEX", "sym": "XBTUSD", "side": "Buy", "size": 100, "price": 100.0}
     run = linked(tmp_path, seconds=3)
     bot = run.bot
     run.go(lambda bot: bot.ask("create_limit_order", amended, **order))

@@ -24,7 +24,7 @@ def test_what_is_no_number_is_refused(value: Any) -> None:
         read_size(value)
 
 
-@pytest.mark.parametrize("value", [0, -1.5, "-3"])
+@pytest.mark.parametrize("value", [0, -1.5, "-3", 1e300, "1e40"])
 def test_a_price_is_over_zero(value: Any) -> None:
     with pytest.raises(BadIntent, match="mid must be a price over 0"):
         read_price("mid", value)
@@ -54,6 +54,7 @@ def test_a_quote_is_a_price_or_a_pair(value: Any, quote: Quote) -> None:
         ([], "not 0 values"),
         ([None, None], "neither bid nor ask"),
         ([1, math.nan], "must be a number"),
+        ([1, 1e300], "beyond all prices"),
         ({"bid": 1}, "must be a number"),
         ("1,2", "must be a number"),
     ],
