@@ -46,7 +46,9 @@ class OpsService:
         self.restarts = 0
         self.pid: int | None = None
         self._spec = spec
-        self._command = list(command) or [sys.executable, "-P", "-m", "mlthon.ops.process"]
+        # what would not be shown here is not sent: a flood of requests must not become one of lines that are read here
+        level = str(log.getEffectiveLevel())
+        self._command = list(command) or [sys.executable, "-P", "-m", "mlthon.ops.process", level]
         self._backoff = Backoff(random.Random(), backoff or BackoffSettings(first_s=1.0, most_s=60.0, stable_s=60.0))
         self._silent_s = silent_s
 

@@ -12,7 +12,8 @@ what there is still to say. That the engine hangs, is back or is gone a part hea
 
 The line `bye` says that the run ends in order; the parts then have `LAST_S` to finish. When standard input ends without
 it the engine is gone: the parts have `FAREWELL_S` to say so. Every `BEAT_S` a line on standard output says that this
-process lives; what it logs goes to standard error, the level first.
+process lives; what it logs goes to standard error, the level first, from the level on that the one argument says.
+Neither ever waits for its reader, because an engine that hangs reads nothing and is to be killed from here.
 """
 
 import importlib
@@ -32,6 +33,7 @@ from msgspec import Struct
 from mlthon.live.backoff import Backoff, BackoffSettings
 from mlthon.live.lines import lines_of
 from mlthon.ops.client import EngineClient
+from mlthon.ops.pipe_log import PipeLog, never_wait
 
 log = logging.getLogger("mlthon.ops")
 
@@ -195,14 +197,16 @@ async def _until_the_end(lines: AsyncIterator[str]) -> bool:
 def _beat_on_stdout() -> None:
     try:
         os.write(1, BEAT)
-    except OSError as error:  # nobody reads it: the engine is gone, which standard input says too
+    except OSError as error:  # nobody reads it: the engine hangs, or is gone, which standard input says too
         log.debug("no beat: %s", error)
 
 
 def main() -> int:
     """Run the process."""
     os.nice(NICE)
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", force=True)
+    level = int(sys.argv[1]) if len(sys.argv) > 1 else logging.INFO
+    logging.basicConfig(handlers=[PipeLog(2)], level=level, format="%(levelname)s %(name)s: %(message)s", force=True)
+    never_wait(1)
     # addresses of requests carry a bot's token
     for name in ("httpx", "httpcore"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -1,5 +1,6 @@
 """Parts of an operations process for tests: each does what its settings say."""
 
+import logging
 import os
 import time
 from pathlib import Path
@@ -10,6 +11,8 @@ import trio
 from mlthon.ops.client import EngineClient
 from mlthon.ops.contract import GetFigures
 from mlthon.ops.process import PartJob
+
+log = logging.getLogger("mlthon.ops")
 
 
 async def serve(
@@ -30,6 +33,10 @@ async def serve(
         raise ValueError("this part fails")
     if what == "hang":
         time.sleep(60)
+    if what == "talk":
+        for number in range(4_000):
+            log.error("%d %s", number, "x" * 100)
+        note("has talked")
     if what == "die":
         os.kill(os.getpid(), 9)
     note(f"asked {await client.ask(GetFigures(), 'part')}")

@@ -1,7 +1,9 @@
 """The operations process: its parts fail alone, it is watched and started again, and it ends with its engine."""
 
 import json
+import logging
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -17,6 +19,7 @@ import trio
 from mlthon.live.backoff import BackoffSettings
 from mlthon.ops import process as module
 from mlthon.ops.keeper import OpsService
+from mlthon.ops.pipe_log import PipeLog
 from mlthon.ops.process import PartSpec, ProcessSpec, operate
 from tests.ops.test_service import Engine, serving, until
 
@@ -193,3 +196,44 @@ async def test_an_engine_that_is_killed_takes_its_operations_process_with_it(fil
     # it would end by itself after `FAREWELL_S`
     os.kill(pid, signal.SIGTERM)
     await until(lambda: gone(pid), 5)
+
+
+async def test_an_engine_that_reads_nothing_holds_nobody_up(files: Files) -> None:
+    """It hangs: what the process logs and that it lives finds no room in the pipes, and /kill must work all the same."""
+    command = [sys.executable, "-P", "-m", "mlthon.ops.process", str(logging.INFO)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdin is not None
+    assert process.stderr is not None
+    try:
+        os.set_blocking(process.stdin.fileno(), True)
+        process.stdin.write(msgspec.json.encode(files.spec(one="talk")) + b"\n")
+        process.stdin.flush()
+        await until(lambda: "has talked" in files.lines("one"), 20)
+    finally:
+        process.kill()
+    lines = process.stderr.read().decode().splitlines()
+    assert 0 < len(lines) < 4_000
+    assert all(len(line) > 100 for line in lines[1:-1]), "a line was cut"
+    process.communicate()
+
+
+async def test_what_was_lost_is_said_when_there_is_room_again() -> None:
+    reading, writing = os.pipe()
+    handler = PipeLog(writing)
+    record = logging.makeLogRecord({"msg": "x" * 5_000})
+    for _ in range(20):
+        handler.emit(record)
+    lost = handler.lost
+    assert lost > 0
+    filled = os.read(reading, 1 << 17)
+    assert {len(each) for each in filled.splitlines(keepends=True)} == {select.PIPE_BUF}
+    handler.emit(logging.makeLogRecord({"msg": "two\nlines"}))
+    assert os.read(reading, 1 << 17).decode().splitlines() == [
+        f"WARNING mlthon.ops: {lost} messages of the operations process found no room and are lost",
+        "two",
+        "lines",
+    ]
+    os.close(reading)
+    handler.emit(record)
+    assert handler.lost == 1
+    os.close(writing)
