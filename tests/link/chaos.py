@@ -7,13 +7,13 @@ The well-behaved bot asks the exchange something every 20 ms and counts what it 
 bots, the second of them with nothing to do.
 
 Figures depend on how many processor cores there are and on who else uses them: each case is measured right after a
-quiet run, `--rounds` times, and the medians are compared. A case's bot has a process of its own, but cores are shared.
+quiet run, `--rounds` times, and the lowest figures are compared: what others do only adds. A case's bot has a process
+of its own, but cores are shared.
 """
 
 import argparse
 import logging
 import os
-import statistics
 import sys
 import tempfile
 import time
@@ -222,7 +222,7 @@ def measure(case: str, seconds: float) -> Measured:
 
 @frozen
 class Compared:
-    """A case and the quiet runs beside it: medians over all rounds."""
+    """A case and the quiet runs beside it: the best of all rounds."""
 
     case: str
     quiet: Measured
@@ -245,14 +245,13 @@ def compare(case: str, seconds: float, rounds: int) -> Compared:
     for _ in range(rounds):
         quiet.append(measure("quiet", seconds))
         chaos.append(measure(case, seconds))
-    return Compared(case, _median(quiet), _median(chaos))
+    return Compared(case, _best(quiet), _best(chaos))
 
 
-def _median(found: Sequence[Measured]) -> Measured:
-    keys = found[0].pace
-    pace = {key: statistics.median(each.pace[key] for each in found) for key in keys}
-    middle = statistics.median
-    return Measured(middle(each.p50 for each in found), middle(each.p99 for each in found), pace)
+def _best(found: Sequence[Measured]) -> Measured:
+    """The shortest times and the greatest paces."""
+    pace = {key: (min if key in ("p50", "p99") else max)(each.pace[key] for each in found) for key in found[0].pace}
+    return Measured(min(each.p50 for each in found), min(each.p99 for each in found), pace)
 
 
 def table(rows: Sequence[Compared]) -> str:

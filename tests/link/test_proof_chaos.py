@@ -6,6 +6,8 @@ from tests.link.chaos import CASES, compare
 
 TRIES = 3
 """The machine does other things too: a case has failed when it has failed each time."""
+PACE = 0.8
+"""The synthetic market is not the same in two runs that begin at different times: so much it differs in a few seconds."""
 
 
 @pytest.mark.slow
@@ -14,8 +16,8 @@ TRIES = 3
 def test_chaos_in_one_bot_is_felt_by_nobody_else(case: str) -> None:
     found = []
     for _ in range(TRIES):
-        found.append(compare(case, 3.0, 2))
-        if found[-1].ratio <= 2 and found[-1].pace >= 0.9:
+        found.append(compare(case, 2.5, 3))
+        if found[-1].ratio <= 2 and found[-1].pace >= PACE:
             return
     pytest.fail(
         f"{case}: p99 {[round(each.ratio, 2) for each in found]} times the quiet one, "
