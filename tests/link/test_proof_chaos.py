@@ -7,7 +7,7 @@ from tests.link.chaos import CASES, compare
 TRIES = 3
 """The machine does other things too: a case has failed when it has failed each time."""
 PACE = 0.8
-"""The synthetic market is not the same in two runs that begin at different times: so much it differs in a few seconds."""
+"""The synthetic market differs between two runs that begin at different times: by so much in a few seconds."""
 
 
 @pytest.mark.slow
