@@ -207,6 +207,9 @@ class AccountBook:
             self._values(booked, fact, late, asked)
         elif not self._acknowledge(booked, fact.ts or self._clock.now, fact):
             return
+        elif booked.amendments:
+            # it may show a modification already that was sent right behind the order
+            self._values(booked, fact, late, asked)
         if not late:
             booked.status = fact.status
 
@@ -250,7 +253,7 @@ class AccountBook:
         """Tell once that the order was accepted, as the exchange has it."""
         if booked.acked or booked.ended or booked.order is None:
             return False
-        if fact is not None and fact.qty > 0:
+        if fact is not None and fact.qty > 0 and booked.answered_by(fact.price, fact.qty) is None:
             booked.qty = fact.qty
             if not booked.unpriced:
                 booked.price = fact.price

@@ -125,6 +125,9 @@ class OrderDesk:
         if booked is None:
             self._book.restore([order], ())
             booked = self._book.find(order.wire_id)
+            if booked is not None and not order.exchange_id:
+                # whoever refused it tells its end
+                booked.ended = True
         return booked or self._book.sent(order)
 
     def _send(self, action: Action, name: str, make: Callable[[], Request]) -> None:

@@ -25,6 +25,12 @@ def test_both_sides_agree_in_the_end(venue: str, seed: int) -> None:
     assert simulate(venue, seed).problems == []
 
 
+@pytest.mark.parametrize("seed", [78, 102])
+def test_seeds_that_failed_once(seed: int) -> None:
+    """A modification on the heels of an order that the port refuses; of one that is found when asked for."""
+    assert simulate("bybit-websocket", seed).problems == []
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("venue", VENUES)

@@ -240,6 +240,16 @@ def test_a_modification_is_acknowledged_once_by_fact_or_reply(desk):
     assert desk.events.of("modify_order_ack") == [("a", 1010, None, 10), ("a", None, 7, 7)]
 
 
+def test_an_order_that_is_found_with_its_modification_is_acknowledged_before_it(desk):
+    booked = desk.sent()
+    sent_price = booked.price
+    desk.book.changes.modifying(booked, 1010, None)
+    desk.take(order_fact(price=1010, ts=START + 1))
+    assert desk.story() == ["new_order_ack", "modify_order_ack"]
+    assert desk.events.of("new_order_ack")[0][2] == sent_price
+    assert desk.events.of("modify_order_ack") == [("a", 1010, None, 10)]
+
+
 def test_a_fact_of_before_the_modification_does_not_undo_it(desk):
     booked = desk.sent()
     desk.take(order_fact(ts=START))
