@@ -4,7 +4,7 @@ Two files, so that nobody ever waits for anybody: the **outbox**, which the engi
 message is on its way to the disk when `put` returns, and survives the death of this program), and the **sent mark**,
 which the reader alone writes: the number of the last message that Telegram has taken. Messages are numbered from 1 on
 without end, so a reader that is started again goes on after its mark and loses none. What was sent is taken out of the
-outbox when the next run of the name begins.
+outbox again, two for each one that comes, so that neither the file nor any call grows with the run.
 
     engine      outbox.put("grid", "filled")
     reader      for message in reader.after(mark.number): send it; mark.keep(message.number)
@@ -28,8 +28,10 @@ log = logging.getLogger("mlthon.ops")
 LONGEST_TEXT: Final = 64 * 1024
 """Characters of one message that are kept."""
 MOST_WAITING: Final = 20_000
-"""Messages of one run: a strategy that publishes more is told of and heard no further."""
+"""Messages that wait at once: a strategy that publishes more is told of and not heard while it is so."""
 CHECKPOINT_EVERY_S: Final = 5.0
+CLEARED_AT_ONCE: Final = 2
+"""Messages that were sent and are taken out for each that comes."""
 BUSY_S: Final = 0.2
 CUT: Final = " […]"
 
@@ -70,15 +72,18 @@ class Outbox:
         self._run = run
         self._failure = ""
         try:
+            path.touch(0o600)  # before SQLite makes the files beside it, which are then as private
+            path.chmod(0o600)
             self._base = _connect(path)
             self._base.execute("PRAGMA journal_mode = WAL")
             self._base.execute("PRAGMA synchronous = NORMAL")
             # a checkpoint waits for the disk: that is for the thread below
             self._base.execute("PRAGMA wal_autocheckpoint = 0")
             self._base.execute(_SCHEMA)
-            path.chmod(0o600)
-            self._base.execute("DELETE FROM messages WHERE number <= ?", (last_sent(sent_path(path)),))
-            self._left = MOST_WAITING - self._base.execute("SELECT count(*) FROM messages").fetchone()[0]
+            self._sent = last_sent(sent_path(path))
+            self._base.execute("DELETE FROM messages WHERE number <= ?", (self._sent,))
+            self._last = self._number_on(self._sent)
+            self._cleared = self._sent
         except (OSError, sqlite3.Error) as error:
             raise UserError(f"{path}: the outbox cannot be used: {error}", "Look at the state folder.") from None
         self._closing = threading.Event()
@@ -87,7 +92,7 @@ class Outbox:
 
     def put(self, strategy: str, text: str) -> None:
         """Keep a message. Never raises: a strategy is not to fail because nobody can be told."""
-        if self._left <= 0:
+        if self._last - self._sent >= MOST_WAITING:
             self._lose(f"{MOST_WAITING:,} messages wait already")
             return
         if len(text) > LONGEST_TEXT:
@@ -95,12 +100,36 @@ class Outbox:
         # what is no text (half a surrogate pair) would be refused by the file
         plain = text.encode("utf-8", "replace").decode()
         try:
-            self._base.execute(_INSERT, (self._run, strategy, time.time_ns(), plain))
+            kept = self._base.execute(_INSERT, (self._run, strategy, time.time_ns(), plain))
         except sqlite3.Error as error:
             self._lose(str(error))
             return
-        self._left -= 1
+        self._last = kept.lastrowid or self._last + 1
         self._failure = ""
+        self._clear()
+
+    def _clear(self) -> None:
+        """Take out what was sent, as much as a call may take."""
+        if self._cleared >= self._sent:
+            return
+        upto = min(self._cleared + CLEARED_AT_ONCE, self._sent)
+        try:
+            self._base.execute("DELETE FROM messages WHERE number <= ?", (upto,))
+        except sqlite3.Error as error:  # the next one takes out what this one left
+            log.debug("%s: what was sent stays for now: %s", self.path, error)
+        else:
+            self._cleared = upto
+
+    def _number_on(self, sent: int) -> int:
+        """The number of the last message ever. What comes next has one after the mark even where the file was made
+        anew and the mark was not: everything up to it counts as sent."""
+        row = self._base.execute("SELECT seq FROM sqlite_sequence WHERE name = 'messages'").fetchone()
+        last = max(row[0] if row else 0, sent)
+        if row is None:
+            self._base.execute("INSERT INTO sqlite_sequence VALUES ('messages', ?)", (last,))
+        elif row[0] < last:
+            self._base.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = 'messages'", (last,))
+        return int(last)
 
     def _lose(self, why: str) -> None:
         self.lost += 1
@@ -109,11 +138,13 @@ class Outbox:
             log.error("A MESSAGE FOR TELEGRAM IS LOST, and those after it while it is so: %s", why)
 
     def _checkpoint(self) -> None:
-        """Copy the write-ahead log into the file from time to time, on a connection of this thread's own."""
+        """Copy the write-ahead log into the file from time to time, on a connection of this thread's own, and see what
+        was sent meanwhile."""
         last = False
         while not last:
             last = self._closing.wait(CHECKPOINT_EVERY_S)
             try:
+                self._sent = max(self._sent, last_sent(sent_path(self.path)))
                 base = _connect(self.path)
                 base.execute(f"PRAGMA wal_checkpoint({'TRUNCATE' if last else 'PASSIVE'})")
                 base.close()
@@ -160,11 +191,12 @@ class SentMark:
     disk when `keep` returns. Raises `sqlite3.Error`."""
 
     def __init__(self, path: Path) -> None:
+        path.touch(0o600)
+        path.chmod(0o600)
         self._base = _connect(path)
         self._base.execute("PRAGMA journal_mode = WAL")
         self._base.execute("PRAGMA synchronous = FULL")
         self._base.execute(_MARK_SCHEMA)
-        path.chmod(0o600)
         self.number = _marked(self._base)
 
     def keep(self, number: int) -> None:

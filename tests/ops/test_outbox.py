@@ -3,6 +3,8 @@
 import sqlite3
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -98,6 +100,56 @@ def test_a_flood_and_a_broken_file_lose_messages_and_say_so_once(
     assert other.lost == 1
     assert "no such table" in caplog.text
     other.close()
+
+
+def test_what_was_sent_makes_room_in_a_run_that_goes_on(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_WAITING", 10)
+    monkeypatch.setattr(module, "CHECKPOINT_EVERY_S", 0.01)
+    outbox = Outbox(path, "grid")
+    mark = SentMark(sent_path(path))
+    for number in range(1, 101):
+        outbox.put("grid", str(number))
+        if number % 10 == 0:
+            mark.keep(number)
+            until(lambda sent=number: outbox._sent == sent)
+    assert outbox.lost == 0
+    assert len(texts(path)) < 30
+    assert texts(path)[-1] == (100, "100")
+    mark.close()
+    outbox.close()
+
+
+def until(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + 5
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+@pytest.mark.parametrize("emptied", [False, True])
+def test_an_outbox_that_is_made_anew_goes_on_after_the_mark(path: Path, emptied: bool) -> None:
+    """Its numbers would be taken for sent, and the messages be lost."""
+    if emptied:
+        before = Outbox(path, "grid")
+        before.put("grid", "old")
+        before.close()
+    mark = SentMark(sent_path(path))
+    mark.keep(500)
+    mark.close()
+    outbox = Outbox(path, "grid")
+    outbox.put("grid", "new")
+    assert texts(path, 500) == [(501, "new")]
+    outbox.close()
+
+
+def test_the_files_beside_it_are_as_private(path: Path) -> None:
+    outbox, mark = Outbox(path, "grid"), SentMark(sent_path(path))
+    outbox.put("grid", "x")
+    mark.keep(1)
+    for each in path.parent.iterdir():
+        assert each.stat().st_mode & 0o077 == 0, each.name
+    mark.close()
+    outbox.close()
 
 
 def test_a_file_that_is_no_outbox_is_refused(path: Path) -> None:
