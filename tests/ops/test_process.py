@@ -199,7 +199,7 @@ async def test_an_engine_that_is_killed_takes_its_operations_process_with_it(fil
 
 
 async def test_an_engine_that_reads_nothing_holds_nobody_up(files: Files) -> None:
-    """It hangs: what the process logs and that it lives finds no room in the pipes, and /kill must work all the same."""
+    """It hangs: what the process logs finds no room in the pipe, and /kill must work all the same."""
     command = [sys.executable, "-P", "-m", "mlthon.ops.process", str(logging.INFO)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdin is not None

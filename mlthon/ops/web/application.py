@@ -9,15 +9,17 @@ from typing import Final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mlthon.ops.web.addresses import networks
 from mlthon.ops.web.alerts import Alerts, AlertTarget
 from mlthon.ops.web.bodies import Refused
 from mlthon.ops.web.bots import BotWebhooks
-from mlthon.ops.web.edge import Edge, Handler, Visit
+from mlthon.ops.web.edge import Edge, Handler, Visit, refusal
 from mlthon.ops.web.engine import Engine
 from mlthon.ops.web.figures import Figures
 from mlthon.ops.web.settings import WebSettings
@@ -57,7 +59,7 @@ class WebServer:
             for name, each in settings.alerts.items()
         }
         alerts = Alerts(engine, edge, store, targets, settings.connector_rate)
-        figures = Figures(engine, edge, self.streams, settings.keys, closed=settings.public)
+        figures = Figures(engine, edge, self.streams, settings.keys, closed=settings.reached)
         self._routes = [
             self._route("/trading/bot/{secret}/{name}", "bot", bots.serve),
             self._route("/trading/bot/{secret}/{bot}/{name}", "bot", bots.serve),
@@ -78,10 +80,29 @@ class WebServer:
         async def missing(request: Request, _: Exception) -> Response:
             return await nowhere(request)
 
-        app = Starlette(routes=self._routes, exception_handlers={HTTPException: missing})
+        app = Starlette(
+            routes=self._routes, middleware=[Middleware(_OneVersion)], exception_handlers={HTTPException: missing}
+        )
         # a redirection would repeat an address with its secret
         app.router.redirect_slashes = False
         return app
+
+
+class _OneVersion:
+    """Serves HTTP/1 alone. hypercorn lets any client change to HTTP/2 without TLS, and then a proxy on the way, which
+    still believes in HTTP/1, sees nothing of what follows: whoever came through it could write `X-Forwarded-For` as he
+    likes, and ask for what the proxy keeps from others."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan" or scope["http_version"].startswith("1"):
+            await self._app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close"})
+        else:
+            await refusal(Refused(505, "this server speaks HTTP/1.1"))(scope, receive, send)
 
 
 def _only(method: str, handler: Handler) -> Handler:

@@ -1,7 +1,8 @@
 """`/metrics` for Prometheus and `/health` for whoever looks whether the engine lives.
 
 The metrics need a token (`metrics_token`, or the API key) where one is configured, and wherever the server is reached
-from other machines. `/health` tells nothing but whether the engine answers: 200 if it does, 503 if not.
+from other machines: by its configuration, or as a request shows that came through a proxy or tunnel or asks for another
+name than this machine's own (so that no web page in a browser here can read them either). `/health` tells nothing but whether the engine answers: 200 if it does, 503 if not.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,8 +17,11 @@ from mlthon.ops.web.bots import same
 from mlthon.ops.web.edge import Edge, Visit, answer, plain
 from mlthon.ops.web.engine import Engine, unanswered
 from mlthon.ops.web.keys import WebKeys
+from mlthon.ops.web.settings import is_loopback
 from mlthon.ops.web.streams import BEARER, Streams
 
+_PASSED_ON: Final = ("x-forwarded-for", "forwarded", "via")
+"""What proxies and tunnels add."""
 PROMETHEUS: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -32,7 +36,7 @@ class Figures:
         self._closed = closed or keys.metrics_token is not None
 
     async def metrics(self, visit: Visit) -> Response:
-        if self._closed and not self._may(_given(visit.request)):
+        if (self._closed or _from_elsewhere(visit.request)) and not self._may(_given(visit.request)):
             raise self._edge.wrong_secret(visit, "the metrics need their token")
         try:
             text: str = await self._engine.ask(GetFigures(), "metrics")
@@ -63,6 +67,12 @@ class Figures:
     async def health(self, visit: Visit) -> Response:
         lives = self._engine.state is EngineState.LIVES
         return answer({"engine": self._engine.state.value}, 200 if lives else 503)
+
+
+def _from_elsewhere(request: Request) -> bool:
+    """Whether a request shows that it began on another machine, or in a web page."""
+    name = request.url.hostname or ""
+    return not is_loopback(name) or any(each in request.headers for each in _PASSED_ON)
 
 
 def _given(request: Request) -> str:

@@ -37,7 +37,7 @@ SEND_BUFFER: Final = 128 * 1024
 PRUNE_S: Final = 3600.0
 FLUSH_S: Final = 1.0
 MESSAGE_BYTES: Final = 4096
-DAY: Final = 86_400 * 10**9
+SECOND: Final = 10**9
 
 
 async def serve(
@@ -140,7 +140,7 @@ async def _tidy(server: WebServer, settings: WebSettings, store: WebhookStore) -
         while True:
             if trio.current_time() - pruned >= PRUNE_S:
                 pruned = trio.current_time()
-                store.prune(time.time_ns() - round(settings.remember_days * DAY))
+                store.prune(time.time_ns() - round(settings.remember_s * SECOND))
             await trio.sleep(FLUSH_S)
             server.edge.rejections.flush(time.monotonic())
     finally:

@@ -20,6 +20,7 @@ from mlthon.ops.web.addresses import networks
 from mlthon.ops.web.keys import WebKeys, find_keys
 
 LOCAL = "localhost"
+DAY_S = 86_400
 
 
 class Alert(Struct, frozen=True):
@@ -69,6 +70,17 @@ class WebSettings(Struct, frozen=True, kw_only=True):
     def public(self) -> bool:
         """Whether it listens beyond this machine."""
         return not is_loopback(self.host)
+
+    @property
+    def reached(self) -> bool:
+        """Whether others reach it, be it through a proxy or tunnel."""
+        return self.public or self.url is not None or bool(self.trusted_proxies)
+
+    @property
+    def remember_s(self) -> float:
+        """How long it is known what was carried out: at least as long as the same signed signal is taken, which is
+        from `window_s` before its time until `window_s` after it."""
+        return max(self.remember_days * DAY_S, 2 * self.window_s)
 
 
 def base_url(url: str | None, host: str, port: int, *, tls: bool) -> str:

@@ -94,7 +94,7 @@ class Site:
 
     def client(self, address: str = "203.0.113.7") -> httpx.AsyncClient:
         transport = httpx.ASGITransport(app=self.app, client=(address, 4711))
-        return httpx.AsyncClient(transport=transport, base_url="http://here")
+        return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8800")
 
     async def ask(self, method: str, path: str, address: str = "203.0.113.7", **options: Any) -> httpx.Response:
         async with self.client(address) as client:

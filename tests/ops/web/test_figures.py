@@ -1,6 +1,7 @@
 """Metrics and health: for whom, and what they say when the engine does not."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,8 +25,16 @@ async def test_metrics_are_the_engines_and_the_servers_own(tmp_path: Path) -> No
     assert SECRET not in answer.text
 
 
-@pytest.mark.parametrize("settings", [{"metrics_token": "the-token-of-metrics"}, {"host": "0.0.0.0"}])
-async def test_metrics_with_a_token(tmp_path: Path, settings: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"metrics_token": "the-token-of-metrics"},
+        {"host": "0.0.0.0"},
+        {"url": "https://trader.example"},
+        {"trusted_proxies": ["127.0.0.1"]},
+    ],
+)
+async def test_metrics_with_a_token(tmp_path: Path, settings: dict[str, Any]) -> None:
     site = Site(tmp_path, **settings)
     token = settings.get("metrics_token", API_KEY)
     assert (await site.get("/metrics")).status_code == 401
@@ -33,6 +42,18 @@ async def test_metrics_with_a_token(tmp_path: Path, settings: dict[str, str]) ->
     assert (await site.get(f"/metrics?token={token}")).status_code == 200
     assert (await site.get("/metrics", headers={"authorization": f"Bearer {token}"})).status_code == 200
     assert (await site.get("/metrics", headers={"authorization": f"Bearer {API_KEY}"})).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"host": "trader.example"}, {"host": "evil.example:8800"}, {"x-forwarded-for": "203.0.113.9"}, {"via": "1.1 x"}],
+)
+async def test_metrics_of_a_server_behind_a_tunnel_need_a_token_too(tmp_path: Path, headers: dict[str, str]) -> None:
+    site = Site(tmp_path)
+    assert (await site.get("/metrics", headers=headers)).status_code == 401
+    assert (await site.get("/metrics", headers={**headers, "authorization": f"Bearer {API_KEY}"})).status_code == 200
+    for name in ("127.0.0.1:8800", "localhost:8800", "[::1]:8800", "localhost"):
+        assert (await site.get("/metrics", headers={"host": name})).status_code == 200
 
 
 async def test_metrics_are_cut_where_they_are_too_long(tmp_path: Path) -> None:

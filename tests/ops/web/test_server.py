@@ -12,6 +12,8 @@ import httpx
 import pytest
 import trio
 import trustme
+from h2.connection import H2Connection
+from h2.events import ResponseReceived
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.trio.client import ClientConnection, connect
 
@@ -225,6 +227,40 @@ async def test_what_is_no_request_harms_nobody(tmp_path: Path, sent: bytes) -> N
         connection.close()
         async with httpx.AsyncClient() as client:
             assert (await client.get(f"{base}/health")).status_code == 200
+    assert site.engine.actions == []
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_http_2_without_tls_is_no_way_around_a_proxy(tmp_path: Path, known: bool) -> None:
+    """A proxy that passes `Upgrade: h2c` on sees nothing of what follows, a forged `X-Forwarded-For` for one."""
+    site = Site(tmp_path, trusted_proxies=["127.0.0.1"])
+    path = f"/trading/bot/{SECRET}/balances"
+    wire = H2Connection()
+    async with served(site) as base:
+        connection = trio.SocketStream(trio.socket.from_stdlib_socket(raw(base)))
+        if known:
+            wire.initiate_connection()
+            stream = 1
+            forged = [(":method", "GET"), (":path", path), (":scheme", "http"), (":authority", "x")]
+            wire.send_headers(stream, [*forged, ("x-forwarded-for", "8.8.8.8")], end_stream=True)
+            await connection.send_all(wire.data_to_send())
+        else:
+            settings = wire.initiate_upgrade_connection() or b""
+            head = f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
+            await connection.send_all(head.encode() + b"HTTP2-Settings: " + settings + b"\r\n\r\n")
+            said = b""
+            while b"\r\n\r\n" not in said:
+                said += await connection.receive_some(4096)
+            wire.receive_data(said.partition(b"\r\n\r\n")[2])
+            await connection.send_all(wire.data_to_send())
+        statuses: list[str] = []
+        with trio.fail_after(LONG_S):
+            while not statuses:
+                for event in wire.receive_data(await connection.receive_some(4096)):
+                    if isinstance(event, ResponseReceived):
+                        statuses += [value.decode() for name, value in event.headers if name == b":status"]
+        await connection.aclose()
+    assert statuses == ["505"]
     assert site.engine.actions == []
 
 

@@ -183,3 +183,11 @@ async def test_the_addresses_are_shown_when_all_bots_are_loaded(
         await trio.sleep(1)
     assert out.getvalue().count("http://127.0.0.1:8800/trading/bot/WEBHOOK_SECRET/") == 3
     assert "the bots one and two both have a webhook GET status" in caplog.text
+
+
+def test_what_was_carried_out_is_known_for_as_long_as_it_could_come_again(tmp_path: Path) -> None:
+    def remembered(**config: Any) -> float:
+        return read(prepare(WebConfig(**config), PLACES, tmp_path)).remember_s
+
+    assert remembered() == 7 * 86_400
+    assert remembered(remember_days=0.001, window_s=300.0) == 600.0
