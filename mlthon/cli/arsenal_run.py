@@ -42,7 +42,7 @@ def join(arsenals: Arsenals | None, run: Run, data: Sequence[Source] | None, sta
     if data is None:
         history = synthetic_history(run.start, seed)
     elif start is not None:
-        history = recorded_history(data, start, run.start - start)
+        history = recorded_history(data, start, run.start - start, arsenals.config.timing)
     arsenals.attach(run.assembly.engine, history)
 
 
