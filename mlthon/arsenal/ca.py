@@ -44,6 +44,8 @@ class ExchangePair(NamedTuple):
 class Balance:
     """`locked`: what open orders and positions hold."""
 
+    exchange: str
+    currency: str
     available: float
     total: float
 
@@ -158,12 +160,13 @@ class Arsenal:
     def get_balance(self, exchange: Any = None, currency: Any = None) -> Balance:
         """0 of a currency that is neither of the pair's nor what it settles in."""
         strategy = self._strategy
-        venue = strategy.find_pair(_text(exchange, "exchange"), None).instrument.venue
+        pair = strategy.find_pair(_text(exchange, "exchange"), None)
+        venue = pair.instrument.venue
         name = _text(currency, "currency")
         if name is None:
             raise ArgumentError("currency", "a currency is needed, such as USDT")
         total, available = strategy.frozen.wallets.get((venue, name.upper()), (0, 0))
-        return Balance(available / UNIT, total / UNIT)
+        return Balance(pair.exchange, name.upper(), available / UNIT, total / UNIT)
 
     @told
     def get_position(self, exchange: Any = None, pair: Any = None, position_side: Any = None) -> PositionView | None:
@@ -236,7 +239,7 @@ class Arsenal:
             kept = state.get(name)
             return None if kept is None else json.loads(kept)
         try:
-            state.put(name, None if value is None else json.dumps(value))
+            state.put(name, None if value is None else json.dumps(value, default=_as_json))
         except (TypeError, ValueError) as error:
             raise ArgumentError("value", f"cannot be kept as JSON: {error}") from None
         return value
@@ -285,11 +288,12 @@ class Arsenal:
 
     @told
     def cancel_order(self, order: Any = None) -> None:
-        """Cancel an order: one that `CA` gave, or its id."""
+        """Cancel an order: one that `CA` gave, or its `id` or `order_id`."""
         order_id = order.get("orderId") or order.get("id") if isinstance(order, dict) else getattr(order, "id", order)
         if not isinstance(order_id, str | int) or isinstance(order_id, bool):
             raise ArgumentError("order", f"{order!r} is no order")
-        self._strategy.cancel_named(str(order_id), "order")
+        numbered = self._strategy.tickets.of_number(order_id) if isinstance(order_id, int) else None
+        self._strategy.cancel_named(str(order_id) if numbered is None else numbered.client_id, "order")
 
     @told
     def cancel_order_by_client_order_id(self, client_order_id: Any = None) -> None:
@@ -302,6 +306,13 @@ class Arsenal:
     def cancel_all(self) -> None:
         """Cancel all open orders but those that protect a position."""
         self._strategy.cancel_all()
+
+
+def _as_json(value: Any) -> Any:
+    """numpy's numbers and arrays as Python's. Raises TypeError for what is neither."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} is no JSON value")
 
 
 def _text(value: Any, name: str) -> str | None:

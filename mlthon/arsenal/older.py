@@ -7,6 +7,7 @@ nothing, buying closes the short position before it opens a long one, and sellin
 """
 
 import json
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from mlthon.arsenal.strategy import ArsenalStrategy
 
 _LONGEST_LINE: Final = 200
+_ZERO: Final = re.compile(r"[-+]?0*\.?0+(e[-+]?\d+)?")
 _BUYING: Final = ("buy", "open_long", "close_short")
 
 
@@ -44,11 +46,23 @@ class Older:
             for pair in strategy.pairs:
                 if pair.instrument.venue is venue:
                     assets.setdefault(pair.exchange, {})[coin] = available / UNIT
+        for pair in strategy.pairs:
+            if not pair.spot:
+                _as_assets(assets.setdefault(pair.exchange, {}), pair, strategy.holdings[pair].net)
         if hasattr(strategy.user, "__setitem__"):
             strategy.user["assets"] = assets
         orders = [order_dict(each) for each in strategy.order_views(None, 100) if each.status not in OVER]
         books = {} if strategy.backtest else _books(strategy.pairs)
         return {"candles": candles, "orders": orders, "orderBooks": books, "assets": assets}
+
+
+def _as_assets(assets: dict[str, float], pair: Pair, net: int) -> None:
+    """What that form knows of a futures account: beside the coin it settles in, the position as if it were the base
+    currency held (a short one negative), so that selling what is held closes it."""
+    for coin in (pair.base, pair.quote):
+        assets.setdefault(coin, 0.0)
+    if pair.base != pair.contract.coin:
+        assets[pair.base] += pair.amount(net, pair.mark())
 
 
 def _books(pairs: list[Pair]) -> dict[str, Any]:
@@ -70,14 +84,17 @@ def order_dict(order: OrderView) -> dict[str, Any]:
     return found | {"amount": sign * order.amount, "amount_filled": sign * order.amount_filled}
 
 
-def wish_of_row(row: Any, strategy: "ArsenalStrategy") -> Wish:
-    """An order of the returned list. Raises `ArgumentError`."""
+def wish_of_row(row: Any, strategy: "ArsenalStrategy") -> Wish | None:
+    """An order of the returned list; None for an amount of 0, as of a currency of which nothing is held. Raises
+    `ArgumentError`."""
     if not isinstance(row, Mapping):
         raise ArgumentError("trade", f"returned {row!r}, which is no order: a dict is needed")
     names = {"exchange": _name(row, "exchange"), "pair": _name(row, "pair")}
     pair = strategy.find_pair(names["exchange"], names["pair"])
     amount = row.get("amount")
     text = str(amount).strip()
+    if _ZERO.fullmatch(text):
+        return None
     selling = text.startswith("-")
     size = number(text[1:] if selling else text if amount is not None else None, "amount")
     if size is None:
@@ -118,11 +135,11 @@ def older_globals(strategy: "ArsenalStrategy") -> dict[str, Any]:
         ca.log(f"error: {str(message)[:_LONGEST_LINE]}")
 
     def last_order() -> dict[str, Any]:
-        """The order that was filled last; empty where none was."""
-        order = strategy.last_filled
-        if order is None:
+        """The order that was placed last, filled or not; empty where none was."""
+        ticket = strategy.tickets.find(strategy.last_ordered or "")
+        if ticket is None:
             return {}
-        shown = order_dict(order)
+        shown = order_dict(ticket.view())
         return {key: shown[key] for key in ("exchange", "pair", "amount", "price", "type")}
 
     return {

@@ -38,7 +38,8 @@ class Purpose(Enum):
 
 class Ticket:
     """One order. Prices in ticks (0: market), quantities in lots. `cost`: lots x ticks of its fills. `trigger`: of an
-    order that protects. `accepted`: the exchange has acknowledged it."""
+    order that protects. `accepted`: the exchange has acknowledged it. `number`: what the platform calls its `order_id`;
+    later orders have greater ones."""
 
     __slots__ = (
         "accepted",
@@ -48,6 +49,7 @@ class Ticket:
         "created",
         "filled",
         "lots",
+        "number",
         "pair",
         "purpose",
         "status",
@@ -81,6 +83,7 @@ class Ticket:
         self.cost = 0
         self.status = OrderStatus.NEW
         self.accepted = False
+        self.number = 0
 
     @property
     def leaves(self) -> int:
@@ -99,6 +102,7 @@ class Ticket:
         at = average or ticks or self.pair.mark()
         return OrderView(
             id=self.client_id,
+            order_id=self.number,
             client_order_id=self.client_id,
             exchange=self.pair.exchange,
             pair=self.pair.name,
@@ -125,6 +129,7 @@ class Ticket:
                 "trigger": self.trigger,
                 "created": self.created,
                 "filled": self.filled,
+                "number": self.number,
                 "cost": self.cost,
                 "wish": None if self.wish is None else self.wish.dump(),
             }
@@ -137,6 +142,7 @@ class OrderView:
     base currency. The platform's strategies also read it like a dict: `order["price"]`."""
 
     id: str
+    order_id: int
     client_order_id: str
     exchange: str
     pair: str

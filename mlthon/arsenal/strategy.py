@@ -76,7 +76,8 @@ class ArsenalStrategy(Trader):
         self._funds: dict[Pair, Funds] | None = None
         self._placed: set[str] = set()
         self._waiting = False
-        self.last_filled: OrderView | None = None
+        self.last_ordered: str | None = None
+        """The id of the order that the strategy placed last."""
         self.ca = Arsenal(self)
         self.rules = True
         """Whether documented signals are carried out by the rules; else the strategy gets all."""
@@ -116,7 +117,7 @@ class ArsenalStrategy(Trader):
         user = load(self.source, given)()
         if self.source.form is Form.OLDER:
             Older.prepare(user, self.options)
-        self.period = _period(user)
+        self.period = self.order_period = _period(user)
         self.user = user
         self._building = False
 
@@ -184,7 +185,6 @@ class ArsenalStrategy(Trader):
     def _period_over(self) -> None:
         end = self.now - self.now % self.period
         self._arm()
-        self.orders_placed = 0
         if self._waiting:
             self.say("the last period is still waited for: this one is left out", logging.WARNING)
             return
@@ -214,7 +214,17 @@ class ArsenalStrategy(Trader):
         else:
             rows = self.user.trade(self.candles())
         for row in rows if isinstance(rows, list | tuple) else ():
-            self.order(wish_of_row(row, self))
+            self.guarded("trade", partial(self._order_row, row))
+
+    def _order_row(self, row: Any) -> None:
+        """One that cannot be used leaves the others alone."""
+        try:
+            wish = wish_of_row(row, self)
+            if wish is not None:
+                self.order(wish)
+        except (ArgumentError, RuntimeError) as error:
+            self.say(f"trade returned {str(row)[:100]}: {error}", logging.ERROR)
+            raise
 
     def candles(self) -> dict[str, dict[str, list[dict[str, Any]]]]:
         """By exchange and pair, newest first; a copy for each call."""
@@ -246,6 +256,7 @@ class ArsenalStrategy(Trader):
         if ticket is None:
             return None
         self._placed.add(ticket.client_id)
+        self.last_ordered = ticket.client_id
         return ticket.view()
 
     def order_views(self, status: OrderStatus | None, limit: int) -> list[OrderView]:
@@ -262,8 +273,6 @@ class ArsenalStrategy(Trader):
             self.cancel(ticket)
 
     def order_changed(self, order: OrderView) -> None:
-        if order.status is OrderStatus.FILLED:
-            self.last_filled = order
         hook = getattr(self.user, "on_order_state_change", None)
         if hook is None:
             return

@@ -10,6 +10,7 @@ from mlthon.arsenal.orders import OVER, OrderStatus, OrderView, Purpose, Ticket
 from mlthon.arsenal.state import State
 from mlthon.arsenal.wishes import Action, ArgumentError, action_of, loaded
 from mlthon.basics.defs import Side
+from mlthon.engine.clock import MS
 
 KEPT: Final = 1000
 """Orders that are over are remembered up to this number."""
@@ -25,10 +26,21 @@ class Tickets:
         self._open: dict[str, Ticket] = {}
         self._over: dict[str, Ticket] = {}
         self._oldest: deque[str] = deque()
+        self._last = 0
 
     def add(self, ticket: Ticket) -> None:
+        self._numbered(ticket)
         self._open[ticket.client_id] = ticket
         self._state.put(_KEY + ticket.client_id, ticket.dump())
+
+    def _numbered(self, ticket: Ticket) -> None:
+        """Its number is the time in ms, as the platform's are, or the next one."""
+        ticket.number = ticket.number or max(self._last + 1, ticket.created // MS)
+        self._last = max(self._last, ticket.number)
+
+    def of_number(self, number: int) -> Ticket | None:
+        """The order whose `order_id` this is."""
+        return next((each for each in (*self._open.values(), *self._over.values()) if each.number == number), None)
 
     def find(self, client_id: str) -> Ticket | None:
         return self._open.get(client_id) or self._over.get(client_id)
@@ -57,7 +69,7 @@ class Tickets:
         """Orders of this status (None: any), the newest first."""
         every = [*self._open.values(), *self._over.values()]
         found = [each for each in every if status is None or each.status is status]
-        found.sort(key=lambda each: each.created, reverse=True)
+        found.sort(key=lambda each: each.number, reverse=True)
         return [each.view() for each in found[:limit]]
 
     # -- after a restart ---------------------------------------------------------------------------------------------
@@ -74,6 +86,7 @@ class Tickets:
         ticket.filled = lots - leaves
         ticket.status = OrderStatus.PARTIALLY_FILLED if ticket.filled else OrderStatus.NEW
         ticket.accepted = True
+        self._numbered(ticket)
         self._open[client_id] = ticket
 
     def lost(self) -> list[Ticket]:
@@ -111,6 +124,7 @@ def _loaded(client_id: str, pair: Pair, kept: dict[str, Any]) -> Ticket:
         kept["trigger"],
     )
     ticket.cost = kept["cost"]
+    ticket.number = kept.get("number", 0)
     return ticket
 
 

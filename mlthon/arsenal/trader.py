@@ -36,6 +36,7 @@ from mlthon.basics.defs import (
     OrderType,
     Side,
 )
+from mlthon.engine.candles import MINUTE
 
 if TYPE_CHECKING:
     from mlthon.engine.session import Session
@@ -59,7 +60,8 @@ class TraderSettings:
 
 
 class Trader(IStrategy):
-    """See the module. `pairs`: the first is the one meant when none is named. `orders_placed`: in this period."""
+    """See the module. `pairs`: the first is the one meant when none is named. `orders_placed`: since the
+    beginning, with those that protect. `order_period`: the time (ns) in which there may be `MOST_ORDERS`."""
 
     env: IStratEnv
     session: "Session"
@@ -72,6 +74,8 @@ class Trader(IStrategy):
         self.settings = TraderSettings()
         self.frozen = Frozen()
         self.orders_placed = 0
+        self.order_period = MINUTE
+        self._counted = (0, 0)
         self.ready = False
         self._resuming = True
         self._stopped = False
@@ -184,36 +188,55 @@ class Trader(IStrategy):
     def funds(self, pair: Pair) -> Funds:
         """What there is for an order in the pair, as frozen."""
         venue = pair.instrument.venue
-        held = self.holdings[pair]
-        closing = {1: 0, -1: 0}
-        for each in self.tickets.open_of(pair):
-            if each.closes and each.purpose is Purpose.WISH:
-                closing[each.action.leg] += each.leaves
         return Funds(
             available={coin: there for (where, coin), (_, there) in self.frozen.wallets.items() if where is venue},
-            long=max(0, held.lots(1) - closing[1]),
-            short=max(0, held.lots(-1) - closing[-1]),
+            long=self.closable(pair, 1),
+            short=self.closable(pair, -1),
             leverage=self.settings.leverage,
             fee=self.settings.fee,
         )
+
+    def closable(self, pair: Pair, leg: int) -> int:
+        """Lots of a position that no open order closes."""
+        mine = [each for each in self.tickets.open_of(pair) if each.closes and each.purpose is Purpose.WISH]
+        closing = sum(each.leaves for each in mine if each.action.leg == leg)
+        return max(0, self.holdings[pair].lots(leg) - closing)
 
     def place(self, wish: Wish, funds: Funds | None = None) -> Ticket | None:
         """Order what is wished; None, with a line in the log, where it comes to nothing. `funds`: as frozen when the
         callback began. Raises `ArgumentError` and `TooManyOrders`."""
         pair = self.find_pair(wish.exchange, wish.pair)
         self._suits(wish, pair)
-        if self.orders_placed >= MOST_ORDERS:
-            raise TooManyOrders(f"more than {MOST_ORDERS} orders in one period")
         if wish.client_order_id is not None and self.is_used(wish.client_order_id):
             raise ArgumentError("client_order_id", f"{wish.client_order_id} was used before")
         try:
-            lots = lots_of(wish, pair, funds or self.funds(pair))
+            lots = self._still_there(wish, pair, lots_of(wish, pair, funds or self.funds(pair)))
         except NothingToDo as nothing:
             self.say(f"{wish.action.value} {pair.name}: no order: {nothing}", logging.WARNING)
             return None
         ticks = 0 if wish.limit is None else ticks_of(pair, wish.limit, wish.action.side)
+        self._count()
         client_id = wish.client_order_id or self.session.new_client_id()
         return self.send(Ticket(client_id, pair, wish.action, lots, ticks, self.now, wish))
+
+    def _still_there(self, wish: Wish, pair: Pair, lots: int) -> int:
+        """A close is of no more than what is left by now: what was frozen does not show what this callback has closed,
+        and beside the other position a second close would open one. Raises `NothingToDo`."""
+        if wish.action.spot or wish.action.opens:
+            return lots
+        left = self.closable(pair, wish.action.leg)
+        if not left:
+            raise NothingToDo("all of the position is being closed already")
+        return min(lots, left)
+
+    def _count(self) -> None:
+        """Raises `TooManyOrders`."""
+        period, placed = self._counted
+        now = self.now // self.order_period
+        placed = placed if period == now else 0
+        if placed >= MOST_ORDERS:
+            raise TooManyOrders(f"more than {MOST_ORDERS} orders in one period")
+        self._counted = (now, placed + 1)
 
     def is_used(self, client_order_id: str) -> bool:
         """Whether an order had this id already."""

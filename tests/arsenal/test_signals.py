@@ -313,3 +313,11 @@ def test_the_command_signal_takes_one_too(tmp_path: Path) -> None:
 
     played = play(None, minutes([100.0] * 3), tmp_path, exchanges=FREE, calls={90: command})
     assert [order[3] for order in played.orders] == [1.0, 2.0]
+
+
+def test_more_than_500_signals_are_traded_in_the_end(tmp_path: Path) -> None:
+    """The platform's limit is of a period: without a strategy, of a minute."""
+    order = {"action": "openLong", "fixed": "0.001", "limit": "50"}
+    signals = {60 * minute + 2 + each / 20: order for minute in (1, 2) for each in range(260)}
+    played = play(None, minutes([100.0] * 4), tmp_path, exchanges=FREE, signals=signals)
+    assert len(played.orders) == 520

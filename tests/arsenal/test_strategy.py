@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from mlthon.arsenal.market import iso
+from mlthon.arsenal.orders import OrderStatus
 from mlthon.config import ArsenalConfig
 from mlthon.data.rows import Kind, Stream
 from mlthon.data.sources import open_sources
@@ -468,7 +469,7 @@ def test_the_older_form_returns_its_orders(tmp_path: Path) -> None:
         (2, "sell", "Market", 2.0, None),
     ]
     user = played.trader.user
-    assert user.last == {"exchange": "Binance", "pair": "BTC-USDT", "amount": 2.0, "price": 100.01, "type": "MARKET"}
+    assert user.last == {"exchange": "Binance", "pair": "BTC-USDT", "amount": 1.0, "price": 95.0, "type": "LIMIT"}
     assert ("CANCELED", 95.0, 1.0) in user.told
     assert ("FILLED", 100.0, -2.0) in user.told
     assert played.said("turn 3 0.0!")
@@ -583,3 +584,111 @@ def test_recorded_trades_become_candles(shared: Path, tmp_path: Path) -> None:
     assert [order[1:3] for order in played.orders] == [("buy", "Market"), ("sell", "Market")]
     assert sum(fill[1] for fill in played.flow.fills) == pytest.approx(0, abs=1e-9)
     assert played.result.errors == 0
+
+
+def test_an_order_has_a_number_and_a_balance_its_currency(tmp_path: Path) -> None:
+    code = (
+        HEAD
+        + """
+    def trade(self, candles):
+        if not self.seen:
+            first = CA.open_long('Bybit', 'BTC-USDT', '0.5', CA.OrderType.LIMIT, '90')
+            CA.open_long('Bybit', 'BTC-USDT', '0.6', CA.OrderType.LIMIT, '90')
+            self.seen.append((first.order_id, CA.get_balance('bybit', 'usdt')))
+        else:
+            self.newest = self.newest if len(self.seen) > 1 else CA.get_orders(CA.OrderStatus.NEW, 1)
+            self.seen.append(CA.cancel_order(self.seen[0][0]))
+    """
+    )
+    played = play(code, minutes([100.0] * 4), tmp_path, exchanges=FREE)
+    (number, balance), newest = played.trader.user.seen[0], played.trader.user.newest[0]
+    assert isinstance(number, int)
+    assert (newest.amount, newest.order_id) == (0.6, number + 1)
+    assert (balance.exchange, balance.currency, balance.total) == ("Bybit", "USDT", 10_000.0)
+    assert played.trader.tickets.of_number(number).status is OrderStatus.CANCELED
+
+
+def test_what_numpy_gives_can_be_stored(tmp_path: Path) -> None:
+    code = (
+        HEAD
+        + """
+    def trade(self, candles):
+        kept = {'count': np.int64(3), 'mean': np.float64(0.5), 'on': np.bool_(True), 'all': np.array([1.0, 2.0])}
+        CA.storage('kept', kept)
+        self.seen.append(CA.storage('kept'))
+    """
+    )
+    played = play(code, minutes([100.0] * 3), tmp_path, exchanges=FREE)
+    assert played.trader.user.seen[0] == {"count": 3, "mean": 0.5, "on": True, "all": [1.0, 2.0]}
+
+
+def test_a_position_that_is_being_closed_is_not_closed_twice(tmp_path: Path) -> None:
+    """Beside a short position a second close of the long one would not be reduce-only, and grow the short one."""
+    code = (
+        HEAD
+        + """
+    def trade(self, candles):
+        self.seen.append(1)
+        if len(self.seen) == 1:
+            CA.place_order(action='open_long', amount=3)
+            CA.place_order(action='open_short', amount=5)
+        elif len(self.seen) == 2:
+            CA.place_order(action='close_long', percent=60)
+            CA.place_order(action='close_long', percent=60)
+            CA.place_order(action='close_long')
+    """
+    )
+    played = play(code, minutes([100.0] * 4), tmp_path, exchanges=FREE)
+    held = played.trader.holdings[played.trader.pairs[0]]
+    assert (held.lots(1), held.lots(-1)) == (0, 5000)
+    assert [order[3] for order in played.orders] == [3.0, 5.0, 1.8, 1.2]
+    assert played.said("all of the position is being closed already")
+
+
+OLDER = """
+class Strategy():
+    def __setitem__(self, key, value):
+        self.options[key] = value
+    def __getitem__(self, key):
+        return self.options.get(key, '')
+    def __init__(self):
+        self.subscribedBooks = {'Binance': {'pairs': ['BTC-USDT']}}
+        self.period = 60
+        self.options = {}
+        self.seen = []
+"""
+
+
+def test_the_older_form_sees_a_futures_position_as_what_it_holds(tmp_path: Path) -> None:
+    code = (
+        OLDER
+        + """
+    def trade(self, information):
+        held = self['assets']['Binance']['BTC']
+        self.seen.append(held)
+        amount = [2, -held, -1, 1][len(self.seen) - 1] if len(self.seen) <= 4 else -held
+        return [{'exchange': 'Binance', 'amount': amount, 'price': -1, 'type': 'MARKET', 'pair': 'BTC-USDT'}]
+    """
+    )
+    played = play(code, minutes([100.0] * 6), tmp_path, exchanges=FREE, pairs=["bybit:BTC-USDT"])
+    assert played.trader.user.seen == [0.0, 2.0, 0.0, -1.0, 0.0]
+    assert [fill[1] for fill in played.flow.fills] == [2.0, -2.0, -1.0, 1.0]
+    assert played.result.errors == 0
+
+
+def test_a_row_that_cannot_be_used_leaves_the_others_alone(tmp_path: Path) -> None:
+    code = (
+        OLDER
+        + """
+    def trade(self, information):
+        if self.seen:
+            return []
+        self.seen.append(1)
+        row = {'exchange': 'Binance', 'pair': 'BTC-USDT', 'type': 'MARKET', 'price': -1}
+        return [{**row, 'amount': 'much'}, {**row, 'amount': -0.0}, {**row, 'amount': 1}]
+    """
+    )
+    played = play(code, minutes([100.0] * 3), tmp_path, exchanges=FREE, pairs=["bybit:BTC-USDT"])
+    assert [order[3] for order in played.orders] == [1.0]
+    assert played.result.errors == 1
+    assert played.said("amount: 'much' is no number")
