@@ -80,6 +80,7 @@ def run(
     seed: Annotated[int | None, Parameter(group=_WHAT, converter=_whole)] = None,
     speed: Annotated[float | None, Parameter(group=_WHAT)] = None,
     data: Annotated[tuple[Path, ...] | None, Parameter(consume_multiple=True, group=_DATA)] = None,
+    synthetic: Annotated[bool, Parameter(group=_DATA)] = False,
     start: Annotated[str | None, Parameter(group=_DATA)] = None,
     end: Annotated[str | None, Parameter(group=_DATA)] = None,
     duration: Annotated[str | None, Parameter(group=_DATA)] = None,
@@ -118,6 +119,8 @@ def run(
         On paper: how many times as fast as the wall clock.
     data
         Recordings, folders of recordings, or stores. Without any, a synthetic market is traded.
+    synthetic
+        Trade a synthetic market, whatever data the configuration names.
     start
         Leave out data before this time (2024-07-18T00:05, UTC).
     end
@@ -155,6 +158,8 @@ def run(
 
     if data is not None and not data:
         raise UserError("--data: no path given", "Leave it out for the synthetic market.")
+    if data and synthetic:
+        raise UserError("--data and --synthetic: a run is on one of them", "Leave one out.")
     return run_strategy(
         Options(
             strategy=strategy,
@@ -164,6 +169,7 @@ def run(
             seed=seed,
             speed=speed,
             data=data or (),
+            synthetic=synthetic,
             start=start,
             end=end,
             duration=duration,

@@ -123,7 +123,7 @@ def _play(parent: Parent, options: "Options") -> dict[str, Any]:
     asked = Asked()
     asked.listen()
     config, strategies = configuration(options)
-    sources = open_data(options.data or config.data or ())
+    sources = open_data(options.paths(config))
     report = Report()
     linked = _make(options, config, strategies, sources, report)
     if options.report is not None:

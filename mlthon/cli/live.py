@@ -135,6 +135,7 @@ def _refuse_options(options: Options) -> None:
     """Raise `UserError` for options that have no meaning with live market data."""
     senseless = {
         "--data": bool(options.data),
+        "--synthetic": options.synthetic,
         "--start": options.start is not None,
         "--end": options.end is not None,
         "--speed": options.speed is not None,

@@ -69,6 +69,11 @@ class Options:
     reload: bool = False
     allow_network: bool = False
     pair: tuple[str, ...] = ()
+    synthetic: bool = False
+
+    def paths(self, config: RunConfig) -> Sequence[Path | str]:
+        """The data of the run; none for a synthetic market."""
+        return () if self.synthetic else self.data or config.data or ()
 
 
 def run_strategy(options: Options) -> int:
@@ -100,7 +105,7 @@ def _run(options: Options) -> tuple[Report, bool]:
     quiet = options.verbosity < 0
     config, strategies = configuration(options)
     with make_busy("reading the data ...", quiet=quiet):
-        sources = open_data(options.data or config.data or ())
+        sources = open_data(options.paths(config))
     report = Report()
     with ExitStack() as closing:
         with make_busy("making ready ...", quiet=quiet):

@@ -53,6 +53,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 ERRORS = [
+    ("quiet_one --synthetic --data x", "--data and --synthetic: a run is on one of them"),
+    ("quiet_one --mode live --exchange bybit --synthetic", "--synthetic: not with live market data"),
     ("", "no strategy: name one"),
     ("quiet_won", "no such strategy: there is no module quiet_won; did you mean 'quiet_one'?"),
     ("nowhere.py", "no such strategy: there is no file nowhere.py"),
@@ -176,6 +178,17 @@ def test_the_same_seed_gives_the_same_run(folder: Path, capsys: pytest.CaptureFi
         assert main(["quiet_one", "--duration", "1s", "--json", "-q", "--seed", seed]) == 0
         digests.append(json.loads(capsys.readouterr().out.splitlines()[-1])["digest"])
     assert digests[0] == digests[1] != digests[2]
+
+
+def test_a_synthetic_market_is_traded_whatever_data_are_configured(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "data.toml").write_text("[engine]\ndata = ['nowhere']\n")
+    arguments = ["quiet_one", "--config", "data.toml", "--duration", "1s", "--json", "-q"]
+    assert main(arguments) == USER_ERROR
+    assert "nowhere" in capsys.readouterr().err
+    assert main([*arguments, "--synthetic"]) == 0
+    assert json.loads(capsys.readouterr().out)["events"] > 0
 
 
 def test_instruments(capsys: pytest.CaptureFixture[str]) -> None:
