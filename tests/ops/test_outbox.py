@@ -4,7 +4,6 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -111,7 +110,7 @@ def test_what_was_sent_makes_room_in_a_run_that_goes_on(path: Path, monkeypatch:
         outbox.put("grid", str(number))
         if number % 10 == 0:
             mark.keep(number)
-            until(lambda sent=number: outbox._sent == sent)
+            until_sent(outbox, number)
     assert outbox.lost == 0
     assert len(texts(path)) < 30
     assert texts(path)[-1] == (100, "100")
@@ -119,9 +118,10 @@ def test_what_was_sent_makes_room_in_a_run_that_goes_on(path: Path, monkeypatch:
     outbox.close()
 
 
-def until(true: Callable[[], bool]) -> None:
+def until_sent(outbox: Outbox, number: int) -> None:
+    """Wait until the outbox has seen that this number was sent."""
     end = time.monotonic() + 5
-    while not true():
+    while outbox._sent != number:
         assert time.monotonic() < end
         time.sleep(0.005)
 

@@ -1,7 +1,8 @@
 """The letters of one outbox: which were given out, which Telegram has.
 
 The outbox has one mark: everything up to it is sent. Chats are not equally fast, so letters beyond the mark that are
-done with are noted in the bot's store until the mark has come to them; a restart sends none of them again.
+done with are noted in the bot's store until the mark has come to them; a restart sends none of them again. Where that
+cannot be written down (a full disk) letters are sent all the same, and the mark is set with the next one that can be.
 """
 
 import logging
@@ -36,9 +37,7 @@ class Bag:
         try:
             found = self._reader.after(self._given, most)
         except sqlite3.Error as error:
-            if str(error) != self._failure:
-                self._failure = str(error)
-                log.error("the outbox cannot be read: %s", error)
+            self._failed("the outbox cannot be read", error)
             return ()
         self._failure = ""
         if found:
@@ -50,6 +49,12 @@ class Bag:
     def taken(self, number: int) -> None:
         """Telegram has it."""
         self._out.pop(number, None)
+        try:
+            self._note(number)
+        except sqlite3.Error as error:
+            self._failed("a restart may send messages again: what was sent cannot be written down", error)
+
+    def _note(self, number: int) -> None:
         first = next(iter(self._out), None)
         mark = self._given if first is None else first - 1
         if mark > self._mark.number:
@@ -60,8 +65,18 @@ class Bag:
 
     def set_aside(self, letter: Letter, why: str) -> None:
         """Telegram will never take it."""
-        self._store.set_aside(self._name, letter.number, letter.strategy, letter.text, why, time.time())
+        try:
+            self._store.set_aside(self._name, letter.number, letter.strategy, letter.text, why, time.time())
+        except sqlite3.Error as error:
+            self._failed("a message that Telegram refuses cannot be kept", error)
         self.taken(letter.number)
+
+    def _failed(self, what: str, error: sqlite3.Error) -> None:
+        """Log it, once as long as nothing else happens."""
+        told = f"{what}: {error}"
+        if told != self._failure:
+            self._failure = told
+            log.error("%s", told)
 
     def close(self) -> None:
         self._reader.close()

@@ -146,11 +146,12 @@ class Desk:
 
     def _take_command(self, command: Command, message: Message, sender: _Sender) -> None:
         age = self._clock() - message.date
-        if age > self._config.stale_s:
+        if command.name.casefold() == _KILL:
+            # however old: it asks back first, and must work where this machine's clock is wrong
+            self._soon(self._answered, self._kill, command.rest, sender)
+        elif age > self._config.stale_s:
             log.warning("not carried out, %.0f s old: /%s of %s", age, command.name, sender.who)
             self._say(sender, f"Not done: /{command.name} was sent {show_span(round(age) * 10**9)} ago. Send it again.")
-        elif command.name.casefold() == _KILL:
-            self._soon(self._answered, self._kill, command.rest, sender)
         else:
             self._queue(command, sender)
 

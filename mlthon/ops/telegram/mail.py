@@ -1,7 +1,7 @@
 """Messages to Telegram, in order, as fast as it allows, until it has taken them.
 
-Each chat has a lane: answers and alerts first, then what strategies published, which waits in the outbox's file until
-Telegram has taken it. A message is tried again, with growing pauses, for as long as Telegram is away or says `429`; one
+Each chat has a lane: answers first, so that a flood of alerts does not hold up the question whether a kill is meant; then
+alerts, then what strategies published, which waits in the outbox's file until Telegram has taken it. A message is tried again, with growing pauses, for as long as Telegram is away or says `429`; one
 that it will never take (400, 403) is logged and set aside, so that it does not hold up those behind it. Where an answer
 of Telegram's is lost after it took a message, the message goes out again: each arrives at least once.
 
@@ -27,7 +27,7 @@ log = logging.getLogger("mlthon.telegram")
 ANSWER_S: Final = 600.0
 ALERT_S: Final = 86_400.0
 MOST_ANSWERS: Final = 100
-"""Answers and alerts that wait for one chat; beyond it the oldest are dropped."""
+"""Answers that wait for one chat, and alerts as many; beyond it the oldest are dropped."""
 FETCH: Final = 100
 """Letters that are taken out of the outbox at once."""
 MOST_LETTERS: Final = 2_000
@@ -85,24 +85,22 @@ class _Lane:
     def __init__(self, chat: int) -> None:
         self.chat = chat
         self.answers: deque[_Item] = deque(maxlen=MOST_ANSWERS)
+        self.alerts: deque[_Item] = deque(maxlen=MOST_ANSWERS)
         self.letters: deque[_Item] = deque()
         self.wake = trio.Event()
-        self.dropped = 0
 
-    def put(self, item: _Item, *, letter: bool = False) -> None:
-        if not letter and len(self.answers) == MOST_ANSWERS:
-            self.dropped += 1
-            log.warning("an answer to chat %d was dropped: %d wait already", self.chat, MOST_ANSWERS)
-        (self.letters if letter else self.answers).append(item)
+    def put(self, item: _Item, queue: deque[_Item]) -> None:
+        if len(queue) == queue.maxlen:
+            log.warning("an answer or alert to chat %d was dropped: %d wait already", self.chat, MOST_ANSWERS)
+        queue.append(item)
         self.wake.set()
 
     async def next(self) -> deque[_Item]:
         """The queue whose first item is to be sent."""
         while True:
-            if self.answers:
-                return self.answers
-            if self.letters:
-                return self.letters
+            for queue in (self.answers, self.alerts, self.letters):
+                if queue:
+                    return queue
             self.wake = trio.Event()
             await self.wake.wait()
 
@@ -134,7 +132,7 @@ class Mail:
     @property
     def idle(self) -> bool:
         """Whether nothing waits here."""
-        return not self._held and not any(each.answers for each in self._lanes.values())
+        return not self._held and not any(each.answers or each.alerts for each in self._lanes.values())
 
     async def run(self, outbox: Letters | None, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Send until cancelled."""
@@ -149,11 +147,13 @@ class Mail:
 
     def answer(self, chat: int, text: Text, buttons: Sequence[Button] = ()) -> None:
         """Send an answer; the buttons stand under its end."""
-        self._put(chat, text, buttons, ANSWER_S)
+        lane = self._lane(chat)
+        lane.put(_Item(messages(text), buttons, trio.current_time() + ANSWER_S), lane.answers)
 
     def alert(self, chat: int, text: Text) -> None:
         """Send an alert."""
-        self._put(chat, text, (), ALERT_S)
+        lane = self._lane(chat)
+        lane.put(_Item(messages(text), (), trio.current_time() + ALERT_S), lane.alerts)
 
     def fetch(self, outbox: Letters) -> bool:
         """Take what is new out of the outbox, as long as there is room; whether anything was."""
@@ -179,10 +179,8 @@ class Mail:
         if not parts:
             done("it shows nothing")
             return
-        self._lane(self._chat_of(letter.strategy)).put(_Item(parts, done=done), letter=True)
-
-    def _put(self, chat: int, text: Text, buttons: Sequence[Button], keep_s: float) -> None:
-        self._lane(chat).put(_Item(messages(text), buttons, trio.current_time() + keep_s))
+        lane = self._lane(self._chat_of(letter.strategy))
+        lane.put(_Item(parts, done=done), lane.letters)
 
     def _lane(self, chat: int) -> _Lane:
         lane = self._lanes.get(chat)

@@ -64,7 +64,7 @@ async def _parts(
     api = Api(token, config.base_url)
     chat = store.present_id(config.chat)
     chats = [(name, store.present_id(each)) for name, each in config.chats.items()]
-    mail = Mail(api, strategies_chats(chat, chats), store.move, Pace(Limits()))
+    mail = Mail(api, strategies_chats(chat, chats), partial(_moved, store), Pace(Limits()))
 
     def tell(text: str) -> None:
         mail.alert(chat, (Piece(f"⚠ {text}"),))
@@ -97,6 +97,14 @@ def _noted(store: Store, message: Message) -> None:
         store.talked(talker(message))
     except sqlite3.Error as error:
         log.info("who wrote cannot be noted: %s", error)
+
+
+def _moved(store: Store, old: int, new: int) -> None:
+    """Note a group's new id; where that cannot be, Telegram tells it again after a restart."""
+    try:
+        store.move(old, new)
+    except sqlite3.Error as error:
+        log.error("the new id of chat %d cannot be noted: %s", old, error)
 
 
 async def _poll(poller: Poller, desk: Desk, api: Api, chat: int) -> None:

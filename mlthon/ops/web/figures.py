@@ -1,8 +1,9 @@
 """`/metrics` for Prometheus and `/health` for whoever looks whether the engine lives.
 
 The metrics need a token (`metrics_token`, or the API key) where one is configured, and wherever the server is reached
-from other machines: by its configuration, or as a request shows that came through a proxy or tunnel or asks for another
-name than this machine's own (so that no web page in a browser here can read them either). `/health` tells nothing but whether the engine answers: 200 if it does, 503 if not.
+from other machines: by its configuration, or as a request shows that came through a proxy or tunnel, or that asks for
+another name than this machine's own (as a web page in a browser here could). `/health` tells nothing but whether the
+engine answers: 200 if it does, 503 if not.
 """
 
 from collections.abc import Callable, Iterator

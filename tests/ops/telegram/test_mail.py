@@ -1,6 +1,7 @@
 """Messages: in order, each until Telegram has it, none held up by one that it will never take, over restarts too."""
 
 import logging
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -200,3 +201,38 @@ async def test_answers_are_bounded_while_telegram_is_away(
         await post.until_idle(mail)
     assert fake.texts() == numbered(MOST_ANSWERS, 20)
     assert "was dropped" in caplog.text
+
+
+async def test_alerts_do_not_hold_up_answers(post: Post, fake: FakeTelegram) -> None:
+    """The question whether a kill is meant comes at once, although an exchange comes and goes all the time."""
+    async with post.life(Limits(chat_s=0.1)) as mail:
+        for number in range(MOST_ANSWERS + 20):
+            mail.alert(OWNER, (Piece(f"alert {number}"),))
+        mail.answer(OWNER, (Piece("sure?"),), [("Yes", "y")])
+        await fake.until_sent(3)
+    assert "sure?" in fake.texts()[:2]
+
+
+async def test_a_full_disk_neither_repeats_messages_nor_keeps_answers_back(
+    post: Post, fake: FakeTelegram, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    fake.faults["sendMessage"].append(Fault(status=400, description="Bad Request: no thanks"))
+    for text in ("refused", "one", "two"):
+        post.outbox.put("demo", text)
+    async with post.life() as mail:
+        with monkeypatch.context() as patched:
+            patched.setattr(SentMark, "keep", full)
+            patched.setattr(Store, "set_aside", full)
+            await fake.until_sent(2)
+            mail.answer(OWNER, (Piece("the answer"),))
+            await fake.until_sent(3)
+        assert post.mark == 0
+        post.outbox.put("demo", "three")
+        await fake.until_sent(4)
+        await post.until_idle(mail)
+    assert fake.texts() == ["one", "two", "the answer", "three"]
+    assert post.mark == 4
+    assert caplog.text.count("a restart may send messages again") == 1
