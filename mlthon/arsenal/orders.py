@@ -38,8 +38,8 @@ class Purpose(Enum):
 
 class Ticket:
     """One order. Prices in ticks (0: market), quantities in lots. `cost`: lots x ticks of its fills. `trigger`: of an
-    order that protects. `accepted`: the exchange has acknowledged it. `number`: what the platform calls its `order_id`;
-    later orders have greater ones."""
+    order that protects. `accepted`: the exchange has acknowledged it. `protected`: for how many of its lots take-profit
+    and stop-loss have been placed. `number`: what the platform calls its `order_id`; later orders have greater ones."""
 
     __slots__ = (
         "accepted",
@@ -51,6 +51,7 @@ class Ticket:
         "lots",
         "number",
         "pair",
+        "protected",
         "purpose",
         "status",
         "ticks",
@@ -84,6 +85,7 @@ class Ticket:
         self.status = OrderStatus.NEW
         self.accepted = False
         self.number = 0
+        self.protected = 0
 
     @property
     def leaves(self) -> int:
@@ -130,6 +132,7 @@ class Ticket:
                 "created": self.created,
                 "filled": self.filled,
                 "number": self.number,
+                "protected": self.protected,
                 "cost": self.cost,
                 "wish": None if self.wish is None else self.wish.dump(),
             }

@@ -32,6 +32,7 @@ LONGEST: Final = 7 * 86_400
 """The least and the greatest period, in seconds."""
 RESERVED: Final = {"exchange_fee": "0.001", "spread": "0", "leverage": "1", "IS_DEBUG": "false"}
 """The platform's own options, and what they are unless they are set."""
+_HOOK: Final = "on_order_state_change"
 FALSE: Final = ("", "0", "false", "no", "off")
 
 
@@ -273,11 +274,16 @@ class ArsenalStrategy(Trader):
             self.cancel(ticket)
 
     def order_changed(self, order: OrderView) -> None:
-        hook = getattr(self.user, "on_order_state_change", None)
-        if hook is None:
-            return
         told: Any = order_dict(order) if self.source.form is Form.OLDER else order
-        self.turn("on_order_state_change", lambda: self.in_callback("on_order_state_change", lambda: hook(copy(told))))
+
+        def tell() -> None:
+            hook = getattr(self.user, _HOOK, None)
+            if hook is not None:
+                self.in_callback(_HOOK, lambda: hook(copy(told)))
+
+        # before there is a strategy: an order of an earlier run was filled meanwhile
+        if self.user is None or getattr(self.user, _HOOK, None) is not None:
+            self.turn(_HOOK, tell)
 
     def take(self, payload: Mapping[str, Any]) -> None:
         """A signal whose sender is known to be allowed. Raises `UserError`."""

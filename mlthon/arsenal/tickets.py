@@ -27,6 +27,13 @@ class Tickets:
         self._over: dict[str, Ticket] = {}
         self._oldest: deque[str] = deque()
         self._last = 0
+        self._earlier: dict[str, Ticket] = {}
+        """What an earlier run left open, as far as it is not known yet what became of it."""
+        for key, text in state.items(_KEY):
+            kept = json.loads(text)
+            if self._is_traded(kept):
+                ticket = _loaded(key.removeprefix(_KEY), find_pair(kept["exchange"], kept["pair"]), kept)
+                self._earlier[ticket.client_id] = ticket
 
     def add(self, ticket: Ticket) -> None:
         self._numbered(ticket)
@@ -43,7 +50,7 @@ class Tickets:
         return next((each for each in (*self._open.values(), *self._over.values()) if each.number == number), None)
 
     def find(self, client_id: str) -> Ticket | None:
-        return self._open.get(client_id) or self._over.get(client_id)
+        return self._open.get(client_id) or self._over.get(client_id) or self._earlier.get(client_id)
 
     def open(self) -> list[Ticket]:
         return list(self._open.values())
@@ -59,7 +66,8 @@ class Tickets:
             self._state.put(_KEY + ticket.client_id, None)
         if ticket.status not in OVER:
             return
-        if self._open.pop(ticket.client_id, None) is not None:
+        earlier = self._earlier.pop(ticket.client_id, None)
+        if (self._open.pop(ticket.client_id, None) or earlier) is not None:
             self._over[ticket.client_id] = ticket
             self._oldest.append(ticket.client_id)
             if len(self._oldest) > KEPT:
@@ -78,10 +86,10 @@ class Tickets:
         """Go on with an open order of an earlier run: `order` is the engine's. One of which nothing was kept counts as
         an open, or on spot as a buy or sell."""
         client_id = str(order.get_client_id())
-        kept = self._state.get(_KEY + client_id)
+        earlier = self._earlier.pop(client_id, None)
         scale = pair.instrument.qty_scale
         lots, leaves = scale.steps(order.get_qty()), scale.steps(order.get_leaves_qty())
-        ticket = _loaded(client_id, pair, json.loads(kept)) if kept is not None else _guessed(order, pair, lots, now)
+        ticket = earlier or _guessed(order, pair, lots, now)
         ticket.lots = lots
         ticket.filled = lots - leaves
         ticket.status = OrderStatus.PARTIALLY_FILLED if ticket.filled else OrderStatus.NEW
@@ -96,6 +104,7 @@ class Tickets:
             client_id, kept = key.removeprefix(_KEY), json.loads(text)
             if client_id not in self._open:
                 self._state.put(key, None)
+                self._earlier.pop(client_id, None)
                 if self._is_traded(kept):
                     found.append(_loaded(client_id, self._find_pair(kept["exchange"], kept["pair"]), kept))
         return found
@@ -124,6 +133,9 @@ def _loaded(client_id: str, pair: Pair, kept: dict[str, Any]) -> Ticket:
         kept["trigger"],
     )
     ticket.cost = kept["cost"]
+    ticket.filled = kept["filled"]
+    ticket.status = OrderStatus.PARTIALLY_FILLED if ticket.filled else OrderStatus.NEW
+    ticket.protected = kept.get("protected", 0)
     ticket.number = kept.get("number", 0)
     return ticket
 

@@ -18,6 +18,7 @@ from attrs import frozen
 from mlthon.api.istrat_env import IStratEnv, MDSub
 from mlthon.api.istrategy import IStrategy
 from mlthon.arsenal.account import Detail, Frozen
+from mlthon.arsenal.comparison import Comparison
 from mlthon.arsenal.holdings import Holdings
 from mlthon.arsenal.market import Pair
 from mlthon.arsenal.orders import OVER, OrderStatus, OrderView, Purpose, Ticket
@@ -80,9 +81,7 @@ class Trader(IStrategy):
         self._resuming = True
         self._stopped = False
         self.turns = Turns(self)
-        self._unequal: dict[Pair, int] = {}
-        self._moves = 0
-        self._moves_asked = 0
+        self.comparison = Comparison(self)
 
     def attach(self, session: "Session", pairs: Sequence[Pair], state: State, settings: TraderSettings) -> None:
         """Join it to its session, before the run starts."""
@@ -147,15 +146,20 @@ class Trader(IStrategy):
 
     def asking(self) -> None:
         """The exchange is about to be asked."""
-        self._moves_asked = self._moves
+        self.comparison.asking()
 
     def account_told(self, frozen: Frozen) -> None:
         """What the account is now, for the turns that follow."""
         self.frozen = frozen
-        self._compare()
+        for pair, detail in frozen.positions.items():
+            self.comparison.hold(pair, detail)
         if self._resuming:
             self._resuming = False
             self.protection.resume(self.tickets.lost())
+
+    def look(self) -> None:
+        """Ask the exchange for the account, for its own sake."""
+        self.turn("a look at the account", lambda: None)
 
     def guarded(self, what: str, call: Callable[[], Any]) -> Any:
         """Make a call of the strategy's own; one that raises counts as a callback that raised."""
@@ -163,25 +167,6 @@ class Trader(IStrategy):
             return call()
         except Exception as error:  # noqa: BLE001 - a strategy's own error must not stop the engine
             return self.session.failed(what, error)
-
-    def _compare(self) -> None:
-        """Hold our positions against the exchange's. Where nothing is under way and they differ twice, or at the very
-        start, the exchange is right."""
-        for pair, detail in self.frozen.positions.items():
-            held = self.holdings[pair]
-            if detail.lots == held.net or self.tickets.open_of(pair) or self._moves != self._moves_asked:
-                self._unequal[pair] = 0 if detail.lots == held.net else self._unequal.get(pair, 1)
-                continue
-            self._unequal[pair] = self._unequal.get(pair, 1) + 1
-            if self._unequal[pair] >= 2:
-                self.say(
-                    f"{pair.name}: the exchange holds {detail.lots} lots where our fills add up to {held.net}: "
-                    "taken as the exchange says",
-                    logging.WARNING if held.net else logging.INFO,
-                )
-                held.adopt(detail.lots, detail.entry)
-                self._keep(pair)
-                self._unequal[pair] = 0
 
     # -- orders ------------------------------------------------------------------------------------------------------
 
@@ -294,17 +279,17 @@ class Trader(IStrategy):
     # -- what becomes of orders --------------------------------------------------------------------------------------
 
     def _changed(self, ticket: Ticket) -> None:
-        """An order has changed: keep it, tell of it, and do what follows from its end."""
-        self._moves += 1
+        """An order has changed: keep it, tell of it, and do what follows from it."""
+        self.comparison.moved()
         protects = ticket.purpose is not Purpose.WISH
         self.tickets.keep(ticket, remember=protects and self._stopped and ticket.status is OrderStatus.CANCELED)
         if ticket.purpose is Purpose.WISH or ticket.status in OVER:
             self.order_changed(ticket.view())
+        self.protection.changed(ticket)
         if ticket.status in OVER:
             self._over(ticket)
 
     def _over(self, ticket: Ticket) -> None:
-        self.protection.over(ticket)
         children = ticket.wish.children if ticket.wish is not None else ()
         if not children:
             return
@@ -320,7 +305,8 @@ class Trader(IStrategy):
             except (ArgumentError, TooManyOrders) as error:
                 self.say(f"child order: {error}", logging.ERROR)
 
-    def _keep(self, pair: Pair) -> None:
+    def keep(self, pair: Pair) -> None:
+        """Keep what is held over a restart."""
         self.state.put(_leg_key(pair), self.holdings[pair].dump())
 
     # -- the framework -----------------------------------------------------------------------------------------------
@@ -332,12 +318,13 @@ class Trader(IStrategy):
 
     def on_start(self, params: str) -> None:
         self._stopped = False
+        self._resuming = True
         for venue in dict.fromkeys(each.instrument.venue for each in self.pairs):
             numbers = [each.instrument.number for each in self.pairs if each.instrument.venue is venue]
             self.env.request_execution_connection(venue)
             self.env.subscribe_to_market_data(venue, numbers, [MDSub.BBO, MDSub.PublicTrades])
         if self.turns.open:
-            self.began()
+            self.turn("the start", self.began)
 
     def on_stop(self, params: str) -> None:
         self._stopped = True
@@ -427,7 +414,7 @@ class Trader(IStrategy):
         ticket.status = OrderStatus.PARTIALLY_FILLED if left else OrderStatus.FILLED
         if not pair.spot:
             self.holdings[pair].fill(ticket.action.leg, ticket.action.side, lots, ticks)
-            self._keep(pair)
+            self.keep(pair)
             self.protection.fit(pair)
         self._changed(ticket)
 
@@ -436,12 +423,13 @@ class Trader(IStrategy):
         the exchange has one."""
         mine = [each for each in self.pairs if each.instrument.venue is exchange and not each.spot]
         self.say(f"a fill of order {client_id}, which is not ours: {side.name} {qty} at {price}", logging.WARNING)
-        self._moves += 1
+        self.comparison.moved()
+        self.look()
         if len(mine) == 1:
             pair = mine[0]
             scales = pair.instrument.qty_scale, pair.instrument.price_scale
             self.holdings[pair].foreign(side.sign, scales[0].steps(qty), scales[1].steps(price))
-            self._keep(pair)
+            self.keep(pair)
             self.protection.fit(pair)
 
     def on_order_cancelled(
@@ -464,6 +452,9 @@ class Trader(IStrategy):
 
     def on_cancel_order_reject(self, exchange: Exchange, client_id: Any, code: GtwRejectCode, reason: str) -> None:
         self.say(f"the cancel of order {client_id} was refused: {reason}", logging.WARNING)
+        ticket = self.tickets.find(str(client_id))
+        if ticket is not None and ticket.leaves:
+            self.protection.stays(ticket)
 
 
 def _leg_key(pair: Pair) -> str:

@@ -8,6 +8,8 @@ import pytest
 
 from mlthon.arsenal.orders import Purpose
 from mlthon.arsenal.state import MemoryState
+from mlthon.basics.defs import CancelCode, GtwRejectCode, Side
+from mlthon.data.rows import Kind
 from tests.arsenal.kit import Played, minutes, play, settings
 
 FREE = {"Bybit": settings()}
@@ -155,3 +157,154 @@ def test_the_next_run_protects_what_a_stop_left_unprotected(tmp_path: Path, held
     again = played([100.0] * 3, tmp_path, {}, state=state, calls=calls)
     assert told == [[(Purpose.PROFIT, 2000), (Purpose.LOSS, 2000)] if held else []]
     assert len(protecting(again)) == (2 if held else 0)
+
+
+LIMIT = {"action": "openLong", "fixed": "2", "limit": "99", "profit": "110", "loss": "90", "clientOrderId": "mine"}
+
+
+def in_parts() -> Any:
+    """A market that sells 0.5 and then 0.3 into a bid at 99, and later the rest."""
+    tape = minutes([100.0] * 5)
+    for ms, lots in ((100_000, 500), (100_200, 300), (130_000, 700)):
+        tape.trade(ms, 990, lots, -1)
+    tape.rows[Kind.TRADE].sort()
+    return tape
+
+
+def test_what_a_limit_order_has_filled_is_protected_while_it_is_open(tmp_path: Path) -> None:
+    told: list[Any] = []
+    calls = at(100.5, told) | at(110, told) | at(135, told) | at(200, told)
+    signals = {90.0: LIMIT, 150.0: {"action": "cancel", "clientOrderId": "mine"}}
+    run = play(None, in_parts(), tmp_path, exchanges=FREE, signals=signals, calls=calls)
+    assert [fill[1] for fill in run.flow.fills] == [0.5, 0.3, 0.7]
+    both = [(Purpose.PROFIT, 800), (Purpose.LOSS, 800)], [(Purpose.PROFIT, 1500), (Purpose.LOSS, 1500)]
+    assert told == [[], both[0], both[1], both[1]]
+    assert len(protecting(run)) == 4
+
+
+def kept(folder: Path, signals: dict[float, dict[str, Any]], second: float) -> MemoryState:
+    """What a run has kept that is killed at this second."""
+    state = MemoryState()
+
+    def copy(trader: Any) -> None:
+        for key, value in trader.state.items(""):
+            state.put(key, value)
+
+    play(None, in_parts(), folder, exchanges=FREE, signals=signals, calls={second: copy})
+    return state
+
+
+def filled_meanwhile(lots: int, left: int) -> dict[float, Any]:
+    """The order was filled while nothing ran: the account holds it, and the gateway tells of it."""
+
+    def tell(trader: Any) -> None:
+        (pair,), (port,) = trader.pairs, trader.session.ports.values()
+        exchange, account = port.gateway._exchange, port.gateway.ledger
+        stake = exchange.stake(account, exchange.market(pair.instrument))
+        stake.position.trade(2000 - left, pair.contract.unit_value(990))
+        quantities, price = pair.instrument.qty_scale.values, pair.instrument.price_scale.values[990]
+        venue = pair.instrument.venue
+        trader.on_order_execution(venue, "mine", Side.Buy, price, quantities[lots], quantities[left], 0, 0)
+        if left:
+            trader.on_order_cancelled(venue, "mine", True, 0, 0, CancelCode.Unset, "expired")
+
+    return {0.0: tell}
+
+
+def test_an_order_that_is_filled_while_nothing_runs_is_protected_by_the_next_run(tmp_path: Path) -> None:
+    state = kept(tmp_path, {90.0: LIMIT}, 110)
+    told: list[Any] = []
+    run = played([100.0] * 3, tmp_path, {}, state=state, calls=filled_meanwhile(1200, 0) | at(30, told))
+    covered = {purpose: sum(lots for which, lots in told[0] if which is purpose) for purpose, _ in told[0]}
+    assert covered == {Purpose.PROFIT: 2000, Purpose.LOSS: 2000}
+    assert not run.said("the exchange holds")
+    assert not run.said("not ours")
+
+
+@pytest.mark.parametrize("left", [0, 200])
+def test_its_children_too_are_placed_by_the_next_run(tmp_path: Path, left: int) -> None:
+    code = """
+    class Strategy(StrategyBase):
+        def __init__(self):
+            self.period = 60
+            self.told = []
+        def trade(self, candles):
+            if not CA.get_orders() and not self.told:
+                CA.place_order(action='open_long', amount=2, limit=99, client_order_id='mine',
+                               conditional_order_type='OTO',
+                               child_conditional_orders=[{'action': 'close_long', 'percent': 50, 'limit': 120}])
+        def on_order_state_change(self, order):
+            self.told.append((order.client_order_id, str(order.status)))
+    """
+    state = MemoryState()
+
+    def copy(trader: Any) -> None:
+        for key, value in trader.state.items(""):
+            state.put(key, value)
+
+    play(code, in_parts(), tmp_path, exchanges=FREE, calls={110: copy})
+    run = play(
+        code, minutes([100.0] * 3), tmp_path, exchanges=FREE, state=state, calls=filled_meanwhile(1200 - left, left)
+    )
+    children = [order for order in run.orders if order[4] == 120.0]
+    assert children == ([] if left else [(0, "sell", "Limit", 1.0, 120.0)])
+    assert run.trader.user.told[0] == ("mine", "FILLED" if not left else "PARTIALLY_FILLED")
+
+
+def test_an_order_of_which_nothing_is_known_any_more_is_told_of(tmp_path: Path) -> None:
+    run = played([100.0] * 3, tmp_path, {}, state=kept(tmp_path, {90.0: LIMIT}, 110))
+    assert run.said("what became of order mine of an earlier run is not known")
+
+
+def test_a_position_that_is_closed_by_hand_takes_its_orders_along(tmp_path: Path) -> None:
+    """Beside orders that protect it the difference is believed when it lasts."""
+    told: list[Any] = []
+
+    def close(trader: Any) -> None:
+        (pair,), (port,) = trader.pairs, trader.session.ports.values()
+        exchange, account = port.gateway._exchange, port.gateway.ledger
+        stake = exchange.stake(account, exchange.market(pair.instrument))
+        stake.position.trade(-2000, pair.contract.unit_value(1000))
+        trader.look()
+
+    calls = {100.0: close} | at(102, told) | at(110, told)
+    run = played([100.0] * 4, tmp_path, {90: OPEN}, calls=calls)
+    assert told == [[(Purpose.PROFIT, 2000), (Purpose.LOSS, 2000)], []]
+    assert run.said("the exchange holds 0 lots where our fills add up to 2000")
+
+
+def test_protection_comes_back_when_the_strategy_is_started_again(tmp_path: Path) -> None:
+    """After too many errors a session cancels everything."""
+    told: list[Any] = []
+
+    def stop(trader: Any) -> None:
+        trader.session.stop()
+        trader.session.cancel_open_orders()
+
+    calls = {100.0: stop, 110.0: lambda trader: trader.session.start()} | at(105, told) | at(120, told)
+    played([100.0] * 4, tmp_path, {90: OPEN}, calls=calls)
+    assert told == [[], [(Purpose.PROFIT, 2000), (Purpose.LOSS, 2000)]]
+
+
+def test_a_cancel_that_is_refused_is_asked_for_again(tmp_path: Path) -> None:
+    told: list[Any] = []
+
+    def refuse(trader: Any) -> None:
+        """As an exchange does whose rate limit is used up."""
+        real = trader.env
+
+        class Once:
+            def __getattr__(self, name: str) -> Any:
+                return getattr(real, name)
+
+            def send_cancel_order(self, exchange: Any, number: int, client_id: str) -> None:
+                trader.env = real
+                code = GtwRejectCode.RateLimited
+                trader.session.clock.call_soon(trader.on_cancel_order_reject, exchange, client_id, code, "too many")
+
+        trader.env = Once()
+
+    calls = {145.0: refuse} | at(160, told)
+    run = played([100.0] * 4, tmp_path, {90: OPEN, 150.0: {"action": "closeLong"}}, calls=calls)
+    assert run.said("was refused: too many")
+    assert told == [[]]
