@@ -138,6 +138,7 @@ class Operations:
             parts=self._parts,
             outbox=None if self.outbox is None else str(self.place.outbox),
             guard=guard,
+            engine=os.getpid(),
         )
 
     def close(self) -> None:

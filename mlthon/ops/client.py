@@ -57,6 +57,7 @@ from mlthon.ops.contract import (
     WebCall,
     WebReply,
 )
+from mlthon.ops.peer import peer_of
 
 log = logging.getLogger("mlthon.ops")
 
@@ -138,11 +139,15 @@ class EngineClient:
         self,
         path: Path,
         *,
+        engine: int | None = None,
         backoff: BackoffSettings | None = None,
         beat_s: float = BEAT_S,
         hangs_s: float = HANGS_S,
     ) -> None:
+        """`engine`: the process that is asked; another one at the same place, a run that began after ours died, is
+        none of ours. None: whichever is there."""
         self.path = path
+        self._engine = engine
         self.state = EngineState.AWAY
         self.drops = 0
         """News that listeners left unread for too long."""
@@ -167,7 +172,7 @@ class EngineClient:
         while True:
             began = trio.current_time()
             try:
-                stream = await trio.open_unix_socket(os.fspath(self.path))
+                stream = await self._reach()
             except OSError:
                 if began - lost >= GONE_S:
                     self._to(EngineState.AWAY, "the engine is gone")
@@ -177,6 +182,14 @@ class EngineClient:
                 lost = trio.current_time()
                 self._backoff.held(lost - began)
             await trio.sleep(self._backoff.pause())
+
+    async def _reach(self) -> trio.SocketStream:
+        """A connection to the engine. Raises OSError."""
+        stream = await trio.open_unix_socket(os.fspath(self.path))
+        if self._engine is not None and peer_of(stream.socket).pid != self._engine:
+            await stream.aclose()
+            raise ConnectionRefusedError(f"{self.path}: another engine's")
+        return stream
 
     async def connected(self) -> None:
         """Wait until there is a connection."""

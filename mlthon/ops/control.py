@@ -21,7 +21,7 @@ from mlthon.engine.engine import Engine
 from mlthon.engine.session import Phase, Session
 from mlthon.engine.tracker import TrackedOrder
 from mlthon.errors import UserError, near
-from mlthon.ops.audit import AuditEntry, AuditLog
+from mlthon.ops.audit import AuditEntry, AuditLog, one_line
 from mlthon.ops.books import FillBooks
 from mlthon.ops.contract import (
     MOST_ROWS,
@@ -257,9 +257,9 @@ class Control:
         try:
             self._write(who, what, outcome)
         except UserError as error:
-            log.error("%s; it was: %s by %s: %s", error.message, type(what).__name__, who, outcome)
+            log.error("%s; it was: %s by %s: %s", error.message, type(what).__name__, *map(one_line, (who, outcome)))
         else:
-            log.info("%s: %s %s: %s", who, *_told(what), outcome)
+            log.info("%s: %s %s: %s", *map(one_line, (who, *_told(what), outcome)))
 
     def _start(self, asked: StartStrategy) -> str:
         session = self._session(asked.strategy)
@@ -322,7 +322,16 @@ class Control:
         if web is None:
             raise UserError(f"no bot {asked.bot!r} has webhooks{near(asked.bot, self.webs)}")
         self._write(who, asked, "asked")
-        web(asked, lambda answer: reply(Told(number, answer)))
+
+        def answered(answer: WebReply) -> None:
+            self._write_anyhow(who, asked, f"answered {answer.status}")
+            reply(Told(number, answer))
+
+        try:
+            web(asked, answered)
+        except UserError as error:
+            self._write_anyhow(who, asked, error.message)
+            raise
 
 
 class _Sum:

@@ -62,7 +62,7 @@ class PartSpec(Struct, frozen=True):
 
 class ProcessSpec(Struct, frozen=True):
     """What the process is to do. `folder`: of the control files; `outbox`: messages of strategies; `guard`: the file
-    with the guard process's id."""
+    with the guard process's id; `engine`: the engine's own, None where any that is there may be asked."""
 
     run: str
     mode: str
@@ -71,6 +71,7 @@ class ProcessSpec(Struct, frozen=True):
     parts: dict[str, PartSpec]
     outbox: str | None = None
     guard: str | None = None
+    engine: int | None = None
 
 
 @frozen
@@ -142,7 +143,7 @@ class Parts:
     async def _once(self, part: PartSpec, job: PartJob) -> None:
         serve: Serve = importlib.import_module(part.module).serve
         async with trio.open_nursery() as nursery:
-            client = await nursery.start(EngineClient(Path(self._spec.socket)).run)
+            client = await nursery.start(EngineClient(Path(self._spec.socket), engine=self._spec.engine).run)
             await serve(client, job)
             nursery.cancel_scope.cancel()
 

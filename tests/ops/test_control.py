@@ -10,6 +10,7 @@ import pytest
 from mlthon.basics.defs import Exchange, Side
 from mlthon.engine.session import Phase
 from mlthon.engine.taps import Tally
+from mlthon.errors import UserError
 from mlthon.ops.audit import AuditLog
 from mlthon.ops.books import FillBooks
 from mlthon.ops.contract import (
@@ -205,6 +206,25 @@ def test_a_webhook_is_answered_when_the_bot_answers(desk: Desk) -> None:
     assert desk.told == []
     waiting[0][1](WebReply(200, [1]))
     assert desk.told == [Told(5, WebReply(200, [1]))]
+    assert [each[3] for each in desk.trail()] == ["answered 200", "asked"]
+
+
+def test_a_webhook_that_cannot_be_called_is_written_down_as_such(desk: Desk) -> None:
+    def refuse(*_: Any) -> None:
+        raise UserError("bot does not run at the moment")
+
+    desk.control.webs["bot"] = refuse
+    desk.ask(WebCall("bot", "get", "balances", {}))
+    assert [each[3] for each in desk.trail()] == ["bot does not run at the moment", "asked"]
+
+
+def test_what_comes_from_outside_is_one_short_line_of_the_log(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "mlthon")
+    desk.control.signals["tv"] = lambda _: None
+    desk.ask(Signal("tv", {"log": "harmless\nERROR THE GUARD HAS DIED" + "x" * 20_000}))
+    [said] = [each.getMessage() for each in caplog.records if "harmless" in each.getMessage()]
+    assert "\n" not in said
+    assert len(said) < 1_000
 
 
 def test_without_an_audit_log_only_what_makes_trading_safer_is_done(

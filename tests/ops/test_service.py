@@ -434,3 +434,16 @@ async def test_the_socket_of_a_dead_run_is_replaced_and_that_of_a_living_one_is_
 async def test_a_socket_that_cannot_be_made_says_why(engine: Engine, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no control socket can be made"):
         await ControlService(tmp_path / "none" / "run.sock", engine.answer).serve(engine.host)
+
+
+async def test_an_engine_that_began_after_ours_died_is_not_asked(engine: Engine, path: Path) -> None:
+    """What is left of a dead run for a moment has its own allow-list and secrets: it is not to command the next one."""
+    async with serving(engine, path), trio.open_nursery() as nursery:
+        ours = await nursery.start(EngineClient(path, engine=os.getpid()).run)
+        other = await nursery.start(EngineClient(path, engine=os.getppid()).run)
+        assert await ours.ask(GetFigures(), "tester") == "GetFigures"
+        with pytest.raises(NoAnswer):
+            await other.ask(Kill(), "tester", 0.5)
+        assert other.state is EngineState.AWAY
+        nursery.cancel_scope.cancel()
+    assert [each.what for each in engine.asked] == [GetFigures()]

@@ -1,9 +1,10 @@
 """Messages to Telegram, in order, as fast as it allows, until it has taken them.
 
-Each chat has a lane: answers first, so that a flood of alerts does not hold up the question whether a kill is meant; then
-alerts, then what strategies published, which waits in the outbox's file until Telegram has taken it. A message is tried again, with growing pauses, for as long as Telegram is away or says `429`; one
-that it will never take (400, 403) is logged and set aside, so that it does not hold up those behind it. Where an answer
-of Telegram's is lost after it took a message, the message goes out again: each arrives at least once.
+Each chat has a lane: answers first, so that a flood of alerts does not hold up the question whether a kill is meant;
+then alerts, then what strategies published, which waits in the outbox's file until Telegram has taken it. A message is
+tried again, with growing pauses, for as long as Telegram is away or says `429`; one that it will never take (400, 403)
+is logged and set aside, so that it does not hold up those behind it. Where an answer of Telegram's is lost after it
+took a message, the message goes out again: each arrives at least once.
 
 Answers that could not be sent for `ANSWER_S` are dropped: nobody waits for them any more. Alerts are kept for a day.
 """

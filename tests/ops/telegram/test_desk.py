@@ -336,7 +336,7 @@ async def test_a_wrong_code_voids_the_question(room: Room) -> None:
 
 
 async def test_a_kill_works_where_this_machines_clock_is_wrong(room: Room) -> None:
-    """By the clock every message is hours old. It asks back, and the code holds a minute by a clock that never jumps."""
+    """By the clock every message is hours old. It asks back, and the code holds a minute by one that never jumps."""
     assert "Stop every strategy" in await room.say("/kill", age_s=7_200)
     assert "Killed" in await room.say(f"/kill {code_of(room)}", age_s=7_200)
     assert "Not done" in await room.say("/stop", age_s=7_200)
