@@ -61,7 +61,7 @@ class Operations:
         self.outbox: Outbox | None = None
         self._parts = parts_of(config, places)
         self._bots_answer_s = ANSWER_S if config.web is None else config.web.timeout_s
-        self._audit = AuditLog(place.audit)
+        self._audit = AuditLog(place.audit, engine=True)
         if "telegram" in self._parts:
             self.outbox = Outbox(place.outbox, place.name)
 

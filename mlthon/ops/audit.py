@@ -12,6 +12,7 @@ from typing import Final
 from attrs import frozen
 
 from mlthon.errors import UserError
+from mlthon.ops.checkpoints import NEVER, Checkpoints
 
 LONGEST: Final = 500
 """Characters of an action's parameters that are kept."""
@@ -43,7 +44,8 @@ def one_line(text: str, longest: int = LONGEST) -> str:
 class AuditLog:
     """The file. Raises `UserError` where it cannot be opened."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, engine: bool = False) -> None:
+        """`engine`: whoever writes must not wait for the disk."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             path.touch(0o600)  # before SQLite makes the files beside it, which are then as private
@@ -52,10 +54,13 @@ class AuditLog:
             self._base.execute("PRAGMA journal_mode=WAL")
             self._base.execute("PRAGMA synchronous=NORMAL")
             self._base.execute("PRAGMA busy_timeout=200")
+            if engine:
+                self._base.execute(NEVER)
             self._base.execute(_SCHEMA)
         except (OSError, sqlite3.Error) as error:
             raise UserError(f"{path}: the audit log cannot be opened: {error}", "Look at the state folder.") from None
         self.path = path
+        self._checkpoints = Checkpoints(path) if engine else None
 
     def write(self, entry: AuditEntry) -> None:
         """Append. Raises `sqlite3.Error`; the caller decides whether the action goes on."""
@@ -72,4 +77,6 @@ class AuditLog:
         return (AuditEntry(*row) for row in rows)
 
     def close(self) -> None:
+        if self._checkpoints is not None:
+            self._checkpoints.close()
         self._base.close()

@@ -14,7 +14,6 @@ A message can reach Telegram twice where the reader dies between sending and mar
 
 import logging
 import sqlite3
-import threading
 import time
 from pathlib import Path
 from typing import Final
@@ -22,6 +21,7 @@ from typing import Final
 from attrs import frozen
 
 from mlthon.errors import UserError
+from mlthon.ops.checkpoints import BUSY_S, NEVER, Checkpoints
 
 log = logging.getLogger("mlthon.ops")
 
@@ -29,10 +29,8 @@ LONGEST_TEXT: Final = 64 * 1024
 """Characters of one message that are kept."""
 MOST_WAITING: Final = 20_000
 """Messages that wait at once: a strategy that publishes more is told of and not heard while it is so."""
-CHECKPOINT_EVERY_S: Final = 5.0
 CLEARED_AT_ONCE: Final = 2
 """Messages that were sent and are taken out for each that comes."""
-BUSY_S: Final = 0.2
 CUT: Final = " […]"
 
 _SCHEMA: Final = """
@@ -77,8 +75,7 @@ class Outbox:
             self._base = _connect(path)
             self._base.execute("PRAGMA journal_mode = WAL")
             self._base.execute("PRAGMA synchronous = NORMAL")
-            # a checkpoint waits for the disk: that is for the thread below
-            self._base.execute("PRAGMA wal_autocheckpoint = 0")
+            self._base.execute(NEVER)
             self._base.execute(_SCHEMA)
             self._sent = last_sent(sent_path(path))
             self._base.execute("DELETE FROM messages WHERE number <= ?", (self._sent,))
@@ -86,9 +83,7 @@ class Outbox:
             self._cleared = self._sent
         except (OSError, sqlite3.Error) as error:
             raise UserError(f"{path}: the outbox cannot be used: {error}", "Look at the state folder.") from None
-        self._closing = threading.Event()
-        self._checkpoints = threading.Thread(target=self._checkpoint, name="outbox checkpoints", daemon=True)
-        self._checkpoints.start()
+        self._checkpoints = Checkpoints(path, self._look)
 
     def put(self, strategy: str, text: str) -> None:
         """Keep a message. Never raises: a strategy is not to fail because nobody can be told."""
@@ -137,24 +132,13 @@ class Outbox:
             self._failure = why
             log.error("A MESSAGE FOR TELEGRAM IS LOST, and those after it while it is so: %s", why)
 
-    def _checkpoint(self) -> None:
-        """Copy the write-ahead log into the file from time to time, on a connection of this thread's own, and see what
-        was sent meanwhile."""
-        last = False
-        while not last:
-            last = self._closing.wait(CHECKPOINT_EVERY_S)
-            try:
-                self._sent = max(self._sent, last_sent(sent_path(self.path)))
-                base = _connect(self.path)
-                base.execute(f"PRAGMA wal_checkpoint({'TRUNCATE' if last else 'PASSIVE'})")
-                base.close()
-            except sqlite3.Error as error:
-                log.warning("%s: checkpoint: %s", self.path, error)
+    def _look(self) -> None:
+        """See what was sent meanwhile (called by the thread of checkpoints)."""
+        self._sent = max(self._sent, last_sent(sent_path(self.path)))
 
     def close(self) -> None:
         """No more messages; those that wait, wait for the next reader."""
-        self._closing.set()
-        self._checkpoints.join()
+        self._checkpoints.close()
         self._base.close()
 
 

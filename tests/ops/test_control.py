@@ -11,7 +11,7 @@ from mlthon.basics.defs import Exchange, Side
 from mlthon.engine.session import Phase
 from mlthon.engine.taps import Tally
 from mlthon.errors import UserError
-from mlthon.ops.audit import AuditLog
+from mlthon.ops.audit import AuditEntry, AuditLog
 from mlthon.ops.books import FillBooks
 from mlthon.ops.contract import (
     MOST_ROWS,
@@ -244,6 +244,20 @@ def test_without_an_audit_log_only_what_makes_trading_safer_is_done(
 def test_a_failure_inside_is_answered_and_survived(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(desk.control, "profit", None)
     assert "failed here" in str(desk.ask(GetStatus()).error)
+
+
+def test_the_engine_never_waits_for_the_audit_logs_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite makes one of its own accord when the write-ahead log has 1,000 pages, and that waits for the disk."""
+    monkeypatch.setattr("mlthon.ops.checkpoints.EVERY_S", 60.0)
+    path = tmp_path / "audit.db"
+    audit = AuditLog(path, engine=True)
+    before = path.stat().st_size
+    for number in range(1_500):
+        audit.write(AuditEntry(number, "run", "who", "Signal", "x" * 500, "taken"))
+    assert path.stat().st_size == before
+    audit.close()
+    assert path.stat().st_size > 1_500 * 500
+    assert not path.with_name("audit.db-wal").exists()
 
 
 def test_an_audit_log_is_for_its_owner_alone_and_lasts(tmp_path: Path) -> None:

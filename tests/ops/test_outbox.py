@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mlthon.errors import UserError
+from mlthon.ops import checkpoints
 from mlthon.ops import outbox as module
 from mlthon.ops.outbox import LONGEST_TEXT, Outbox, OutboxReader, SentMark, sent_path
 
@@ -103,7 +104,7 @@ def test_a_flood_and_a_broken_file_lose_messages_and_say_so_once(
 
 def test_what_was_sent_makes_room_in_a_run_that_goes_on(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST_WAITING", 10)
-    monkeypatch.setattr(module, "CHECKPOINT_EVERY_S", 0.01)
+    monkeypatch.setattr(checkpoints, "EVERY_S", 0.01)
     outbox = Outbox(path, "grid")
     mark = SentMark(sent_path(path))
     for number in range(1, 101):
