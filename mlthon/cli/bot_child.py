@@ -12,6 +12,7 @@ from mlthon.link.simulated.prepare import first, second
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mlthon.arsenal.assembly import Arsenals
     from mlthon.backtest.result import Progress, Result
     from mlthon.cli.run import Options
     from mlthon.link.host.assembly import LinkedRun
@@ -116,6 +117,7 @@ def _play(parent: Parent, options: "Options") -> dict[str, Any]:
 
     from mlthon.backtest.report import Report
     from mlthon.backtest.tables import make_folder, summary_text, write_report
+    from mlthon.cli.arsenal_run import raise_failures
     from mlthon.cli.run import configuration, open_data, warn_of, warn_of_signals
     from mlthon.link.simulated.alarm import Alarm
     from mlthon.link.simulated.deadlock import Deadlocks
@@ -125,17 +127,21 @@ def _play(parent: Parent, options: "Options") -> dict[str, Any]:
     config, strategies = configuration(options)
     sources = open_data(options.paths(config))
     report = Report()
-    linked = _make(options, config, strategies, sources, report)
+    linked, arsenals = _make(options, config, strategies, sources, report)
     if options.report is not None:
         make_folder(options.report)
     alarm = Alarm(config.link.patience_s, parent.alive)
     second(linked.run.assembly.clock, config.seed if options.seed is None else options.seed, options.allow_network)
     alarm.install()
     Deadlocks().install()
-    parent.tell(title=linked.run.name, told=linked.bots.told)
-    result = _go(
-        linked, alarm, parent, lambda: asked.by_user or asked.by_bot or alarm.stuck is not None or linked.bots.over
-    )
+    told = [*linked.bots.told, *([] if arsenals is None else arsenals.told)]
+    parent.tell(title=linked.run.name, told=told)
+
+    def stop() -> bool:
+        return asked.by_user or asked.by_bot or alarm.stuck is not None or linked.bots.over
+
+    result = _go(linked, alarm, parent, stop if arsenals is None else arsenals.or_failed(stop))
+    raise_failures(arsenals)
     if asked.by_user:
         result = evolve(result, ended="stopped by Ctrl-C")
     elif linked.bots.over and result.ended != linked.run.plan.ending:
@@ -149,20 +155,26 @@ def _play(parent: Parent, options: "Options") -> dict[str, Any]:
     return {"json": result.to_json(), "summary": summary, "interrupted": asked.by_user}
 
 
-def _make(options: "Options", config: Any, strategies: Any, sources: Any, report: Any) -> "LinkedRun":
+def _make(
+    options: "Options", config: Any, strategies: Any, sources: Any, report: Any
+) -> "tuple[LinkedRun, Arsenals | None]":
+    """The run with its bots, and the Crypto Arsenal strategies that trade in it too."""
     import logging
 
+    from mlthon.cli.arsenal_run import arsenals_of
     from mlthon.cli.run import make_run
     from mlthon.link.host.assembly import LinkedRun
     from mlthon.link.simulated.face import SimulatedBot
 
-    run, bots = make_run(options, config, strategies, sources, report)
+    arsenals = arsenals_of(options, config, strategies, sources)
+    run, bots = make_run(options, config, strategies, sources, report, None, arsenals)
     if bots is None:
         raise RuntimeError("a bot's process was started for a run without a bot")
     bots.join(lambda host: SimulatedBot(host, config.link.backlog))
     if options.verbosity >= 0:
         logging.getLogger("mlthon.bot").setLevel(logging.INFO)
-    return LinkedRun(run, bots)
+        logging.getLogger("mlthon.arsenal").setLevel(logging.INFO)
+    return LinkedRun(run, bots), arsenals
 
 
 def _go(linked: "LinkedRun", alarm: "Alarm", parent: Parent, stop: "Callable[[], bool]") -> "Result":

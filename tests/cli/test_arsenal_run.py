@@ -72,3 +72,27 @@ def test_signals_are_traded_without_a_file(tmp_path: Path, capsys: pytest.Captur
     assert status == 0
     assert (told["orders"], told["position"]) == (1, {"byt:perp:btc-usdt": 0.01})
     assert (tmp_path / "state" / "webhook.paper.arsenal").is_file()
+
+
+BOT = """
+from profitview import Link, logger
+class Trading(Link):
+    def on_start(self):
+        logger.info('here')
+"""
+
+
+def test_it_trades_beside_a_profitview_bot(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine.py").write_text(CODE)
+    (tmp_path / "bot.py").write_text(BOT)
+    config = tmp_path / "run.toml"
+    tables = [f'[strategies.{name}]\nstrategy = "{tmp_path / name}.py"\n' for name in ("mine", "bot")]
+    config.write_text("".join(tables))
+    assert main(["--config", str(config), "--duration", "70s", "--json"]) == 0
+    done = capfd.readouterr()
+    assert "mine: trades Bybit BTC-USDT" in done.err
+    assert "mine: history 20" in done.err
+    assert json.loads(done.out)["orders"] == 1
+    (tmp_path / "mine.py").write_text(CODE.replace("self.period = 60", "self.period = wrong"))
+    assert main(["--config", str(config), "--duration", "70s", "--json"]) == 2
+    assert "NameError: name 'wrong' is not defined" in capfd.readouterr().err
