@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from mlthon.cli import main
+from mlthon.cli import INTERRUPTED, main
 from mlthon.engine.clock import SECOND
 
 SCRIPTS = Path(__file__).parent / "scripts"
@@ -100,7 +101,7 @@ def test_in_a_backtest_bots_do_what_scripts_signal(folder: Path) -> None:
 
 def test_on_paper_bots_do_what_scripts_signal_and_are_switched_off_meanwhile(folder: Path) -> None:
     process = subprocess.Popen(
-        [*COMMAND, "--mode", "paper", "--speed", "40", "--duration", "5m"],
+        [*COMMAND, "--mode", "paper", "--speed", "40", "--duration", "2h"],
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -116,9 +117,11 @@ def test_on_paper_bots_do_what_scripts_signal_and_are_switched_off_meanwhile(fol
         if signals == 3:
             assert main(["bots", "stop", "make", "--config", str(folder / "run.toml")]) == 0
             signals += 1
+        if "bot.make: switched off" in line:
+            process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=60)
     errors = "".join(lines)
-    assert process.returncode == 0, errors
+    assert process.returncode == INTERRUPTED, errors
     result = json.loads(out)
     assert result["errors"] == 0, errors
     off = [line for line in lines if "bot.make: switched off" in line]
