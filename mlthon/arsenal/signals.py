@@ -2,7 +2,8 @@
 
 `parse_signal` turns a payload into what it asks for, or says which field is wrong; it knows nothing of accounts. A
 `SignalDesk` carries that out on a trader: orders at once or after a delay, cancels by client id, cancels of everything.
-Delayed orders are kept in the state, so they outlive a restart; a client order id is carried out once.
+Delayed orders, and delayed signals to a strategy, are kept in the state, so they outlive a restart; a client order id is
+carried out once.
 """
 
 import json
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from attrs import frozen
 
-from mlthon.arsenal.wishes import Action, ArgumentError, Wish, text_id, wish_of
+from mlthon.arsenal.wishes import Action, ArgumentError, Wish, loaded, text_id, wish_of
 from mlthon.basics.money import to_decimal
 from mlthon.engine.clock import SECOND, Handle
 from mlthon.errors import UserError
@@ -161,7 +162,7 @@ class SignalDesk:
     def __init__(self, trader: "Trader", other: Callable[[Mapping[str, Any]], None] | None = None) -> None:
         self._trader = trader
         self._other = other
-        self._delayed: dict[str, tuple[PlaceOrder, Handle]] = {}
+        self._delayed: dict[str, tuple[PlaceOrder | OtherSignal, Handle]] = {}
         self._count = 0
         self._waiting: set[str] = set()
 
@@ -199,8 +200,11 @@ class SignalDesk:
         )
         if known:
             raise ArgumentError("clientOrderId", f"{name} was used before: it is carried out once")
-        if signal.delay and len(self._delayed) >= MOST_DELAYED:
-            raise ArgumentError("delaySeconds", f"{MOST_DELAYED} orders are waiting already")
+        self._room_for(signal.delay)
+
+    def _room_for(self, delay: float) -> None:
+        if delay and len(self._delayed) >= MOST_DELAYED:
+            raise ArgumentError("delaySeconds", f"{MOST_DELAYED} signals are waiting already")
 
     def _pass_on(self, signal: OtherSignal) -> None:
         if self._other is None:
@@ -209,7 +213,30 @@ class SignalDesk:
                 f"action: {str(action)[:60]!r} is none of {', '.join((*_ORDERS, CANCEL, CANCEL_ALL[1]))}",
                 "Other signals need a strategy file with on_tradingview_signal.",
             )
-        self._other(signal.payload)
+        self.give(signal.payload)
+
+    def give(self, payload: Mapping[str, Any]) -> None:
+        """Give the strategy a signal as it is, once its delay is over: strategies know nothing of `delaySeconds`. What
+        cancels takes back what waits. Raises `UserError`."""
+        trader = self._trader
+        if trader.is_stopped:
+            raise UserError(f"{trader.name} is stopped: it takes no signals", "Start it again.")
+        signal = OtherSignal({key: value for key, value in payload.items() if key not in SECRET})
+        try:
+            delay = _delay(payload, _log(payload.get("log"))) if payload.get("delaySeconds") else 0.0
+            self._room_for(delay)
+        except (SignalError, ArgumentError) as error:
+            trader.say(f"signal refused: {error}", logging.WARNING)
+            raise UserError(str(error), "docs/arsenal.md has the fields of a signal.") from None
+        action = payload.get("action")
+        for key, (waiting, _) in list(self._delayed.items()):
+            named = action == CANCEL and _name(waiting) not in (None, "") and _name(waiting) == _name(signal)
+            if named or action in CANCEL_ALL:
+                self._drop(key)
+        if delay:
+            self._keep(signal, delay, {"payload": dict(signal.payload)})
+        elif self._other is not None:
+            self._other(signal.payload)
 
     # -- orders ------------------------------------------------------------------------------------------------------
 
@@ -221,18 +248,26 @@ class SignalDesk:
         if not signal.delay:
             trader.turn("signal", partial(self._order, signal))
             return
+        self._keep(signal, signal.delay, {"wish": signal.wish.dump(), "log": signal.log})
+
+    def _keep(self, signal: PlaceOrder | OtherSignal, delay: float, what: dict[str, Any]) -> None:
         self._count += 1
-        due = trader.now + round(signal.delay * SECOND)
+        due = self._trader.now + round(delay * SECOND)
         key = f"{_DELAYED}{due:020d}/{self._count}"
-        trader.state.put(key, json.dumps({"due": due, "wish": signal.wish.dump(), "log": signal.log}))
+        self._trader.state.put(key, json.dumps({"due": due, **what}))
         self._wait(key, due, signal)
 
-    def _wait(self, key: str, due: int, signal: PlaceOrder) -> None:
+    def _wait(self, key: str, due: int, signal: PlaceOrder | OtherSignal) -> None:
         clock = self._trader.session.clock
         self._delayed[key] = (signal, clock.schedule(due, self._due, key))
 
     def _due(self, key: str) -> None:
         signal, _ = self._delayed.pop(key)
+        if isinstance(signal, OtherSignal):
+            self._trader.state.put(key, None)
+            if self._other is not None:
+                self._other(signal.payload)
+            return
         self._trader.turn("signal", partial(self._order, signal, key))
 
     def _order(self, signal: PlaceOrder, key: str | None = None) -> None:
@@ -254,14 +289,17 @@ class SignalDesk:
             if key in self._delayed:
                 continue
             kept = json.loads(text)
-            signal = PlaceOrder(wish_of(**kept["wish"]), kept["log"])
+            signal = (
+                OtherSignal(kept["payload"]) if "payload" in kept else PlaceOrder(loaded(kept["wish"]), kept["log"])
+            )
             if kept["due"] < trader.now - LATE:
                 trader.say(f"{_shown(signal)} was due while nothing ran: dropped", logging.WARNING)
                 trader.state.put(key, None)
                 continue
             self._count = max(self._count, int(key.rpartition("/")[2]))
-            if signal.wish.client_order_id is not None:
-                self._waiting.add(signal.wish.client_order_id)
+            name = _name(signal)
+            if name is not None and isinstance(signal, PlaceOrder):
+                self._waiting.add(name)
             self._wait(key, kept["due"], signal)
         for key, text in list(trader.state.items(_SEEN)):
             if int(text) < trader.now - KEPT_IDS:
@@ -278,7 +316,7 @@ class SignalDesk:
 
     def _cancel(self, name: str) -> None:
         trader = self._trader
-        waiting = [key for key, (signal, _) in self._delayed.items() if signal.wish.client_order_id == name]
+        waiting = [key for key, (signal, _) in self._delayed.items() if _name(signal) == name]
         for key in waiting:
             self._drop(key)
         ticket = trader.tickets.find(name)
@@ -299,8 +337,9 @@ class SignalDesk:
     def _drop(self, key: str) -> None:
         signal, handle = self._delayed.pop(key)
         handle.cancel()
-        if signal.wish.client_order_id is not None:
-            self._waiting.discard(signal.wish.client_order_id)
+        name = _name(signal)
+        if name is not None:
+            self._waiting.discard(name)
         self._trader.state.put(key, None)
 
 
@@ -318,7 +357,20 @@ def typed(text: str) -> dict[str, Any]:
     return {name: value for name, _, value in words}
 
 
+def _kept_signal(kept: Mapping[str, Any]) -> PlaceOrder | OtherSignal:
+    """A delayed signal of an earlier run."""
+    return OtherSignal(kept["payload"]) if "payload" in kept else PlaceOrder(loaded(kept["wish"]), kept["log"])
+
+
+def _name(signal: PlaceOrder | OtherSignal) -> str | None:
+    """Its client order id."""
+    name = signal.wish.client_order_id if isinstance(signal, PlaceOrder) else signal.payload.get("clientOrderId")
+    return None if name is None else str(name)
+
+
 def _shown(signal: Signal) -> str:
+    if isinstance(signal, OtherSignal):
+        return f"signal {str(signal.payload.get('action'))[:60]}"
     if isinstance(signal, PlaceOrder):
         wish = signal.wish
         size = next(f"{name} {value}" for name in ("amount", "percent", "notional") if (value := getattr(wish, name)))

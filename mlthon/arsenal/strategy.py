@@ -15,7 +15,7 @@ from mlthon.arsenal.ca import Arsenal
 from mlthon.arsenal.market import Pair, minutes_of
 from mlthon.arsenal.older import Older, older_globals, order_dict, wish_of_row
 from mlthon.arsenal.orders import OrderStatus, OrderView
-from mlthon.arsenal.signals import SECRET, SignalDesk, typed
+from mlthon.arsenal.signals import SignalDesk, typed
 from mlthon.arsenal.sizing import Funds
 from mlthon.arsenal.source import CLASS, Form, Source, StrategyBase, load
 from mlthon.arsenal.tickets import KEPT as KEPT_ORDERS
@@ -289,10 +289,8 @@ class ArsenalStrategy(Trader):
         """A signal whose sender is known to be allowed. Raises `UserError`."""
         if self.rules or not self.takes_signals:
             self.desk.take(payload)
-        elif self.is_stopped:
-            raise UserError(f"{self.name} is stopped: it takes no signals", "Start it again.")
         else:
-            self.signal({key: value for key, value in payload.items() if key not in SECRET})
+            self.desk.give(payload)
 
     @property
     def takes_signals(self) -> bool:

@@ -451,9 +451,11 @@ class Trader(IStrategy):
         self._changed(ticket)
 
     def on_cancel_order_reject(self, exchange: Exchange, client_id: Any, code: GtwRejectCode, reason: str) -> None:
-        self.say(f"the cancel of order {client_id} was refused: {reason}", logging.WARNING)
         ticket = self.tickets.find(str(client_id))
-        if ticket is not None and ticket.leaves:
+        if ticket is not None and not ticket.leaves:
+            return  # it was over before its cancel arrived
+        self.say(f"the cancel of order {client_id} was refused: {reason}", logging.WARNING)
+        if ticket is not None:
             self.protection.stays(ticket)
 
 

@@ -321,3 +321,53 @@ def test_more_than_500_signals_are_traded_in_the_end(tmp_path: Path) -> None:
     signals = {60 * minute + 2 + each / 20: order for minute in (1, 2) for each in range(260)}
     played = play(None, minutes([100.0] * 4), tmp_path, exchanges=FREE, signals=signals)
     assert len(played.orders) == 520
+
+
+TOLD = """
+class Strategy(StrategyBase):
+    def __init__(self):
+        self.period = 60
+        self.seen = []
+    def trade(self, candles):
+        pass
+    def on_tradingview_signal(self, signal, candles):
+        self.seen.append(signal)
+        CA.storage('seen', [each['action'] for each in self.seen])
+"""
+
+
+def test_a_delayed_signal_reaches_the_strategy_later_also_after_a_restart(tmp_path: Path) -> None:
+    """Strategies written for the platform do not read `delaySeconds`: the platform waits."""
+    state = MemoryState()
+    late = {"action": "openLong", "delaySeconds": 120, "clientOrderId": "d", "connectorToken": "secret"}
+    soon = {"action": "closeLong", "delaySeconds": "120", "delaySecondsFilter": "slow", "log": "quick"}
+    cut = play(TOLD, minutes([100.0] * 6), tmp_path, signals={50: late, 51: soon}, state=state, seconds=65)
+    assert [each["action"] for each in cut.trader.user.seen] == ["closeLong"]
+    ((_, kept),) = state.items("delayed/")
+    assert "secret" not in kept
+    again = play(TOLD, minutes([100.0] * 6), tmp_path, state=state)
+    assert again.trader.user.seen == [{key: value for key, value in late.items() if key != "connectorToken"}]
+    assert list(state.items("delayed/")) == []
+
+
+@pytest.mark.parametrize("cancel", [{"action": "cancel", "clientOrderId": "d"}, {"action": "cancelAll"}])
+def test_a_delayed_signal_to_a_strategy_can_be_taken_back(tmp_path: Path, cancel: dict[str, Any]) -> None:
+    late = {"action": "openLong", "delaySeconds": 60, "clientOrderId": "d"}
+    other = {"action": "closeLong", "delaySeconds": 60}
+    run = play(TOLD, minutes([100.0] * 6), tmp_path, signals={70: late, 71: other, 100: cancel})
+    assert [each["action"] for each in run.trader.user.seen] == [
+        cancel["action"],
+        *(["closeLong"] if cancel["action"] == "cancel" else []),
+    ]
+
+
+def test_a_delay_that_is_none_is_told_to_the_sender(tmp_path: Path) -> None:
+    told = []
+
+    def send(trader: Any) -> None:
+        with pytest.raises(UserError) as failed:
+            trader.take({"action": "openLong", "delaySeconds": "soon"})
+        told.append(str(failed.value))
+
+    play(TOLD, minutes([100.0] * 3), tmp_path, calls={70: send})
+    assert told[0].startswith("delaySeconds: no number of seconds")
