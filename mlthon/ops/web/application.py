@@ -63,15 +63,15 @@ class WebServer:
         self._routes = [
             self._route("/trading/bot/{secret}/{name}", "bot", bots.serve),
             self._route("/trading/bot/{secret}/{bot}/{name}", "bot", bots.serve),
-            self._route("/trading-signal/webhook", "signal", _only("POST", signals.serve)),
-            self._route("/tradingview/{token}", "alert", _only("POST", alerts.serve)),
+            self._route("/trading-signal/webhook", "signal", _only("POST", signals.serve), tokens=True),
+            self._route("/tradingview/{token}", "alert", _only("POST", alerts.serve), tokens=True),
             self._route("/metrics", "metrics", _only("GET", figures.metrics)),
             self._route("/health", "health", _only("GET", figures.health), audited=False),
             WebSocketRoute("/stream", self.streams.serve),
         ]
 
-    def _route(self, path: str, what: str, handler: Handler, *, audited: bool = True) -> Route:
-        return Route(path, self.edge.endpoint(what, handler, audited=audited), methods=ALL)
+    def _route(self, path: str, what: str, handler: Handler, **how: bool) -> Route:
+        return Route(path, self.edge.endpoint(what, handler, **how), methods=ALL)
 
     def app(self) -> Starlette:
         """The ASGI application."""

@@ -215,12 +215,14 @@ class Edge:
         self._failures = Rates(FAILURES_A_SECOND, FAILURES_AT_ONCE)
         self._under_way: dict[str, int] = {}
 
-    def endpoint(self, what: str, handler: Handler, *, audited: bool = True) -> Endpoint:
-        """A Starlette endpoint. `what`: its name in logs. `audited`: who is refused is written down."""
+    def endpoint(self, what: str, handler: Handler, *, audited: bool = True, tokens: bool = False) -> Endpoint:
+        """A Starlette endpoint. `what`: its name in logs. `audited`: who is refused is written down. `tokens`: it is
+        opened by tokens that were made here and cannot be guessed, so the right one is taken from an address that sent
+        wrong ones too: alerts of many people come from the few addresses of TradingView."""
 
         async def serve(request: Request) -> Response:
             visit = self.visit(request)
-            response = await self._served(what, handler, visit, audited)
+            response = await self._served(what, handler, visit, audited, tokens)
             key = (what, response.status_code)
             self.counts[key] = self.counts.get(key, 0) + 1
             took = self._clock() - visit.now
@@ -238,23 +240,23 @@ class Edge:
         address = sender(peer, request.headers.getlist("x-forwarded-for"), self._trusted)
         return Visit(request, address, self._clock())  # type: ignore[arg-type]  # of a websocket it has all but the body
 
-    def admit(self, visit: Visit) -> None:
-        """Raise `Refused` where the sender comes too often, or has tried too many secrets."""
+    def admit(self, visit: Visit, *, tokens: bool = False) -> None:
+        """Raise `Refused` where the sender comes too often, or (but for `tokens`) has tried too many secrets."""
         wait = self._rates.take(visit.sender, visit.now)
         if wait:
             raise too_often(wait, "requests")
-        wait = self._failures.wait(visit.sender, visit.now)
+        wait = 0.0 if tokens else self._failures.wait(visit.sender, visit.now)
         if wait:
             raise too_often(wait, "wrong secrets")
 
     def wrong_secret(self, visit: Visit, message: str) -> Refused:
         """The refusal of a wrong secret; it counts against its sender."""
-        self._failures.take(visit.sender, visit.now)
-        return Refused(401, message)
+        wait = self._failures.take(visit.sender, visit.now)
+        return too_often(wait, "wrong secrets") if wait else Refused(401, message)
 
-    async def _served(self, what: str, handler: Handler, visit: Visit, audited: bool) -> Response:
+    async def _served(self, what: str, handler: Handler, visit: Visit, audited: bool, tokens: bool) -> Response:
         try:
-            self.admit(visit)
+            self.admit(visit, tokens=tokens)
             with self._room(visit.sender):
                 return await handler(visit)
         except Refused as refused:

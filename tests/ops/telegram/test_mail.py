@@ -236,3 +236,17 @@ async def test_a_full_disk_neither_repeats_messages_nor_keeps_answers_back(
     assert fake.texts() == ["one", "two", "the answer", "three"]
     assert post.mark == 4
     assert caplog.text.count("a restart may send messages again") == 1
+
+
+async def test_two_processes_do_not_send_the_same_letters(post: Post) -> None:
+    """What is left of a run that was killed, and the next run of the name."""
+    for text in ("one", "two"):
+        post.outbox.put("demo", text)
+    with closing(Store(post.folder / "store.db")) as store, closing(Bag(post.outbox.path, store)) as second:
+        with closing(Bag(post.outbox.path, store)) as first:
+            assert [each.text for each in first.more(10)] == ["one", "two"]
+            assert second.more(10) == ()
+            first.taken(1)
+        assert [each.text for each in second.more(10)] == ["two"]
+    lock = post.outbox.path.with_suffix(".lock")
+    assert lock.stat().st_mode & 0o077 == 0

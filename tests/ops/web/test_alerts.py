@@ -88,3 +88,13 @@ async def test_what_the_strategy_refuses_is_told(site: Site) -> None:
     site.engine.failure = AskFailed("demo has no command 'cross'", "It has start, stop.")
     answer = await site.post(path_of(site), content=b"x")
     assert (answer.status_code, answer.json()["hint"]) == (422, "It has start, stop.")
+
+
+async def test_wrong_tokens_of_a_shared_address_keep_no_right_one_out(site: Site) -> None:
+    """TradingView's alerts come from four addresses: anybody can have it send wrong ones to a server that he knows."""
+    right = path_of(site)
+    wrong = [(await site.post("/tradingview/wrong", content=b"x")).status_code for _ in range(15)]
+    assert wrong == [401] * 10 + [429] * 5
+    assert (await site.post(right, content=b"buy")).status_code == 200
+    assert (await site.get("/trading/bot/a-guessed-secret/balances")).status_code == 429
+    assert len(site.engine.asked) == 1
