@@ -2,8 +2,8 @@
 
 `parse_signal` turns a payload into what it asks for, or says which field is wrong; it knows nothing of accounts. A
 `SignalDesk` carries that out on a trader: orders at once or after a delay, cancels by client id, cancels of everything.
-Delayed orders, and delayed signals to a strategy, are kept in the state, so they outlive a restart; a client order id is
-carried out once.
+Delayed orders, and delayed signals to a strategy, are kept in the state, so they outlive a restart; a client order id
+is carried out once.
 """
 
 import json
@@ -193,10 +193,10 @@ class SignalDesk:
     def _refuse_bad(self, signal: PlaceOrder) -> None:
         """Raises `ArgumentError` for an order that could never be placed here."""
         trader, wish = self._trader, signal.wish
-        trader.check(wish)
+        trader.placing.check(wish)
         name = wish.client_order_id
         known = name is not None and (
-            name in self._waiting or trader.is_used(name) or trader.state.get(_SEEN + name) is not None
+            name in self._waiting or trader.placing.is_used(name) or trader.state.get(_SEEN + name) is not None
         )
         if known:
             raise ArgumentError("clientOrderId", f"{name} was used before: it is carried out once")
@@ -278,7 +278,7 @@ class SignalDesk:
         if key is not None:
             trader.state.put(key, None)
         try:
-            trader.place(signal.wish)
+            trader.placing.place(signal.wish)
         except (ArgumentError, RuntimeError) as error:
             trader.say(f"signal {_shown(signal)}: {error}", logging.ERROR)
 

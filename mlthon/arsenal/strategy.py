@@ -118,7 +118,7 @@ class ArsenalStrategy(Trader):
         user = load(self.source, given)()
         if self.source.form is Form.OLDER:
             Older.prepare(user, self.options)
-        self.period = self.order_period = _period(user)
+        self.period = self.placing.period = _period(user)
         self.user = user
         self._building = False
 
@@ -253,7 +253,7 @@ class ArsenalStrategy(Trader):
         """Order in a callback."""
         if self._funds is None:
             raise ArgumentError("place_order", "only in trade, on_order_state_change and on_tradingview_signal")
-        ticket = self.place(wish)
+        ticket = self.placing.place(wish)
         if ticket is None:
             return None
         self._placed.add(ticket.client_id)

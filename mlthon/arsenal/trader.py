@@ -11,7 +11,7 @@ orders are frozen (`Trader.frozen`).
 import logging
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
@@ -22,8 +22,9 @@ from mlthon.arsenal.comparison import Comparison
 from mlthon.arsenal.holdings import Holdings
 from mlthon.arsenal.market import Pair
 from mlthon.arsenal.orders import OVER, OrderStatus, OrderView, Purpose, Ticket
+from mlthon.arsenal.placing import Placing, TooManyOrders
 from mlthon.arsenal.protection import Protection
-from mlthon.arsenal.sizing import Funds, NothingToDo, lots_of, ticks_of
+from mlthon.arsenal.sizing import Funds
 from mlthon.arsenal.state import State
 from mlthon.arsenal.tickets import Tickets
 from mlthon.arsenal.turns import Turns
@@ -37,19 +38,11 @@ from mlthon.basics.defs import (
     OrderType,
     Side,
 )
-from mlthon.engine.candles import MINUTE
 
 if TYPE_CHECKING:
     from mlthon.engine.session import Session
 
 log = logging.getLogger("mlthon.arsenal")
-
-MOST_ORDERS: Final = 500
-"""Orders that a strategy may place in a period (documented)."""
-
-
-class TooManyOrders(RuntimeError):
-    """More orders in a period than the platform allows."""
 
 
 @frozen(kw_only=True)
@@ -62,7 +55,7 @@ class TraderSettings:
 
 class Trader(IStrategy):
     """See the module. `pairs`: the first is the one meant when none is named. `orders_placed`: since the
-    beginning, with those that protect. `order_period`: the time (ns) in which there may be `MOST_ORDERS`."""
+    beginning, with those that protect."""
 
     env: IStratEnv
     session: "Session"
@@ -75,8 +68,7 @@ class Trader(IStrategy):
         self.settings = TraderSettings()
         self.frozen = Frozen()
         self.orders_placed = 0
-        self.order_period = MINUTE
-        self._counted = (0, 0)
+        self.placing = Placing(self)
         self.ready = False
         self._resuming = True
         self._stopped = False
@@ -175,70 +167,11 @@ class Trader(IStrategy):
         venue = pair.instrument.venue
         return Funds(
             available={coin: there for (where, coin), (_, there) in self.frozen.wallets.items() if where is venue},
-            long=self.closable(pair, 1),
-            short=self.closable(pair, -1),
+            long=self.placing.closable(pair, 1),
+            short=self.placing.closable(pair, -1),
             leverage=self.settings.leverage,
             fee=self.settings.fee,
         )
-
-    def closable(self, pair: Pair, leg: int) -> int:
-        """Lots of a position that no open order closes."""
-        mine = [each for each in self.tickets.open_of(pair) if each.closes and each.purpose is Purpose.WISH]
-        closing = sum(each.leaves for each in mine if each.action.leg == leg)
-        return max(0, self.holdings[pair].lots(leg) - closing)
-
-    def place(self, wish: Wish, funds: Funds | None = None) -> Ticket | None:
-        """Order what is wished; None, with a line in the log, where it comes to nothing. `funds`: as frozen when the
-        callback began. Raises `ArgumentError` and `TooManyOrders`."""
-        pair = self.find_pair(wish.exchange, wish.pair)
-        self._suits(wish, pair)
-        if wish.client_order_id is not None and self.is_used(wish.client_order_id):
-            raise ArgumentError("client_order_id", f"{wish.client_order_id} was used before")
-        try:
-            lots = self._still_there(wish, pair, lots_of(wish, pair, funds or self.funds(pair)))
-        except NothingToDo as nothing:
-            self.say(f"{wish.action.value} {pair.name}: no order: {nothing}", logging.WARNING)
-            return None
-        ticks = 0 if wish.limit is None else ticks_of(pair, wish.limit, wish.action.side)
-        self._count()
-        client_id = wish.client_order_id or self.session.new_client_id()
-        return self.send(Ticket(client_id, pair, wish.action, lots, ticks, self.now, wish))
-
-    def _still_there(self, wish: Wish, pair: Pair, lots: int) -> int:
-        """A close is of no more than what is left by now: what was frozen does not show what this callback has closed,
-        and beside the other position a second close would open one. Raises `NothingToDo`."""
-        if wish.action.spot or wish.action.opens:
-            return lots
-        left = self.closable(pair, wish.action.leg)
-        if not left:
-            raise NothingToDo("all of the position is being closed already")
-        return min(lots, left)
-
-    def _count(self) -> None:
-        """Raises `TooManyOrders`."""
-        period, placed = self._counted
-        now = self.now // self.order_period
-        placed = placed if period == now else 0
-        if placed >= MOST_ORDERS:
-            raise TooManyOrders(f"more than {MOST_ORDERS} orders in one period")
-        self._counted = (now, placed + 1)
-
-    def is_used(self, client_order_id: str) -> bool:
-        """Whether an order had this id already."""
-        return client_order_id in self.session.orders or self.tickets.find(client_order_id) is not None
-
-    def check(self, wish: Wish) -> None:
-        """Raises `ArgumentError` for a wish that can be no order here, whatever there is on the account."""
-        self._suits(wish, self.find_pair(wish.exchange, wish.pair))
-
-    def _suits(self, wish: Wish, pair: Pair) -> None:
-        if wish.action.spot != pair.spot:
-            kind, actions = ("spot", "buy and sell") if pair.spot else ("futures", "open_long, close_long and the like")
-            raise ArgumentError(
-                "action", f"{wish.action.value} is not for {pair.exchange} {pair.name}, which is {kind}: {actions}"
-            )
-        for child in wish.children:
-            self._suits(child, self.find_pair(child.exchange, child.pair))
 
     def send(self, ticket: Ticket) -> Ticket:
         """Send an order."""
@@ -301,7 +234,7 @@ class Trader(IStrategy):
     def _place_children(self, children: Sequence[Wish]) -> None:
         for each in children:
             try:
-                self.place(each)
+                self.placing.place(each)
             except (ArgumentError, TooManyOrders) as error:
                 self.say(f"child order: {error}", logging.ERROR)
 
