@@ -107,12 +107,15 @@ class ControlService:
     async def serve(self, host: Host, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Listen until cancelled. Raises `UserError` where the socket cannot be made."""
         listener = trio.SocketListener(trio.socket.from_stdlib_socket(_listening(self.path)))
+        ours = _inode(self.path)
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(trio.serve_listeners, partial(self._meet, host), [listener])
                 task_status.started()
         finally:
-            self.path.unlink(missing_ok=True)
+            # where somebody removed the folder, the next run of the name may have its own here
+            if ours is not None and _inode(self.path) == ours:
+                self.path.unlink(missing_ok=True)
 
     async def _meet(self, host: Host, stream: trio.SocketStream) -> None:
         """One connection, from its beginning to its end; nothing that happens to it goes further."""
@@ -313,6 +316,15 @@ def _framed(message: FromEngine) -> bytes:
     if len(item) + FRAME_ROOM > MOST_BYTES:
         raise WireError(f"{len(item):,} bytes: more than a frame holds")
     return frame([item])
+
+
+def _inode(path: Path) -> tuple[int, int] | None:
+    """Which file it is; None where there is none."""
+    try:
+        told = path.stat()
+    except OSError:
+        return None
+    return told.st_dev, told.st_ino
 
 
 def _listening(path: Path) -> socket.socket:

@@ -447,3 +447,13 @@ async def test_an_engine_that_began_after_ours_died_is_not_asked(engine: Engine,
         assert other.state is EngineState.AWAY
         nursery.cancel_scope.cancel()
     assert [each.what for each in engine.asked] == [GetFigures()]
+
+
+async def test_a_run_whose_folder_was_removed_leaves_the_next_ones_socket_alone(engine: Engine, path: Path) -> None:
+    async with trio.open_nursery() as nursery:
+        async with serving(Engine(), path):
+            path.rename(path.with_name("removed"))
+            await nursery.start(ControlService(path, engine.answer).serve, engine.host)
+        assert await trio.to_thread.run_sync(ask_once, path, GetFigures(), "tester") == "GetFigures"
+        nursery.cancel_scope.cancel()
+    assert not path.exists()

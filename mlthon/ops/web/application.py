@@ -32,7 +32,7 @@ ALL: Final = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"]
 
 
 class WebServer:
-    """See the module. `clock`: s, for limits. `wall`: ns since 1970 UTC."""
+    """See the module. `clock`: s, for limits. `wall`: ns since 1970 UTC. `run`: the run's name."""
 
     def __init__(
         self,
@@ -41,6 +41,7 @@ class WebServer:
         store: WebhookStore,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], int] = time.time_ns,
+        run: str = "",
     ) -> None:
         trusted = networks(settings.trusted_proxies, "web.trusted_proxies")
         allow = networks(settings.allow, "web.allow")
@@ -53,6 +54,7 @@ class WebServer:
             window_s=settings.window_s,
             wall=wall,
             networks=allow,
+            run=run,
         )
         targets = {
             name: AlertTarget(each.strategy, each.hook, allow + networks(each.allow, f"web.alerts.{name}.allow"))

@@ -47,7 +47,7 @@ async def serve(
     settings = read(job.settings)
     store = WebhookStore(job.folder / FILE)
     try:
-        server = WebServer(client, settings, store)
+        server = WebServer(client, settings, store, run=job.run)
         await run(server, settings, store, job.ending, lambda url: _begun(url, settings, task_status))
     finally:
         store.close()

@@ -2,8 +2,9 @@
 
 A signal is JSON with `connectorName` and `connectorToken`, which choose and authorise the strategy. It is answered `ok`
 once its strategy has it. The same signal is carried out once: signals are the same that have one `clientOrderId`
-(cancels apart from orders) or one `X-Nonce`. It is claimed before the engine hears of it; where the engine does not
-answer the claim stays, because nobody knows whether the order was placed.
+(cancels apart from orders; and of this run, because all runs share the store) or one `X-Nonce`. It is claimed before
+the engine hears of it; where the engine does not answer the claim stays, because nobody knows whether the order was
+placed.
 
 A token made with `--signed` has a signing key, and its requests need three headers: `X-Timestamp` (seconds since 1970),
 `X-Nonce`, and `X-Signature`, the HMAC-SHA256 in hex of timestamp, nonce and body joined by dots.
@@ -55,7 +56,8 @@ def allowed(visit: Visit, networks: tuple[Network, ...]) -> None:
 
 
 class Signals:
-    """The endpoint. `rate`: signals a second of one connector. `window_s`: how old a signed one may be. `wall`: ns."""
+    """The endpoint. `rate`: signals a second of one connector. `window_s`: how old a signed one may be. `wall`: ns.
+    `run`: the run's name."""
 
     def __init__(
         self,
@@ -67,7 +69,9 @@ class Signals:
         window_s: float,
         wall: Callable[[], int],
         networks: tuple[Network, ...] = (),
+        run: str = "",
     ) -> None:
+        self._run = run
         self._engine = engine
         self._edge = edge
         self._store = store
@@ -88,7 +92,7 @@ class Signals:
         nonce = self._authentic(visit, known, body)
         if wait := self._rates.take(known.name, visit.now):
             raise too_often(wait, "signals of this connector")
-        keys = _keys(payload, nonce)
+        keys = _keys(payload, nonce, self._run)
         signal = Signal(known.name, {key: value for key, value in payload.items() if key != TOKEN})
         return await self._once(visit, signal, keys)
 
@@ -182,7 +186,7 @@ def _text(payload: Mapping[str, Any], name: str) -> str:
     return value
 
 
-def _keys(payload: Mapping[str, Any], nonce: str) -> tuple[str, ...]:
+def _keys(payload: Mapping[str, Any], nonce: str, run: str) -> tuple[str, ...]:
     """What makes two signals the same. Raises `Refused`."""
     found = [f"nonce {nonce}"] if nonce else []
     client_id = payload.get(CLIENT_ID)
@@ -190,5 +194,5 @@ def _keys(payload: Mapping[str, Any], nonce: str) -> tuple[str, ...]:
         if isinstance(client_id, bool) or not isinstance(client_id, str | int) or len(str(client_id)) > LONGEST:
             raise Refused(400, f"{CLIENT_ID} must be a text of up to {LONGEST} characters")
         cancels = str(payload.get(ACTION, "")).strip().lower().startswith(CANCELS)
-        found.append(f"{'cancel' if cancels else 'order'} {client_id}")
+        found.append(f"{run} {'cancel' if cancels else 'order'} {client_id}")
     return tuple(found)

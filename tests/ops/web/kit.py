@@ -74,7 +74,7 @@ class StandIn:
 class Site:
     """A server and a client of it. `seconds`: how far its clocks have gone on."""
 
-    def __init__(self, folder: Path, **settings: Any) -> None:
+    def __init__(self, folder: Path, run: str = "run", **settings: Any) -> None:
         self.seconds = 0.0
         self.engine = StandIn()
         self.store = WebhookStore(folder / "webhook.db", self.wall)
@@ -86,7 +86,7 @@ class Site:
             "alerts": {"cross": Alert("demo", "cross")},
         }
         self.settings = WebSettings(**{**given, **settings})
-        self.server = WebServer(self.engine, self.settings, self.store, lambda: self.seconds, self.wall)
+        self.server = WebServer(self.engine, self.settings, self.store, lambda: self.seconds, self.wall, run)
         self.app = self.server.app()
 
     def wall(self) -> int:

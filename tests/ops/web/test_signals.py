@@ -320,3 +320,18 @@ async def test_signals_come_from_where_they_may(
     answer = await desk.post(PATH, address=address, json=desk.payload(), headers=headers)
     assert answer.status_code == status
     assert len(desk.engine.actions) == (status == 200)
+
+
+async def test_a_signal_sent_to_two_runs_is_carried_out_by_both(tmp_path: Path) -> None:
+    """Such as one on paper beside the live one: they share the store, and take the same connector's signals."""
+    paper = Desk(tmp_path, run="webhook-paper")
+    live = Site(tmp_path, run="webhook")
+    again = Site(tmp_path, run="webhook")
+    body = paper.payload(clientOrderId="7")
+    answers = [await each.post(PATH, json=body) for each in (paper, live, again)]
+    assert [(each.text, each.headers.get("x-duplicate")) for each in answers] == [
+        ("ok", None),
+        ("ok", None),
+        ("ok", "true"),
+    ]
+    assert [len(each.engine.asked) for each in (paper, live, again)] == [1, 1, 0]
