@@ -301,8 +301,8 @@ class ArsenalStrategy(Trader):
         """Give the strategy a signal."""
 
         def give() -> None:
-            if self.user is None:
-                self.say("a signal came before the strategy was ready: left out", logging.WARNING)
+            if self._timer is None:  # history is still being fetched: its candles are what the strategy would look at
+                self.session.clock.call_at(self.now + SECOND, self.signal, payload)
                 return
             hook = self.user.on_tradingview_signal
             self.in_callback("on_tradingview_signal", lambda: hook(dict(payload), self.candles()))

@@ -21,6 +21,8 @@ from mlthon.arsenal.signals import (
 )
 from mlthon.arsenal.state import MemoryState
 from mlthon.arsenal.wishes import Action
+from mlthon.engine.candles import Candle
+from mlthon.engine.clock import SECOND
 from mlthon.errors import UserError
 from tests.arsenal.kit import minutes, play, settings
 from tests.backtest.play import SPOT
@@ -371,3 +373,19 @@ def test_a_delay_that_is_none_is_told_to_the_sender(tmp_path: Path) -> None:
 
     play(TOLD, minutes([100.0] * 3), tmp_path, calls={70: send})
     assert told[0].startswith("delaySeconds: no number of seconds")
+
+
+def test_a_signal_waits_for_the_candles_that_are_fetched_at_the_start(tmp_path: Path) -> None:
+    code = TOLD.replace(
+        "self.seen.append(signal)", "self.seen.append({**signal, 'close': candles['Bybit']['BTC-USDT'][0]['close']})"
+    )
+
+    def slow(trader: Any) -> None:
+        def fetch(pair: Any, period: int, count: int, done: Any, failed: Any) -> None:
+            candle = Candle(trader.now - trader.now % period - period, 990, 990, 990, 990, 1)
+            trader.session.clock.call_at(trader.now + 5 * SECOND, done, [candle])
+
+        trader.fetch = fetch
+
+    run = play(code, minutes([100.0] * 2), tmp_path, signals={2: {"action": "openLong"}}, calls={0: slow})
+    assert run.trader.user.seen == [{"action": "openLong", "close": 99.0}]
