@@ -30,6 +30,7 @@ import trio
 from attrs import field, frozen
 from msgspec import Struct
 
+from mlthon.errors import UserError
 from mlthon.live.backoff import Backoff, BackoffSettings
 from mlthon.live.lines import lines_of
 from mlthon.ops.client import EngineClient
@@ -132,7 +133,7 @@ class Parts:
             except Exception as error:
                 backoff.held(trio.current_time() - began)
                 pause = backoff.pause()
-                log.error("%s failed; it is started again in %.1f s", name, pause, exc_info=error)
+                _tell_failure(name, error, pause)
                 with trio.move_on_after(pause):
                     await self.ending.wait()
             else:
@@ -146,6 +147,17 @@ class Parts:
             client = await nursery.start(EngineClient(Path(self._spec.socket), engine=self._spec.engine).run)
             await serve(client, job)
             nursery.cancel_scope.cancel()
+
+
+def _tell_failure(name: str, error: Exception, pause: float) -> None:
+    """Log why a part failed: what its user can mend (a port that is taken) in a sentence, anything else in full."""
+    whole: BaseException = error
+    while isinstance(whole, BaseExceptionGroup) and len(whole.exceptions) == 1:
+        whole = whole.exceptions[0]
+    if isinstance(whole, UserError):
+        log.error("%s: %s; it is tried again in %.1f s. %s", name, whole.message, pause, whole.hint)
+    else:
+        log.error("%s failed; it is started again in %.1f s", name, pause, exc_info=error)
 
 
 async def operate(

@@ -8,6 +8,7 @@ from typing import Any
 
 import trio
 
+from mlthon.errors import UserError
 from mlthon.ops.client import EngineClient
 from mlthon.ops.contract import GetFigures
 from mlthon.ops.process import PartJob
@@ -31,6 +32,8 @@ async def serve(
     what = settings.get("what")
     if what == "fail":
         raise ValueError("this part fails")
+    if what == "refuse":
+        raise UserError("the port is taken", "Set another.")
     if what == "hang":
         time.sleep(60)
     if what == "talk":

@@ -103,6 +103,15 @@ async def test_a_part_that_fails_is_started_again_and_others_go_on(
     assert SECRET not in caplog.text
 
 
+async def test_what_a_user_can_mend_is_told_in_a_sentence(files: Files, caplog: pytest.LogCaptureFixture) -> None:
+    async with serving(Engine(), files.socket), operating(files.spec(bad="refuse")) as say:
+        await until(lambda: "bad" in caplog.text)
+        say("bye")
+    assert "bad: the port is taken; it is tried again in" in caplog.text
+    assert "Set another." in caplog.text
+    assert "Traceback" not in caplog.text
+
+
 async def test_an_engine_that_is_gone_is_told_of_before_the_end(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mlthon.ops.client.GONE_S", 0.05)
     async with operating(files.spec(one=None), farewell_s=0.8, last_s=1.0) as say:
