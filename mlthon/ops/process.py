@@ -130,7 +130,7 @@ class Parts:
             began = trio.current_time()
             try:
                 await self._once(part, job)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - a part fails alone, whatever it does; it is logged
                 backoff.held(trio.current_time() - began)
                 pause = backoff.pause()
                 _tell_failure(name, error, pause)
