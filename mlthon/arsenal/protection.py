@@ -39,6 +39,7 @@ class Protection:
         self._trader = trader
         self._leaving: set[str] = set()
         self._gathering: set[str] = set()
+        self._replaced: set[str] = set()
 
     def changed(self, ticket: Ticket) -> None:
         """An order has changed: protect what it opened. One that protects and is cancelled unasked has to come back."""
@@ -50,7 +51,12 @@ class Protection:
         elif ticket.status in OVER:
             self._over(ticket)
 
+    def is_replaced(self, ticket: Ticket) -> bool:
+        """Whether it was cancelled for another one of its kind: nothing that a strategy has to know."""
+        return ticket.status is OrderStatus.CANCELED and ticket.client_id in self._replaced
+
     def _over(self, ticket: Ticket) -> None:
+        self._replaced.discard(ticket.client_id)
         if ticket.client_id in self._leaving:
             self._leaving.discard(ticket.client_id)
         elif ticket.status is OrderStatus.CANCELED and ticket.accepted:
@@ -87,6 +93,7 @@ class Protection:
         mine = [each for each in self._of(pair, leg, purpose) if each.trigger == trigger]
         lots = sum(each.leaves for each in mine)
         for each in mine:
+            self._replaced.add(each.client_id)
             self._trader.cancel(each)
         return lots
 
@@ -138,6 +145,7 @@ class Protection:
             kept = leaves - excess
             excess -= leaves
             if kept > 0:
+                self._replaced.add(each.client_id)
                 self._place(pair, leg, purpose, each.trigger, kept)
 
     def resume(self, lost: Iterable[Ticket]) -> None:

@@ -94,15 +94,33 @@ def _imported(tree: ast.Module) -> set[str]:
     return found
 
 
+class _WrittenOut(ast.NodeTransformer):
+    """Puts in the place of `self.name` what was assigned to it."""
+
+    def __init__(self, written: Mapping[str, Any]) -> None:
+        self._written = written
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        return ast.Constant(self._written[node.attr]) if node.attr in self._written else node
+
+
 def _books(cls: ast.ClassDef) -> dict[str, tuple[str, ...]]:
-    """`self.subscribed_books = {"Binance": {"pairs": ["BTC-USDT"]}}`, where it is written out."""
+    """`self.subscribed_books = {"Binance": {"pairs": ["BTC-USDT"]}}`, as far as it is written out: also with
+    `[self.pair]`, where that is."""
+    written = {
+        each.targets[0].attr: each.value.value
+        for each in ast.walk(cls)
+        if isinstance(each, ast.Assign)
+        and isinstance(each.targets[0], ast.Attribute)
+        and isinstance(each.value, ast.Constant)
+    }
     for each in ast.walk(cls):
         if not isinstance(each, ast.Assign) or not isinstance(each.targets[0], ast.Attribute):
             continue
         if each.targets[0].attr not in ("subscribed_books", "subscribedBooks"):
             continue
         try:
-            value = ast.literal_eval(each.value)
+            value = ast.literal_eval(_WrittenOut(written).visit(each.value))
             return {str(name): tuple(map(str, what["pairs"])) for name, what in value.items()}
         except (ValueError, TypeError, KeyError, AttributeError):
             return {}

@@ -216,7 +216,7 @@ class Trader(IStrategy):
         self.comparison.moved()
         protects = ticket.purpose is not Purpose.WISH
         self.tickets.keep(ticket, remember=protects and self._stopped and ticket.status is OrderStatus.CANCELED)
-        if ticket.purpose is Purpose.WISH or ticket.status in OVER:
+        if not protects or (ticket.status in OVER and not self.protection.is_replaced(ticket)):
             self.order_changed(ticket.view())
         self.protection.changed(ticket)
         if ticket.status in OVER:

@@ -308,3 +308,25 @@ def test_a_cancel_that_is_refused_is_asked_for_again(tmp_path: Path) -> None:
     run = played([100.0] * 4, tmp_path, {90: OPEN, 150.0: {"action": "closeLong"}}, calls=calls)
     assert run.said("was refused: too many")
     assert told == [[]]
+
+
+def test_a_strategy_is_not_told_of_protection_that_is_made_greater(tmp_path: Path) -> None:
+    code = """
+    class Strategy(StrategyBase):
+        def __init__(self):
+            self.period = 60
+            self.told = []
+        def trade(self, candles):
+            if not self.told:
+                CA.place_order(action='open_long', amount=2, limit=99, profit=110)
+        def on_order_state_change(self, order):
+            self.told.append((order.type, str(order.status), order.amount_filled))
+    """
+    run = play(code, in_parts(), tmp_path, exchanges=FREE)
+    assert len(protecting(run)) == 2
+    assert run.trader.user.told == [
+        ("LIMIT", "NEW", 0.0),
+        ("LIMIT", "PARTIALLY_FILLED", 0.5),
+        ("LIMIT", "PARTIALLY_FILLED", 0.8),
+        ("LIMIT", "PARTIALLY_FILLED", 1.5),
+    ]

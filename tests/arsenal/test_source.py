@@ -137,3 +137,18 @@ def test_the_platform_s_options_are_checked(params: dict[str, object]) -> None:
 def test_options_are_texts() -> None:
     found = checked_options({"size": 5, "on": True, "name": "x"})
     assert (found["size"], found["on"], found["name"], found["leverage"]) == ("5", "true", "x", "1")
+
+
+def test_pairs_may_be_written_out_elsewhere_in_the_class(tmp_path: Path) -> None:
+    file = tmp_path / "grid.py"
+    file.write_text(
+        "class Strategy():\n"
+        "    def __init__(self):\n"
+        "        self.pair = 'ETH-USDT'\n"
+        "        self.subscribedBooks = {'Binance': {'pairs': [self.pair]}}\n"
+        "    def trade(self, information):\n"
+        "        pass\n"
+    )
+    source = read(file)
+    assert source is not None
+    assert source.books == {"Binance": ("ETH-USDT",)}
