@@ -60,7 +60,7 @@ class WebServer:
             name: AlertTarget(each.strategy, each.hook, allow + networks(each.allow, f"web.alerts.{name}.allow"))
             for name, each in settings.alerts.items()
         }
-        alerts = Alerts(engine, edge, store, targets, settings.connector_rate)
+        alerts = Alerts(engine, edge, store, targets, settings.connector_rate, run)
         figures = Figures(engine, edge, self.streams, settings.keys, closed=settings.reached)
         self._routes = [
             self._route("/trading/bot/{secret}/{name}", "bot", bots.serve),

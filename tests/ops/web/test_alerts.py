@@ -54,6 +54,31 @@ async def test_what_is_no_alert(site: Site, body: bytes, kind: str) -> None:
     assert site.engine.asked == []
 
 
+async def test_an_alert_that_names_itself_calls_once(site: Site) -> None:
+    path = path_of(site)
+    body = b'{"clientOrderId": "a1", "side": "buy"}'
+    first = await site.post(path, content=body)
+    again = await site.post(path, content=body)
+    assert (first.text, again.text, again.headers["x-duplicate"]) == ("ok", "ok", "true")
+    assert len(site.engine.asked) == 1
+    for _ in range(2):
+        await site.post(path, content=b"buy", headers={"x-nonce": "n1"})
+    assert len(site.engine.asked) == 2
+    for _ in range(2):
+        await site.post(path, content=b"buy")
+    assert len(site.engine.asked) == 4, "one that says nothing of itself is carried out as often as it comes"
+    assert (await site.post(path, content=b'{"clientOrderId": [1]}')).status_code == 400
+    assert (await site.post(path, content=b"buy", headers={"x-nonce": "a b"})).status_code == 400
+
+
+async def test_an_alert_that_the_engine_refused_may_come_again(site: Site) -> None:
+    path, body = path_of(site), b'{"clientOrderId": "a2"}'
+    site.engine.failure = AskFailed("no such command")
+    assert (await site.post(path, content=body)).status_code == 422
+    site.engine.failure = None
+    assert (await site.post(path, content=body)).text == "ok"
+
+
 async def test_who_has_no_token_calls_nothing(site: Site) -> None:
     path_of(site)
     assert (await site.post("/tradingview/wrong", content=b"buy")).status_code == 401
