@@ -141,7 +141,9 @@ def test_a_schedule_strikes_by_the_path_that_does_the_same_over_http(name: str) 
 
 
 @pytest.mark.parametrize("name", VENUES)
-@pytest.mark.parametrize("data", [b"\xff", b'{"op":"\xff"}', "nonsense", "[]", '{"op": 5}', '{"method": "ping-pong"}', '{"op":"ping"}'])
+@pytest.mark.parametrize(
+    "data", [b"\xff", b'{"op":"\xff"}', "nonsense", "[]", '{"op": 5}', '{"method": "ping-pong"}', '{"op":"ping"}']
+)
 def test_other_messages_are_left_alone(name: str, data: str | bytes) -> None:
     rig = Rig(name, Rule("drop", share=1.0))
     rig.socket.sent.clear()
