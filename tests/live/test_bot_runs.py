@@ -114,7 +114,8 @@ def test_two_accounts_on_one_exchange_live(tmp_path: Path) -> None:
     assert status == 0, told
     assert "account1 [100.0] [300.0]" in told
     assert "account2 [200.0] [600.0]" in told
-    assert (line["orders"], line["fills"]) == (6, 4)
+    assert line["orders"] == 6
+    assert line["fills"] >= 4, "four market orders, each of which may take several levels"
 
 
 def test_a_bot_that_cannot_be_loaded_ends_the_run_with_the_line(tmp_path: Path) -> None:
