@@ -14,7 +14,6 @@ from attrs import evolve, frozen
 from mlthon.arsenal.choice import PairChoice, checked_options, choose_pairs, listed, with_options
 from mlthon.arsenal.market import Pair, Tap
 from mlthon.arsenal.source import Source, read
-from mlthon.arsenal.state import MemoryState, State
 from mlthon.arsenal.strategy import ArsenalStrategy, FetchHistory
 from mlthon.arsenal.trader import TraderSettings
 from mlthon.arsenal.webhook import WebhookTrader
@@ -25,6 +24,7 @@ from mlthon.config import ExchangeSettings, RunConfig, StrategyConfig
 from mlthon.data.rows import Source as Data
 from mlthon.engine.candles import Candle, MinuteCandles
 from mlthon.engine.engine import Engine
+from mlthon.engine.state import MemoryState, State
 from mlthon.errors import UserError, near
 
 WEBHOOK: Final = "webhook"

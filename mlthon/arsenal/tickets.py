@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from mlthon.arsenal.market import Pair
 from mlthon.arsenal.orders import OVER, OrderStatus, OrderView, Purpose, Ticket
-from mlthon.arsenal.state import State
 from mlthon.arsenal.wishes import Action, ArgumentError, action_of, loaded
 from mlthon.basics.defs import Side
 from mlthon.engine.clock import MS
+from mlthon.engine.state import State
 
 KEPT: Final = 1000
 """Orders that are over are remembered up to this number."""

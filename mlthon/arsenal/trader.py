@@ -25,7 +25,6 @@ from mlthon.arsenal.orders import OVER, OrderStatus, OrderView, Purpose, Ticket
 from mlthon.arsenal.placing import Placing, TooManyOrders
 from mlthon.arsenal.protection import Protection
 from mlthon.arsenal.sizing import Funds
-from mlthon.arsenal.state import State
 from mlthon.arsenal.tickets import Tickets
 from mlthon.arsenal.turns import Turns
 from mlthon.arsenal.wishes import ArgumentError, Wish
@@ -38,6 +37,7 @@ from mlthon.basics.defs import (
     OrderType,
     Side,
 )
+from mlthon.engine.state import State
 
 if TYPE_CHECKING:
     from mlthon.engine.session import Session

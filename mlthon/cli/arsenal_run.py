@@ -28,7 +28,7 @@ def arsenals_of(
         if options.pair:
             raise UserError("--pair: only for Crypto Arsenal strategies and webhook", "Others choose what they trade.")
         return None
-    from mlthon.live.arsenal_state import state_files
+    from mlthon.live.state_files import state_files
 
     states = state_files(config, options.mode)
     return Arsenals(config, strategies, found, pairs=options.pair, data=data, mode=options.mode, states=states)

@@ -9,7 +9,6 @@ from typing import Any
 from attrs import define, evolve, field
 
 from mlthon.arsenal.assembly import WEBHOOK, Arsenals, arsenal_files
-from mlthon.arsenal.state import MemoryState, State
 from mlthon.backtest.history import recorded_history
 from mlthon.backtest.prepare import prepare
 from mlthon.backtest.result import Result
@@ -18,6 +17,7 @@ from mlthon.basics.instrument import Instrument
 from mlthon.config import ArsenalConfig, ExchangeSettings, RunConfig, StrategyConfig
 from mlthon.data.rows import Source
 from mlthon.engine.clock import SECOND
+from mlthon.engine.state import MemoryState, State
 from mlthon.engine.tracker import TrackedOrder
 from tests.backtest.play import BTC, START, Tape, source
 

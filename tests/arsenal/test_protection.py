@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from mlthon.arsenal.orders import Purpose
-from mlthon.arsenal.state import MemoryState
 from mlthon.basics.defs import CancelCode, GtwRejectCode, Side
 from mlthon.data.rows import Kind
+from mlthon.engine.state import MemoryState
 from tests.arsenal.kit import Played, minutes, play, settings
 
 FREE = {"Bybit": settings()}

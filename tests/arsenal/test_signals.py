@@ -19,10 +19,10 @@ from mlthon.arsenal.signals import (
     parse_signal,
     typed,
 )
-from mlthon.arsenal.state import MemoryState
 from mlthon.arsenal.wishes import Action
 from mlthon.engine.candles import Candle
 from mlthon.engine.clock import SECOND
+from mlthon.engine.state import MemoryState
 from mlthon.errors import UserError
 from tests.arsenal.kit import minutes, play, settings
 from tests.backtest.play import SPOT

@@ -11,7 +11,7 @@ from mlthon.arsenal.orders import OrderStatus
 from mlthon.config import ArsenalConfig
 from mlthon.data.rows import Kind, Stream
 from mlthon.data.sources import open_sources
-from mlthon.live.arsenal_state import FileState
+from mlthon.live.state_files import FileState
 from tests.arsenal.kit import BTC, MINUTE, START, minutes, play, settings
 from tests.backtest.play import SPOT
 

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from mlthon.arsenal.state import MemoryState, State
 from mlthon.config import ArsenalConfig, OpsConfig, RunConfig
+from mlthon.engine.state import MemoryState, State
 from mlthon.errors import UserError
-from mlthon.live.arsenal_state import FileState, state_files
+from mlthon.live.state_files import FileState, bot_states, state_files
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from mlthon.live.arsenal_state import FileState
+from mlthon.live.state_files import FileState
 state = FileState(Path(sys.argv[1]))
 state.put("a", "1")
 state.put("b", "2")
@@ -49,6 +49,8 @@ def test_where_it_is_kept(tmp_path: Path) -> None:
     config = RunConfig(ops=OpsConfig(state=str(tmp_path)))
     state_files(config, "live")("mine").put("k", "v")
     assert (tmp_path / "mine.live.arsenal").is_file()
+    bot_states(config, "paper")("bot.mine").put("k", "v")
+    assert (tmp_path / "bot.mine.paper.signals").is_file()
     assert isinstance(state_files(config, "backtest")("mine"), MemoryState)
     named = RunConfig(arsenal=ArsenalConfig(state=str(tmp_path / "named")))
     state_files(named, "backtest")("mine").put("k", "v")

@@ -1,12 +1,12 @@
-"""Where Crypto Arsenal strategies keep what outlives a run: an SQLite file each."""
+"""Where strategies keep what outlives a run, an SQLite file each: those of Crypto Arsenal, and signal bots."""
 
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from mlthon.arsenal.state import MemoryState, State
 from mlthon.config import RunConfig
+from mlthon.engine.state import MemoryState, State
 from mlthon.errors import UserError
 from mlthon.live.state import state_folder
 
@@ -50,16 +50,23 @@ class FileState:
 
 
 def state_files(config: RunConfig, mode: str) -> Callable[[str], State]:
-    """Where the strategies of a run keep what outlives it: a file each in the state folder, in a backtest memory, or
-    the file that is configured."""
+    """Where the Crypto Arsenal strategies of a run keep what outlives it: in the state folder, in a backtest in memory,
+    or in the file that is configured."""
     named = config.arsenal.state
 
     def state(name: str) -> State:
         if named is not None:
             return FileState(Path(named).expanduser())
-        if mode == "backtest":
-            return MemoryState()
-        folder = state_folder() if config.ops.state is None else Path(config.ops.state).expanduser()
-        return FileState(folder / f"{name}.{mode}.arsenal")
+        return MemoryState() if mode == "backtest" else _in_folder(config, f"{name}.{mode}.arsenal")
 
     return state
+
+
+def bot_states(config: RunConfig, mode: str) -> Callable[[str], State]:
+    """Where the signal bots of a run on live market data keep what outlives it: in the state folder."""
+    return lambda name: _in_folder(config, f"{name}.{mode}.signals")
+
+
+def _in_folder(config: RunConfig, file: str) -> FileState:
+    folder = state_folder() if config.ops.state is None else Path(config.ops.state).expanduser()
+    return FileState(folder / file)

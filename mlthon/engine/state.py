@@ -1,6 +1,6 @@
-"""What outlives a restart: the strategy's own storage, its positions, delayed signals. Keys and JSON texts.
+"""What a strategy keeps over a restart: its own storage, its positions, signals. Keys and JSON texts.
 
-Live and on paper it is a file (`mlthon.live.arsenal`), in a backtest it is memory unless a file is named.
+Live and on paper it is a file (`mlthon.live.state_files`), in a backtest memory.
 """
 
 from collections.abc import Iterator
