@@ -40,6 +40,8 @@ KLINE_PAGE: Final = 1000
 WEEK: Final = 7 * 86_400 * SECOND
 """The longest span that one question for executions may cover."""
 SETTLE_COINS: Final = ("USDT", "USDC")
+LIMITED_PAUSE_S: Final = 1.0
+"""How long to wait after a question too many: the windows of its rules are seconds."""
 
 
 class Questions:
@@ -226,7 +228,9 @@ class Questions:
             raise Refused(refused.reason, final=final, retry_after_s=refused.retry_after_s)
         said = _decoded(wire.decode_answer, answer.body)
         if said.ret_code != errors.OK:
-            raise Refused(f"{said.ret_msg} (code {said.ret_code})", final=said.ret_code in errors.FINAL)
+            final = said.ret_code in errors.FINAL
+            pause = LIMITED_PAUSE_S if said.ret_code in errors.LIMITED else None
+            raise Refused(f"{said.ret_msg} (code {said.ret_code})", final=final, retry_after_s=pause)
         return bytes(said.result), said
 
     def _signer(self) -> tables.Signer:
@@ -258,7 +262,7 @@ def http_refusal(answer: HttpAnswer) -> Reply | None:
     if status == 403:
         return Reply(limited=True, code=GtwRejectCode.RateLimited, reason=reason, retry_after_s=tables.IP_BAN_S)
     if status == 429:
-        return Reply(limited=True, code=GtwRejectCode.RateLimited, reason=reason)
+        return Reply(limited=True, code=GtwRejectCode.RateLimited, reason=reason, retry_after_s=LIMITED_PAUSE_S)
     if status >= 500:
         return Reply(unknown=True, reason=reason)
     return Reply(code=GtwRejectCode.NotLoggedIn if status == 401 else GtwRejectCode.InvalidRequest, reason=reason)

@@ -204,7 +204,7 @@ class _Recording:
         codec = module.codec(exchange, "", catalogue_of(exchange), endpoints, None, {})
         offset = await clock_offset(edge, codec, driver.wall.now)
         told = await asked(
-            exchange, "its instruments", edge, codec.instruments(), lambda: (driver.wall.now() + offset) // MS
+            exchange, "its instruments", edge, codec.instruments, lambda: (driver.wall.now() + offset) // MS
         )
         await edge.aclose()
         return matched(exchange, told, wanted)

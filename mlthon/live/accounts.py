@@ -71,7 +71,7 @@ async def open_account(
         venue.exchange,
         f"account {account}",
         venue.edge,
-        codec.account_info(),
+        codec.account_info,
         lambda: (driver.wall.now() + venue.offset) // MS,
     )
     check = check_account(venue.exchange, account, fact, venue.offset)

@@ -158,7 +158,7 @@ async def look_up(venue: Venue, driver: Driver, nursery: trio.Nursery, settings:
         venue.exchange,
         "its instruments",
         venue.edge,
-        codec.instruments(),
+        codec.instruments,
         lambda: (driver.wall.now() + venue.offset) // MS,
     )
     venue.instruments = matched(venue.exchange, told, venue.settings.instruments)

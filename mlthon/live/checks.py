@@ -5,6 +5,7 @@ the exchange has not, a host where orders cost money and nobody said so) is a `U
 """
 
 import ipaddress
+import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final, TypeVar
@@ -23,6 +24,8 @@ from mlthon.venue.codec import Codec, Endpoints, NoAnswer, Question, Refused
 from mlthon.venue.facts import AccountFact
 from mlthon.venue.wire import Answer, Edge, Failure, Frame, HttpMessage
 
+log = logging.getLogger("mlthon.live")
+
 T = TypeVar("T")
 
 LOCAL: Final = "local"
@@ -31,6 +34,9 @@ LOCAL_URL: Final = "http://127.0.0.1:8080"
 MAIN: Final = "main"
 WORST_OFFSET: Final = 60 * SECOND
 """A clock that differs more (ns) from the exchange's is told."""
+RATE_LIMIT_S: Final = 120.0
+"""How long a start waits for an exchange's rate limit."""
+LEAST_PAUSE_S: Final = 0.25
 
 
 def run_trio(main: Callable[[], Awaitable[T]]) -> T:
@@ -130,24 +136,39 @@ async def _answer(edge: Edge, message: HttpMessage, timeout_s: float) -> Answer:
     return got[0]
 
 
-async def asked(exchange: Exchange, what: str, edge: Edge, question: Question[T], now_ms: Callable[[], int]) -> T:
-    """Like `ask`, for what a run cannot start without: what goes wrong is a `UserError`."""
-    try:
-        return await ask(edge, question, now_ms)
-    except NoAnswer as error:
-        raise UserError(
-            f"{exchange.name}: no answer when asked for {what}: {error}",
-            "Look at --url, and whether the exchange can be reached from here.",
-        ) from None
-    except Refused as error:
-        hint = "Look at the API key, its permissions and the account." if error.final else "Try again later."
-        raise UserError(f"{exchange.name} refused to tell {what}: {error.reason}", hint) from None
+async def asked(
+    exchange: Exchange, what: str, edge: Edge, make: Callable[[], Question[T]], now_ms: Callable[[], int]
+) -> T:
+    """Like `ask`, for what a run cannot start without: what goes wrong is a `UserError`. A rate limit is waited for: a
+    run that is started again and again must not fail for that."""
+    until = trio.current_time() + RATE_LIMIT_S
+    while True:
+        try:
+            return await ask(edge, make(), now_ms)
+        except NoAnswer as error:
+            raise UserError(
+                f"{exchange.name}: no answer when asked for {what}: {error}",
+                "Look at --url, and whether the exchange can be reached from here.",
+            ) from None
+        except Refused as error:
+            pause = error.retry_after_s
+            if error.final or pause is None or trio.current_time() + pause > until:
+                hint = "Look at the API key, its permissions and the account." if error.final else "Try again later."
+                raise UserError(f"{exchange.name} refused to tell {what}: {error.reason}", hint) from None
+            log.warning("%s refuses to tell %s: %s; asked again", exchange.name, what, error.reason)
+            await trio.sleep(max(pause, LEAST_PAUSE_S))
 
 
 async def clock_offset(edge: Edge, codec: Codec, now: Callable[[], int]) -> int:
     """The exchange's clock minus ours (ns), from one question; the way there and back count half each."""
-    sent = now()
-    theirs = await asked(codec.exchange, "its time", edge, codec.server_time(), lambda: now() // MS)
+    sent = 0
+
+    def question() -> Question[int]:
+        nonlocal sent
+        sent = now()
+        return codec.server_time()
+
+    theirs = await asked(codec.exchange, "its time", edge, question, lambda: now() // MS)
     return theirs - (sent + now()) // 2
 
 

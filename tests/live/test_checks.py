@@ -126,9 +126,41 @@ def refusing(final: bool) -> Question[bytes]:
 )
 def test_what_a_run_cannot_start_without(question: Callable[[], Question[bytes]], answer: Answer, message: str) -> None:
     async def main() -> bytes:
-        return await asked(BYBIT, "its mood", Answers(answer), question(), now_ms)  # type: ignore[arg-type]
+        return await asked(BYBIT, "its mood", Answers(answer), question, now_ms)  # type: ignore[arg-type]
 
     with pytest.raises(UserError, match=message):
+        trio.run(main)
+
+
+class _Busy:
+    """An exchange that refuses so many questions for its rate before it answers."""
+
+    def __init__(self, refusals: int, pause_s: float) -> None:
+        self.left = refusals
+        self._pause_s = pause_s
+
+    def question(self) -> Question[bytes]:
+        answer = yield Request("page", lambda _: HttpMessage("GET", "/"))
+        if self.left:
+            self.left -= 1
+            raise Refused("Rate limit exceeded", retry_after_s=self._pause_s)
+        return answer.body
+
+
+def test_a_rate_limit_at_the_start_is_waited_for(autojump_clock: trio.testing.MockClock) -> None:
+    async def main() -> bytes:
+        busy = _Busy(2, 3.0)
+        return await asked(BYBIT, "its mood", Answers(*[http(b"good")] * 3), busy.question, now_ms)  # type: ignore[arg-type]
+
+    assert trio.run(main, clock=autojump_clock) == b"good"
+    assert autojump_clock.current_time() >= 6.0
+
+
+def test_a_ban_is_not_waited_for() -> None:
+    async def main() -> bytes:
+        return await asked(BYBIT, "its mood", Answers(http(b"good")), _Busy(1, 600.0).question, now_ms)  # type: ignore[arg-type]
+
+    with pytest.raises(UserError, match="Rate limit exceeded\nTry again later"):
         trio.run(main)
 
 
