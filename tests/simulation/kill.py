@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -35,8 +36,10 @@ WAIT_S = 120.0
 LAST = "30s"
 """How long the last run goes: until then what was on its way at a kill may still be in doubt (it is given its validity
 and a margin)."""
-MOST_LAST = 3
-"""How many last runs there may be: where one says of an order that it is in doubt still, the next one asks."""
+MOST_LAST = 5
+"""How many last runs there may be: where one ends with an order that it has not seen to end (it is in doubt, or its
+cancel came too late on a busy machine), the next one asks. Until then the order may trade, and the journal cannot know
+it: whatever is compared then differs."""
 OVER = ("Filled", "Cancelled", "Rejected", "Expired")
 """Words for orders that are over."""
 
@@ -149,16 +152,24 @@ def killed_and_compared(folder: Path, exchange: str, kills: int, seed: int) -> t
                 time.sleep(rng.uniform(0.2, 2.5))
             finally:
                 run.kill()
-        for _ in range(MOST_LAST):
-            if not Session(folder, exchange, url, "--duration", LAST).end()["in_doubt"]:
-                break
+        last = settled(folder, exchange, url)
         theirs = account_at(url, exchange)
     problems = []
     verified = subprocess.run([*COMMAND, "journal", "verify", str(folder / "run.journal")], check=False)
     if verified.returncode:
         problems.append("the journal does not agree with itself")
     problems += compare(folder, theirs, held_on_spot(before, theirs) if spot else None)
-    return problems, Counter(orders=len(theirs["orders"]), fills=len(theirs["executions"]))
+    return problems, Counter(orders=len(theirs["orders"]), fills=len(theirs["executions"]), last=last)
+
+
+def settled(folder: Path, exchange: str, url: str) -> int:
+    """Have runs end by themselves until one leaves no order open; how many it took. Raises RuntimeError where none
+    does."""
+    for count in range(1, MOST_LAST + 1):
+        left = Session(folder, exchange, url, "--duration", LAST).end()["open_orders"]
+        if not left:
+            return count
+    raise RuntimeError(f"{MOST_LAST} runs were allowed to end, and each left orders open: {', '.join(left)}")
 
 
 def compare(folder: Path, theirs: dict[str, Any], held: Decimal | None = None) -> list[str]:
@@ -196,12 +207,17 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the moments at which runs are killed")
     parser.add_argument("--exchange", choices=sorted(INSTRUMENTS), default="bitmex")
     wished = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        problems, counts = killed_and_compared(Path(folder), wished.exchange, wished.kills, wished.seed)
-    print(f"{wished.kills} kills: {counts['orders']} orders, {counts['fills']} fills, {len(problems)} differences")
+    folder = Path(tempfile.mkdtemp(prefix="mlthon-kill-"))
+    problems, counts = killed_and_compared(folder, wished.exchange, wished.kills, wished.seed)
+    made = f"{counts['orders']} orders, {counts['fills']} fills, {counts['last']} last runs"
+    print(f"{wished.kills} kills: {made}, {len(problems)} differences")
     for problem in problems:
         print(f"  {problem}")
-    return 1 if problems else 0
+    if problems:
+        print(f"journal and log are kept: {folder}")
+        return 1
+    shutil.rmtree(folder)
+    return 0
 
 
 if __name__ == "__main__":
