@@ -143,6 +143,7 @@ class Arsenals:
         """Join the strategies to their sessions in a run's engine. `history`: minutes from before the run; `fetch`:
         candles are fetched from an exchange instead. Raises `UserError` for a pair that the run has not."""
         as_text = self.config.arsenal.candle_values == "text"
+        open_percent = self.config.arsenal.open_percent
         for member in self.members:
             pairs = []
             for choice in member.pairs:
@@ -155,6 +156,7 @@ class Arsenals:
             settings = TraderSettings(
                 leverage=Fraction(options["leverage"]),
                 fee=Fraction(options["exchange_fee"]) + Fraction(options["spread"]) / 2,
+                of_margin=None if open_percent is None else open_percent == "margin",
             )
             member.trader.attach(engine.sessions[member.name], pairs, self._states(member.name), settings)
             if isinstance(member.trader, ArsenalStrategy):

@@ -10,6 +10,7 @@ from attrs import evolve, frozen
 
 from mlthon.arsenal.source import Source
 from mlthon.arsenal.strategy import RESERVED, texts
+from mlthon.arsenal.wishes import MOST_LEVERAGE
 from mlthon.basics.catalogue import UnknownInstrument, resolve
 from mlthon.basics.defs import Exchange, InstrumentType, Quantification
 from mlthon.basics.instrument import Instrument
@@ -28,7 +29,7 @@ ALIASES: Final = {
 PURSE: Final = 10_000.0
 """What an account begins with of what it trades in, where nothing is configured; of a base coin `BASE_PURSE`."""
 BASE_PURSE: Final = 10.0
-_MOST: Final = {"exchange_fee": Decimal("0.05"), "spread": Decimal("0.05"), "leverage": Decimal(1000)}
+_MOST: Final = {"exchange_fee": Decimal("0.05"), "spread": Decimal("0.05"), "leverage": Decimal(MOST_LEVERAGE)}
 
 
 @frozen

@@ -6,9 +6,11 @@ wish → suits the pair, id not used → lots (`sizing`) → no more than is lef
 import logging
 from typing import TYPE_CHECKING, Final
 
+from attrs import evolve
+
 from mlthon.arsenal.market import Pair
 from mlthon.arsenal.orders import Purpose, Ticket
-from mlthon.arsenal.sizing import Funds, NothingToDo, lots_of, ticks_of
+from mlthon.arsenal.sizing import NothingToDo, lots_of, most_percent, ticks_of
 from mlthon.arsenal.wishes import ArgumentError, Wish
 from mlthon.engine.candles import MINUTE
 
@@ -31,15 +33,17 @@ class Placing:
         self.period = MINUTE
         self._counted = (0, 0)
 
-    def place(self, wish: Wish, funds: Funds | None = None) -> Ticket | None:
-        """Order what is wished; None, with a line in the log, where it comes to nothing. `funds`: as frozen when the
-        callback began. Raises `ArgumentError` and `TooManyOrders`."""
+    def place(self, wish: Wish, *, signalled: bool = False) -> Ticket | None:
+        """Order what is wished; None, with a line in the log, where it comes to nothing. `signalled`: a signal asks for
+        it, which is carried out by the rules. Raises `ArgumentError` and `TooManyOrders`."""
         pair = self._trader.find_pair(wish.exchange, wish.pair)
-        self._suits(wish, pair)
+        of_margin = self._is_of_margin(signalled)
+        self._suits(wish, pair, of_margin)
         if wish.client_order_id is not None and self.is_used(wish.client_order_id):
             raise ArgumentError("client_order_id", f"{wish.client_order_id} was used before")
         try:
-            lots = self._still_there(wish, pair, lots_of(wish, pair, funds or self._trader.funds(pair)))
+            funds = evolve(self._trader.funds(pair), of_margin=of_margin)
+            lots = self._still_there(wish, pair, lots_of(wish, pair, funds))
         except NothingToDo as nothing:
             self._trader.say(f"{wish.action.value} {pair.name}: no order: {nothing}", logging.WARNING)
             return None
@@ -71,18 +75,37 @@ class Placing:
         """Whether an order had this id already."""
         return client_order_id in self._trader.session.orders or self._trader.tickets.find(client_order_id) is not None
 
-    def check(self, wish: Wish) -> None:
+    def check(self, wish: Wish, *, signalled: bool = False) -> None:
         """Raises `ArgumentError` for a wish that can be no order here, whatever there is on the account."""
-        self._suits(wish, self._trader.find_pair(wish.exchange, wish.pair))
+        self._suits(wish, self._trader.find_pair(wish.exchange, wish.pair), self._is_of_margin(signalled))
 
-    def _suits(self, wish: Wish, pair: Pair) -> None:
+    def _is_of_margin(self, signalled: bool) -> bool:
+        """What a percentage of an open is of. By the vendor's documentation a strategy multiplies it by the leverage
+        itself; and so does the vendor's own strategy for signals, in whose place the rules stand."""
+        chosen = self._trader.settings.of_margin
+        return signalled if chosen is None else chosen
+
+    def _suits(self, wish: Wish, pair: Pair, of_margin: bool, where: str = "") -> None:
         if wish.action.spot != pair.spot:
             kind, actions = ("spot", "buy and sell") if pair.spot else ("futures", "open_long, close_long and the like")
             raise ArgumentError(
-                "action", f"{wish.action.value} is not for {pair.exchange} {pair.name}, which is {kind}: {actions}"
+                f"{where}action",
+                f"{wish.action.value} is not for {pair.exchange} {pair.name}, which is {kind}: {actions}",
             )
-        for child in wish.children:
-            self._suits(child, self._trader.find_pair(child.exchange, child.pair))
+        if not pair.spot and wish.action.opens and wish.percent is not None:
+            leverage = self._trader.settings.leverage
+            if wish.percent > most_percent(leverage, of_margin):
+                most = "100" if of_margin else f"100 times the leverage, which is {float(leverage):g}"
+                raise ArgumentError(f"{where}percent", f"{wish.percent} is above {most}")
+        for place, child in enumerate(wish.children):
+            there = f"{where}child_conditional_orders[{place}]."
+            self._suits(child, self._child_pair(child, there), of_margin, there)
+
+    def _child_pair(self, child: Wish, where: str) -> Pair:
+        try:
+            return self._trader.find_pair(child.exchange, child.pair)
+        except ArgumentError as error:
+            raise ArgumentError(f"{where}{error.argument}", error.text) from None
 
     def closable(self, pair: Pair, leg: int) -> int:
         """Lots of a position that no open order closes."""

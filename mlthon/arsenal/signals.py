@@ -121,15 +121,14 @@ def _wish(payload: Mapping[str, Any], action: Action) -> Wish:
         arguments: dict[str, Any] = {argument: payload.get(name) for argument, name in _FIELDS.items()}
         return wish_of(action, **arguments)
     except ArgumentError as error:
-        name = _FIELDS.get(error.argument, error.argument)
-        raise SignalError(name, str(error).partition(": ")[2]) from None
+        raise SignalError(_FIELDS.get(error.argument, error.argument), error.text) from None
 
 
 def _checked(name: str, check: Callable[[Any, str], Any], value: Any) -> Any:
     try:
         return check(value, name)
     except ArgumentError as error:
-        raise SignalError(name, str(error).partition(": ")[2]) from None
+        raise SignalError(name, error.text) from None
 
 
 def _log(value: Any) -> str | None:
@@ -193,7 +192,7 @@ class SignalDesk:
     def _refuse_bad(self, signal: PlaceOrder) -> None:
         """Raises `ArgumentError` for an order that could never be placed here."""
         trader, wish = self._trader, signal.wish
-        trader.placing.check(wish)
+        trader.placing.check(wish, signalled=True)
         name = wish.client_order_id
         known = name is not None and (
             name in self._waiting or trader.placing.is_used(name) or trader.state.get(_SEEN + name) is not None
@@ -278,7 +277,7 @@ class SignalDesk:
         if key is not None:
             trader.state.put(key, None)
         try:
-            trader.placing.place(signal.wish)
+            trader.placing.place(signal.wish, signalled=True)
         except (ArgumentError, RuntimeError) as error:
             trader.say(f"signal {_shown(signal)}: {error}", logging.ERROR)
 
@@ -289,9 +288,7 @@ class SignalDesk:
             if key in self._delayed:
                 continue
             kept = json.loads(text)
-            signal = (
-                OtherSignal(kept["payload"]) if "payload" in kept else PlaceOrder(loaded(kept["wish"]), kept["log"])
-            )
+            signal = _kept_signal(kept)
             if kept["due"] < trader.now - LATE:
                 trader.say(f"{_shown(signal)} was due while nothing ran: dropped", logging.WARNING)
                 trader.state.put(key, None)

@@ -1,9 +1,9 @@
 """How much a wish is: from amount, percent or notional to whole lots, with the funds and positions of the moment.
 
 Spot: a buy is paid with the available quote currency, a sell takes from the available base currency. Derivatives: an
-open takes margin (what is available of the settlement coin, times the leverage), a close takes from its own position.
-What is sized by percent leaves room for the fee, and at market for the price to move a little, so that 100 percent is
-accepted.
+open by percent is worth that share of what is available of the settlement coin (`of_margin`: takes that share of it as
+margin, so it is worth leverage times as much), a close takes from its own position. What is sized by percent leaves
+room for the fee, and at market for the price to move a little, so that what uses up all there is is accepted.
 """
 
 from collections.abc import Mapping
@@ -28,13 +28,20 @@ class NothingToDo(Exception):
 @frozen(kw_only=True)
 class Funds:
     """What there is for an order. `available`: by coin, in 10^-18. `long`, `short`: lots of the positions that no
-    open order is about to close. `fee`: what is taken of an order's value."""
+    open order is about to close. `fee`: what is taken of an order's value. `of_margin`: percentages of opens are of
+    the margin, not of the order's value."""
 
     available: Mapping[str, int]
     long: int = 0
     short: int = 0
     leverage: Fraction = Fraction(1)
     fee: Fraction = Fraction(0)
+    of_margin: bool = False
+
+
+def most_percent(leverage: Fraction, of_margin: bool) -> Fraction:
+    """The percentage at which an open of derivatives takes all there is."""
+    return Fraction(100) if of_margin else 100 * leverage
 
 
 def ticks_of(pair: Pair, price: object, side: int) -> int:
@@ -92,4 +99,5 @@ def _share(wish: Wish, pair: Pair, funds: Funds, ticks: int) -> int:
     value = contract.unit_value(ticks)
     if wish.action.spot:
         return int(money / (value * (1 + room) * (1 + funds.fee)))
-    return int(money / (value * (1 + room) * (1 / funds.leverage + funds.fee)))
+    margin = money * 100 / most_percent(funds.leverage, funds.of_margin)
+    return int(margin / (value * (1 + room) * (1 / funds.leverage + funds.fee)))

@@ -47,10 +47,13 @@ log = logging.getLogger("mlthon.arsenal")
 
 @frozen(kw_only=True)
 class TraderSettings:
-    """`leverage`: of opens that are sized by margin. `fee`: what is taken of an order's value, and left room for."""
+    """`leverage`: the greatest value of what is held, as a multiple of its margin. `fee`: what is taken of an order's
+    value, and left room for. `of_margin`: percentages of opens are of the margin, so they are multiplied by the
+    leverage; None: those of signals that are carried out by the rules."""
 
     leverage: Fraction = Fraction(1)
     fee: Fraction = Fraction(1, 1000)
+    of_margin: bool | None = None
 
 
 class Trader(IStrategy):

@@ -20,14 +20,18 @@ LONGEST_ID: Final = 64
 """Characters that a client order id may have."""
 MOST_CHILDREN: Final = 10
 HUNDRED: Final = Decimal(100)
+MOST_LEVERAGE: Final = 1000
+"""What `leverage` may be at most. An open of futures may be of so many times 100 percent; with the leverage that there
+is, `mlthon.arsenal.placing` says how much."""
 
 
 class ArgumentError(ValueError):
-    """An argument that cannot be used; `argument` is its name."""
+    """An argument that cannot be used; `argument` is its name, `text` what is wrong with it."""
 
     def __init__(self, argument: str, text: str) -> None:
         super().__init__(f"{argument}: {text}")
         self.argument = argument
+        self.text = text
 
 
 class Action(Enum):
@@ -124,11 +128,11 @@ def number(value: Any, name: str) -> Decimal | None:
     return found
 
 
-def percentage(value: Any, name: str) -> Decimal | None:
-    """A number above 0 and at most 100, None where nothing is given. Raises `ArgumentError`."""
+def percentage(value: Any, name: str, most: Decimal = HUNDRED) -> Decimal | None:
+    """A number above 0 and at most `most`, None where nothing is given. Raises `ArgumentError`."""
     found = number(value, name)
-    if found is not None and found > HUNDRED:
-        raise ArgumentError(name, f"{_shown(value)} is above 100")
+    if found is not None and found > most:
+        raise ArgumentError(name, f"{_shown(value)} is above {most}")
     return found
 
 
@@ -175,13 +179,15 @@ def wish_of(
     where: str = "",
 ) -> Wish:
     """A checked wish. `where` begins the name of an argument in errors. Raises `ArgumentError`."""
+    done = action_of(action, f"{where}action")
+    leveraged = done.opens and not done.spot
     found = Wish(
-        action=action_of(action, f"{where}action"),
+        action=done,
         exchange=exchange,
         pair=pair,
         limit=number(limit, f"{where}limit"),
         amount=number(amount, f"{where}amount"),
-        percent=percentage(percent, f"{where}percent"),
+        percent=percentage(percent, f"{where}percent", HUNDRED * MOST_LEVERAGE if leveraged else HUNDRED),
         notional=number(notional, f"{where}notional"),
         client_order_id=text_id(client_order_id, f"{where}client_order_id"),
         profit=number(profit, f"{where}profit"),

@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from attrs import field, frozen
-from attrs.validators import ge, gt, in_
+from attrs.validators import ge, gt, in_, optional
 
 from mlthon.config.checks import some_text
 from mlthon.engine.risk import RiskLimits
@@ -56,7 +56,8 @@ class BotConfig:
     `type`: `position`, `neutral_grid`, `short_grid`, `long_grid` or `market_maker`. `venue`: one of `[venues.NAME]`,
     whose account it trades on. `symbol`: the one that it trades, as scripts name it. `name`: what it is shown as, NAME
     if left out. `params`: see docs/signal-bots.md; `defaults`: their values where `params` has none; `private`: those
-    whose values `bots list` and `bots show` do not show. `enabled`: whether it trades. `risk`: as of strategies.
+    whose values `bots list` and `bots show` do not show. `enabled`: whether it trades. `signal_age_s`: how old its last
+    signal may be for it to go on with it after a restart; None: as its type has it. `risk`: as of strategies.
     """
 
     type: str
@@ -68,6 +69,7 @@ class BotConfig:
     defaults: dict[str, Any] = field(factory=dict)
     private: list[str] = field(factory=list)
     enabled: bool = True
+    signal_age_s: float | None = field(default=None, validator=optional(ge(0)))
     risk: RiskLimits = field(factory=RiskLimits)
 
     @property
@@ -89,7 +91,10 @@ class ArsenalConfig:
     the data are of. `signals`: `strategy`, where it has `on_tradingview_signal`, gets every signal; with `rules` the
     documented actions place orders and it gets the rest. `connector`: the name under which signals come; None: the
     strategy's. `candle_values`: of candles' prices, `float` or `text`. `state`: a backtest's storage is kept in this
-    file; on paper and live there is always one, in the state folder.
+    file; on paper and live there is always one, in the state folder. `open_percent`: what the percentage of an order
+    that opens futures is of: `value`, the order is worth that share of the available money; `margin`, it takes that
+    share of it as margin, so the leverage multiplies it. None: `value` for strategies, `margin` for signals carried
+    out by the rules.
     """
 
     pairs: list[str] | None = None
@@ -97,3 +102,4 @@ class ArsenalConfig:
     connector: str | None = None
     candle_values: str = field(default="float", validator=in_(("float", "text")))
     state: str | None = None
+    open_percent: str | None = field(default=None, validator=optional(in_(("value", "margin"))))

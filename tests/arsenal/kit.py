@@ -149,4 +149,16 @@ def settings(**more: Any) -> ExchangeSettings:
     return evolve(base, **more)
 
 
+FREE = {"Bybit": settings()}
+FREE_SPOT = {"Binance": settings(balances={"USDT": 10_000.0, "BTC": 0.0})}
+HEAD = """
+class Strategy(StrategyBase):
+    def __init__(self):
+        self.period = 60
+        self.subscribed_books = {}
+        self.options = {}
+        self.seen = []
+"""
+"""How strategies of the tests begin."""
+
 __all__ = ["BTC", "DEEP", "MINUTE", "START", "Played", "minutes", "play", "settings"]

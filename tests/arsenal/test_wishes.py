@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -109,8 +110,9 @@ def pair(instrument: Any, bid: float, ask: float) -> Pair:
 
 
 SPOT_FUNDS = Funds(available={"USDT": 1000 * UNIT, "BTC": 2 * UNIT}, fee=Fraction(1, 1000))
-FUNDS = Funds(available={"USDT": 1000 * UNIT}, long=3000, short=500, leverage=Fraction(5), fee=Fraction(1, 1000))
-INVERSE_FUNDS = Funds(available={"BTC": UNIT}, long=5000, leverage=Fraction(2))
+OF_VALUE = Funds(available={"USDT": 1000 * UNIT}, long=3000, short=500, leverage=Fraction(5), fee=Fraction(1, 1000))
+FUNDS = evolve(OF_VALUE, of_margin=True)
+INVERSE_FUNDS = Funds(available={"BTC": UNIT}, long=5000, leverage=Fraction(2), of_margin=True)
 
 
 @pytest.mark.parametrize(
@@ -128,6 +130,8 @@ INVERSE_FUNDS = Funds(available={"BTC": UNIT}, long=5000, leverage=Fraction(2))
         (BTC, FUNDS, "open_short", {"notional": 999}, 10_000),
         (BTC, FUNDS, "open_long", {"percent": 100}, int(D(1000) / (100 * D("1.002") * D("0.201")) * 1000)),
         (BTC, FUNDS, "open_short", {"percent": 10, "limit": 125}, int(D(100) / (125 * D("0.201")) * 1000)),
+        (BTC, OF_VALUE, "open_long", {"percent": 500}, int(D(1000) / (100 * D("1.002") * D("0.201")) * 1000)),
+        (BTC, OF_VALUE, "open_short", {"percent": 50, "limit": 125}, int(D(100) / (125 * D("0.201")) * 1000)),
         (BTC, FUNDS, "close_long", {"percent": 50}, 1500),
         (BTC, FUNDS, "close_long", {"amount": 9}, 3000),
         (BTC, FUNDS, "close_short", {}, 500),
