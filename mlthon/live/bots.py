@@ -1,7 +1,8 @@
 """Bots in processes of their own: started with the run, joined to it by a Unix socket, ended with it.
 
-One service (`BotProcesses`) keeps all bots of a run. Each bot's process is `python -m mlthon.link.bot.child SOCKET`,
-the socket in a temporary folder that only this user may enter. What the engine tells a bot waits in an `Outbox`, which
+One service (`BotProcesses`) keeps all bots of a run. Each bot is started as `python -m mlthon.link.bot.keeper SOCKET`, the
+socket in a temporary folder that only this user may enter; the keeper is the parent of the bot's process, and ends it
+with all that it has started, also when this process is killed. What the engine tells a bot waits in an `Outbox`, which
 one task writes out; what the bot says is brought into the run by `Host.deliver`. So a bot that hangs, floods or dies
 costs the engine nothing but a full outbox. What it prints goes to the logger `mlthon.bot`, a line at a time.
 
@@ -26,6 +27,7 @@ import trio
 
 from mlthon.config import LinkConfig
 from mlthon.errors import UserError
+from mlthon.link.bot.keeper import SWEEP_S, TERM_S
 from mlthon.link.host.host import BotHost
 from mlthon.link.wire import WireError, frames, to_host
 from mlthon.live.lines import lines_of
@@ -39,7 +41,9 @@ printed = logging.getLogger("mlthon.bot")
 CONNECT_S: Final = 30.0
 """How long a bot's process may take to connect."""
 END_S: Final = 2.0
-"""How long a process may take to end once it has been asked to."""
+"""How long a bot may take to end by itself."""
+KEEPER_S: Final = TERM_S + SWEEP_S + 1.0
+"""How long its keeper may take to end it."""
 LOOK_S: Final = 0.5
 """Between two looks at whether a bot is over."""
 DRAIN_S: Final = 0.5
@@ -54,8 +58,8 @@ class BotProcesses:
     name = "the bots"
 
     def __init__(self, hosts: Sequence[BotHost], config: LinkConfig, command: Sequence[str] = ()) -> None:
-        """`command`: what is run with the socket's path as its last argument, instead of a bot's process."""
-        self._command = list(command) or [sys.executable, "-m", "mlthon.link.bot.child"]
+        """`command`: what is run with the socket's path as its last argument, instead of a bot's keeper."""
+        self._command = list(command) or [sys.executable, "-m", "mlthon.link.bot.keeper"]
         self._bots = [_Bot(host, config, self._command) for host in hosts]
 
     async def serve(self, host: Host, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -131,7 +135,8 @@ class _Bot:
         environment = without_ours(os.environ) | {"PYTHONUNBUFFERED": "1"}
         return await trio.lowlevel.open_process(
             [*self._command, str(path)],
-            stdin=subprocess.DEVNULL,
+            # it closes when this process ends, however it does
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=environment,
@@ -234,12 +239,14 @@ async def _log_lines(name: str, stream: trio.abc.ReceiveStream) -> None:
 
 
 async def _end(process: trio.Process) -> None:
-    """See to it that a process is gone; one that has to be killed is killed with whatever it started."""
+    """See to it that a process is gone, with whatever it started."""
     if process.returncode is None:
         process.terminate()
-        with trio.move_on_after(END_S):
+        with trio.move_on_after(KEEPER_S):
             await process.wait()
     if process.returncode is None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
+    if process.stdin is not None:
+        await process.stdin.aclose()

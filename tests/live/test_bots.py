@@ -235,7 +235,7 @@ class Trading(Link):
 
 
 def test_a_bot_that_does_not_end_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mlthon.live.bots.END_S", 0.2)
+    monkeypatch.setattr("mlthon.live.bots.KEEPER_S", 0.2)
     linked = ready(tmp_path, ["engine.stop_ack_timeout_s=0.3"], seconds=1)
     mark = tmp_path / "pid"
     text = f"open({str(mark)!r}, 'w').write(str(os.getpid()))\nimport signal\nsignal.signal(15, signal.SIG_IGN)\n"

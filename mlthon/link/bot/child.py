@@ -1,11 +1,11 @@
-"""The process of a bot: `python -m mlthon.link.bot.child SOCKET`.
+"""The process of a bot: `python -m mlthon.link.bot.child SOCKET`, within its `keeper` when the engine starts it.
 
 It connects to the Unix socket of its engine, whose path is all that it is given, waits for `Hello`, and runs the bot in
 its main thread. A reader thread takes what comes; whichever thread has something to say writes it, together with what
 others left meanwhile. What the bot prints goes to stderr. SIGINT is left to the engine, which says `Stop`.
 
-When the socket closes the engine has died: the bot gets `on_stop` and some seconds for it, then the process ends. It
-always ends by leaving at once, so that no thread of the bot can keep it alive; what must be tidied up belongs into
+When the socket closes the engine has died: the bot gets `on_stop` and some seconds for it, then the process ends, by
+the keeper's hand if no thread of it runs any more. It always ends by leaving at once, so that no thread of the bot can keep it alive; what must be tidied up belongs into
 `on_stop`. Status 0: stopped; 1: not loaded or constructed, or its engine died.
 """
 
@@ -24,12 +24,11 @@ from typing import Any, Final, NoReturn
 import msgspec
 
 from mlthon.link import wire
+from mlthon.link.bot.keeper import GRACE
 from mlthon.link.bot.logs import HostHandler
 from mlthon.link.bot.runtime import BotRuntime
 from mlthon.link.contract import Failed, Hello, ToBot, ToHost
 
-GRACE: Final = 5.0
-"""Seconds that `on_stop` may take once the engine has gone."""
 NICE: Final = 10
 """How far the process steps back behind others: where cores are short the engine goes first, and a bot that burns CPU
 costs other programs of the machine little."""
@@ -190,5 +189,5 @@ def _speakable(value: Any) -> Any:
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        sys.exit("usage: python -m mlthon.link.bot.child SOCKET (the engine starts it)")
+        sys.exit("usage: python -m mlthon.link.bot.child SOCKET (its keeper does)")
     main(sys.argv[1])
