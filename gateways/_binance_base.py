@@ -12,9 +12,11 @@ from typing import Any, Final, ParamSpec, TypeVar
 from urllib.parse import urlencode
 
 import msgspec
+from attrs import evolve
 
 from gateways import _binance_facts as facts
 from gateways._binance_instruments import instrument_of
+from gateways._binance_native import METHODS, call_of
 from mlthon.basics.defs import Exchange, GtwRejectCode
 from mlthon.basics.instrument import Instrument
 from mlthon.engine.clock import MS, SECOND
@@ -34,6 +36,7 @@ from mlthon.protocols.binance_signing import (
 )
 from mlthon.venue.codec import BadMessage, Credentials, Endpoints, Question, Refused, Unsupported
 from mlthon.venue.facts import Candle, ExecutionFact, Fact, LineInterrupted, LineReady, LineRefused, OrderFact, Reply
+from mlthon.venue.native import PAUSE_S, decoded, texts
 from mlthon.venue.rate_rules import RESERVE, RateRule, Usage
 from mlthon.venue.wire import ORDER_TIMEOUT_S, QUESTION_TIMEOUT_S, HttpAnswer, HttpMessage, Priority, Request
 
@@ -341,6 +344,23 @@ class BinanceCodec(ABC):
         params = [("symbol", order.instrument.symbol), ("origClientOrderId", order.wire_id)]
         found = yield from self._find("order status", self.CALLS.ORDER, params, wire.Order)
         return None if found is None else understood(facts.order_fact, found, order.instrument)
+
+    def native(self, path: str, version: str, method: str, params: Mapping[str, Any]) -> Question[Any]:
+        """See `mlthon.venue.native.NativeCodec`."""
+        if method not in METHODS:
+            raise Refused(f"{method} {path}: Binance's calls are {', '.join(METHODS)}")
+        call = call_of(self.exchange, path, version, method, params)
+        if call.base not in self.endpoints.urls:
+            raise Refused(f"{path}: the {self.endpoints.environment} site has no such calls")
+        if not call.signed and self._signer is None:
+            call = evolve(call, keyed=False)
+        answer = yield self._request(f"{method} {call.path}", call, texts(params))
+        if answer.status == 200:
+            return decoded(answer)
+        trouble = refused(answer)
+        if trouble.retry_after_s is None and answer.status in _LIMITED:
+            trouble.retry_after_s = PAUSE_S
+        raise trouble
 
     # -- rate limits -------------------------------------------------------------------------------------------------
 

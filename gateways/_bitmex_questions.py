@@ -16,6 +16,7 @@ from mlthon.protocols import bitmex as spelling
 from mlthon.protocols import bitmex_messages as wire
 from mlthon.venue.codec import Credentials, Question, Refused, Unsupported
 from mlthon.venue.facts import AccountFact, Candle, ExecutionFact, FundingFact, OrderFact, PositionFact, WalletFact
+from mlthon.venue.native import PAUSE_S, decoded, texts
 from mlthon.venue.wire import HttpAnswer, HttpMessage, Request
 
 PAGE: Final = 500
@@ -147,15 +148,16 @@ class Questions:
         target = f"{spelling.API}/{path.removeprefix('api/v1/')}"
         body = b""
         if method == "GET":
-            query = urlencode({key: _spelled(value) for key, value in params.items()})
+            query = urlencode(texts(params))
             target += f"?{query}" if query else ""
         elif params:
             body = encode(dict(params))
         request = Request(path, lambda now_ms: self._message(method, target, body, now_ms), ((spelling.MINUTE, 1),))
         answer = yield request
         if answer.status != 200:
-            raise Refused(reason_of(answer), retry_after_s=retry_after(answer))
-        return read(lambda: msgspec.json.decode(answer.body))
+            pause = retry_after(answer) or (PAUSE_S if answer.status == 429 else None)
+            raise Refused(reason_of(answer), retry_after_s=pause)
+        return decoded(answer)
 
     def _learn(self) -> Question[None]:
         self._rows.learn((yield from self._get("assets", "/wallet/assets", {}, list[wire.AssetRow])))
@@ -212,11 +214,6 @@ class Questions:
 
 
 encode: Final = msgspec.json.encode
-
-
-def _spelled(value: Any) -> str:
-    """A parameter in a query: lists and objects are JSON there."""
-    return value if isinstance(value, str) else encode(value).decode()
 
 
 def symbol(instrument: Instrument | None) -> dict[str, str]:

@@ -2,14 +2,15 @@
 known of instruments.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Final, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 import msgspec
 
 from gateways import _bybit_facts as facts
 from gateways import _bybit_spelling as spelling
+from gateways._bybit_native import native
 from mlthon.basics.defs import GtwRejectCode
 from mlthon.basics.instrument import Instrument
 from mlthon.engine.clock import MS, SECOND
@@ -176,6 +177,11 @@ class Questions:
                 if start <= candle.open_ts < end:
                     found[candle.open_ts] = candle
         return [found[opened] for opened in sorted(found)]
+
+    def native(self, path: str, version: str, method: str, params: Mapping[str, Any]) -> Question[Any]:
+        """See `mlthon.venue.native.NativeCodec`."""
+        sign = None if version == "public" else self._signer()
+        return native(sign, self._key, self._window, ((IP_RULE, 1),), path, method, params)
 
     def _order_facts(self, rows: Iterable[wire.Order], category: str) -> list[OrderFact]:
         several = [_fact(facts.order_fact, row, self._known, category) for row in rows]

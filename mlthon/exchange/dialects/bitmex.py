@@ -16,7 +16,7 @@ from mlthon.basics.defs import Exchange
 from mlthon.engine.clock import MS, SECOND, Handle
 from mlthon.exchange.dialects import bitmex_account, bitmex_market, bitmex_orders
 from mlthon.exchange.dialects.bitmex_realtime import Realtime
-from mlthon.exchange.dialects.bitmex_request import Fault, Params, Route, Routes, parameters
+from mlthon.exchange.dialects.bitmex_request import Fault, Params, Route, Routes, columns, parameters
 from mlthon.exchange.served.account import ServedAccount
 from mlthon.exchange.served.contract import Respond, ServerRequest, ServerResponse, ServerSocket, SocketHandler
 from mlthon.exchange.served.exchange import ApiKey, IdStyle, ServedExchange
@@ -62,7 +62,8 @@ class BitmexDialect:
                 raise Fault("Authorization Required", 401)
             self._count(request, key, route, headers)
             params = parameters(request)
-            route.handle(self, key, params, partial(_guarded, send, fail))
+            shown = params if request.method == "GET" else {}
+            route.handle(self, key, params, partial(_guarded, send, fail, shown))
         except Fault as fault:
             fail(fault)
 
@@ -156,12 +157,15 @@ class BitmexDialect:
         return at
 
 
-def _guarded(send: Callable[..., None], fail: Callable[[Fault], None], body: Any) -> None:
-    """Answer with a body, or with a Fault that came to light later."""
+def _guarded(send: Callable[..., None], fail: Callable[[Fault], None], shown: Params, body: Any) -> None:
+    """Answer with a body, of rows the columns that are wanted, or with a Fault that came to light later."""
     if isinstance(body, Fault):
         fail(body)
-    else:
-        send(body)
+        return
+    try:
+        send(columns(body, shown) if isinstance(body, list) else body)
+    except Fault as fault:
+        fail(fault)
 
 
 _ROUTES: Final[Routes] = {

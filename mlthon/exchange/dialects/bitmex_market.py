@@ -1,11 +1,25 @@
 """BitMEX's public calls: instruments, books, trades, quotes, candles."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from mlthon.engine.clock import MS, SECOND
 from mlthon.exchange.dialects import bitmex_rows as rows
-from mlthon.exchange.dialects.bitmex_request import MOST_ROWS, Fault, Params, Route, Routes, Send, is_set, page, whole
+from mlthon.exchange.dialects.bitmex_request import (
+    INSTRUMENTS_PAGE,
+    MOST_ROWS,
+    Fault,
+    Params,
+    Route,
+    Routes,
+    Send,
+    filter_of,
+    is_set,
+    page,
+    whole,
+)
 from mlthon.exchange.served.exchange import ApiKey
+from mlthon.exchange.served.market import ServedMarket
 
 if TYPE_CHECKING:
     from mlthon.exchange.dialects.bitmex import BitmexDialect
@@ -18,7 +32,23 @@ def _version(dialect: "BitmexDialect", key: ApiKey | None, params: Params, send:
 
 
 def _instruments(dialect: "BitmexDialect", key: ApiKey | None, params: Params, send: Send) -> None:
-    send([rows.instrument_row(market) for market in dialect.markets(params)])
+    send(instrument_rows(list(dialect.served.markets.values()), params))
+
+
+def instrument_rows(markets: Sequence[ServedMarket], params: Params) -> list[rows.Row]:
+    """The rows of GET /instrument: of a symbol, of an index (what is based on its coin has its price), or a page of
+    all; none for a symbol that there is not. Raises Fault."""
+    symbol = params.get("symbol") or filter_of(params).get("symbol")
+    if symbol is not None and not isinstance(symbol, str):
+        raise Fault(f"Invalid symbol {symbol!r}")
+    if symbol is None:
+        return page([rows.instrument_row(each) for each in markets], {"count": INSTRUMENTS_PAGE} | params)
+    found = [each for each in markets if each.instrument.symbol == symbol]
+    if found:
+        return [rows.instrument_row(found[0])]
+    coin = symbol.removeprefix(".B")
+    based = [each for each in markets if rows.major(each.instrument.base_currency or "") == coin]
+    return [rows.instrument_row(each) | {"symbol": symbol} for each in based[:1]]
 
 
 def _funding(dialect: "BitmexDialect", key: ApiKey | None, params: Params, send: Send) -> None:

@@ -25,6 +25,8 @@ Params = dict[str, Any]
 Send = Callable[[Any], None]
 
 MOST_ROWS: Final = 1000
+INSTRUMENTS_PAGE: Final = 500
+"""The most rows of a page of instruments (BitMEX's documentation)."""
 USUAL_ROWS: Final = 100
 
 
@@ -176,6 +178,27 @@ def page(found: list[rows.Row], params: Params) -> list[rows.Row]:
         found = found[::-1]
     first = whole(params, "start", 0, 1 << 31)
     return found[first : first + whole(params, "count", USUAL_ROWS, MOST_ROWS)]
+
+
+KEYS: Final = frozenset({"symbol", "timestamp", "orderID", "execID", "account", "currency"})
+"""What names a row: there whatever columns are asked for."""
+
+
+def columns(found: list[rows.Row], params: Params) -> list[rows.Row]:
+    """Rows of the wanted `columns`, and what names them. Raises Fault."""
+    given = params.get("columns")
+    if not given:
+        return found
+    if isinstance(given, str) and given.startswith("["):
+        try:
+            given = msgspec.json.decode(given)
+        except msgspec.DecodeError:
+            raise Fault("Invalid columns") from None
+    names = given.split(",") if isinstance(given, str) else given
+    if not isinstance(names, list):
+        raise Fault("Invalid columns")
+    wanted = {str(each).strip() for each in names} | KEYS
+    return [{key: value for key, value in row.items() if key in wanted} for row in found]
 
 
 def _zoned(text: str) -> str:

@@ -17,16 +17,24 @@ from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-
 from mlthon.basics.defs import TIF, ExecInstructions, GtwRejectCode, OrderType
 from mlthon.basics.instrument import Instrument
 from mlthon.engine.clock import Clock
 from mlthon.engine.tracker import TrackedOrder
 from mlthon.exchange.dialects import bitmex_rows as rows
-from mlthon.exchange.dialects.bitmex_market import BINS_NS
+from mlthon.exchange.dialects.bitmex_market import BINS_NS, instrument_rows
 from mlthon.exchange.dialects.bitmex_orders import ENDED_AT_ONCE
-from mlthon.exchange.dialects.bitmex_request import Fault, Params, filter_of, is_set, listed, lots_of, page, ticks_of
+from mlthon.exchange.dialects.bitmex_request import (
+    Fault,
+    Params,
+    columns,
+    filter_of,
+    is_set,
+    listed,
+    lots_of,
+    page,
+    ticks_of,
+)
 from mlthon.exchange.exchange import EmbeddedExchange
 from mlthon.exchange.gateway import EmbeddedGateway
 from mlthon.exchange.served.market import PublicTrade, ServedMarket
@@ -38,8 +46,6 @@ from mlthon.protocols import bitmex as wire
 if TYPE_CHECKING:
     from mlthon.link.host.market import Markets
 
-PAGE: Final = 500
-"""The most rows of a page of instruments (BitMEX's documentation)."""
 NEWEST: Final = 1001
 """How many candles are looked through."""
 _TYPES: Final = {
@@ -275,7 +281,7 @@ class BitmexEndpoint:
 
     def _looked(self, path: str, venue: VenueStrategy, params: Params) -> "list[rows.Row] | Fault":
         try:
-            return _columns(self._get[path](venue, params), params)
+            return columns(self._get[path](venue, params), params)
         except Fault as fault:
             return fault
 
@@ -296,20 +302,7 @@ class BitmexEndpoint:
         return 0 if stake is None else stake.position.lots
 
     def _instruments(self, venue: VenueStrategy, params: Params) -> list[rows.Row]:
-        symbol = params.get("symbol") or filter_of(params).get("symbol")
-        if symbol is not None and not isinstance(symbol, str):
-            raise Fault(f"Invalid symbol {symbol!r}")
-        if symbol is None:
-            every = [rows.instrument_row(self._market(each)) for each in self._exchange.markets]
-            return page(every, {"count": PAGE} | params)
-        found = [each for each in self._exchange.markets if each.symbol == symbol]
-        if found:
-            return [rows.instrument_row(self._market(each)) for each in found]
-        # an index: what it is based on has its price
-        of_coin = [
-            each for each in self._exchange.markets if rows.major(each.base_currency or "") == symbol.strip(".B")
-        ]
-        return [rows.instrument_row(self._market(each)) | {"symbol": symbol} for each in of_coin[:1]]
+        return instrument_rows([self._market(each) for each in self._exchange.markets], params)
 
     def _bins(self, venue: VenueStrategy, params: Params) -> list[rows.Row]:
         interval = BINS_NS.get(str(params.get("binSize", "1m")))
@@ -361,23 +354,6 @@ def _either(done: Done[Any], failed: Failed) -> Callable[[Any], None]:
             done(found)
 
     return tell
-
-
-def _columns(found: list[rows.Row], params: Params) -> list[rows.Row]:
-    """Rows of the wanted columns, and what names them. Raises Fault."""
-    given = params.get("columns")
-    if not given:
-        return found
-    if isinstance(given, str) and given.startswith("["):
-        try:
-            given = msgspec.json.decode(given)
-        except msgspec.DecodeError:
-            raise Fault("Invalid columns") from None
-    names = given.split(",") if isinstance(given, str) else given
-    if not isinstance(names, list):
-        raise Fault("Invalid columns")
-    wanted = {str(each).strip() for each in names} | {"symbol", "timestamp"}
-    return [{key: value for key, value in row.items() if key in wanted} for row in found]
 
 
 def _position_row(held: HeldPosition, now: int) -> rows.Row:

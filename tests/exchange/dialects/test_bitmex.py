@@ -357,3 +357,23 @@ def test_the_first_twenty_five_levels_follow_the_book(rig: Rig) -> None:
             act[message["action"]](level)
     shown = rig.json("GET", "/orderBook/L2", {"symbol": "XBTUSD", "depth": 25}, key="")
     assert have == {(level["side"], level["id"]): level["size"] for level in shown}
+
+
+def test_columns_pages_and_indices_of_instruments() -> None:
+    rig = Rig()
+
+    def ask(**params: Any) -> Any:
+        return msgspec.json.decode(rig.ask("GET", "/instrument", params).body)
+
+    (row,) = ask(symbol="XBTUSD", columns='["lastPrice","tickSize"]')
+    assert set(row) == {"symbol", "timestamp", "lastPrice", "tickSize"}
+    assert set(ask(columns="tickSize")[0]) == {"symbol", "timestamp", "tickSize"}
+    assert rig.error("GET", "/instrument", {"columns": "[1"}) == (400, "Invalid columns")
+    assert [each["symbol"] for each in ask(count=500, start=0)] == ["XBTUSD"]
+    assert ask(count=500, start=500) == []
+    assert [(each["symbol"], each["tickSize"]) for each in ask(symbol=".BXBT")] == [(".BXBT", 0.5)]
+    assert ask(symbol="NOUSD") == []
+    order = {"symbol": "XBTUSD", "side": "Buy", "orderQty": 100, "price": 1000}
+    assert "price" in msgspec.json.decode(rig.ask("POST", "/order", order | {"columns": "side"}).body)
+    (row,) = msgspec.json.decode(rig.ask("GET", "/order", {"columns": "side"}).body)
+    assert set(row) == {"orderID", "account", "currency", "symbol", "timestamp", "side"}
