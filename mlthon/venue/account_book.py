@@ -207,7 +207,7 @@ class AccountBook:
             self._values(booked, fact, late, asked)
         elif not self._acknowledge(booked, fact.ts or self._clock.now, fact):
             return
-        elif booked.amendments:
+        elif booked.amendment is not None:
             # it may show a modification already that was sent right behind the order
             self._values(booked, fact, late, asked)
         if not late:

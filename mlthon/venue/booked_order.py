@@ -1,8 +1,8 @@
 """One order as it is known, and what is under way about it.
 
 A modification is answered once: by its reply, or by what shows that it was carried out (an order fact with its price
-and quantity, or more traded than the order had). Which modification a price and quantity answer, and which price and
-quantity are only late news from before one, is told here.
+and quantity, or more traded than the order had). Whether a price and quantity answer it, and which price and quantity
+are only late news from before it, is told here.
 """
 
 from collections.abc import Callable
@@ -64,7 +64,7 @@ class BookedOrder:
 
     __slots__ = (
         "acked",
-        "amendments",
+        "amendment",
         "cancel_asked",
         "cancellations",
         "claimed",
@@ -119,7 +119,8 @@ class BookedOrder:
         self.heard = 0
         self.modified = 0
         self.superseded: tuple[int, int] | None = None
-        self.amendments: list[Amendment] = []
+        self.amendment: Amendment | None = None
+        """The modification under way; there is never more than one."""
         self.cancellations: list[Cancellation] = []
         self.overdue: Handle | None = None
         self.fetches = 0
@@ -149,19 +150,18 @@ class BookedOrder:
         return (price, qty) == self.superseded and asked <= self.modified
 
     def answered_by(self, price: int, qty: int) -> Amendment | None:
-        """The last modification under way after which the order would look like this."""
-        found = None
-        now_price, now_qty = self.price, self.qty
-        for amendment in self.amendments:
-            now_price = now_price if amendment.price is None else amendment.price
-            now_qty = now_qty if amendment.qty is None else amendment.qty
-            if (now_price, now_qty) == (price, qty):
-                found = amendment
-        return found
+        """The modification under way if the order would look like this after it."""
+        under_way = self.amendment
+        if under_way is None:
+            return None
+        after_price = self.price if under_way.price is None else under_way.price
+        after_qty = self.qty if under_way.qty is None else under_way.qty
+        return under_way if (after_price, after_qty) == (price, qty) else None
 
     def with_room_for(self, filled: int) -> Amendment | None:
-        """The first modification under way after which so much could have traded."""
-        return next((each for each in self.amendments if each.qty is not None and each.qty >= filled), None)
+        """The modification under way if so much could have traded after it."""
+        under_way = self.amendment
+        return None if under_way is None or under_way.qty is None or under_way.qty < filled else under_way
 
     def changes_of(self, amendment: Amendment, now: int) -> tuple[int | None, int | None]:
         """What a modification that is carried out `now` changes, price and quantity; None where nothing. It is

@@ -1,7 +1,12 @@
-"""Modifications and cancels under way: each is answered once, by its reply or by what shows what became of it."""
+"""Modifications and cancels under way: each is answered once, by its reply or by what shows what became of it.
+
+An order has one modification under way at a time. Two requests may overtake one another on their way, and so may their
+answers: which of two was carried out last, or at all, could not be told from what the order looks like. So the next one
+waits for the answer to the one before it; who sends it hears of that by `on_modified`.
+"""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from mlthon.basics.defs import GtwRejectCode
 from mlthon.engine.clock import Clock
@@ -11,18 +16,24 @@ if TYPE_CHECKING:
     from mlthon.engine.faces import OrderEvents
 
 
+UNANSWERED: Final = "a request before it went unanswered, and nobody knows yet how the order stands"
+
+
 class Changes:
-    """Those of one account. `events` hears of the answers; `note(order, what)` of what is told about orders."""
+    """Those of one account. `events` hears of the answers; `note(order, what)` of what is told about orders;
+    `on_modified` of an order whose modification has been answered."""
 
     def __init__(self, events: "OrderEvents", clock: Clock, note: Callable[[BookedOrder, str], None]) -> None:
         self._events = events
         self._clock = clock
         self._note = note
+        self.on_modified: Callable[[BookedOrder], None] | None = None
 
     def modifying(self, booked: BookedOrder, price: int | None, qty: int | None) -> Amendment:
-        """A modification is about to be sent."""
-        amendment = Amendment(booked, price, qty, self._clock.now)
-        booked.amendments.append(amendment)
+        """A modification is about to be sent. Raises RuntimeError while one is under way."""
+        if booked.amendment is not None:
+            raise RuntimeError(f"order {booked.wire_id} has a modification under way")
+        booked.amendment = amendment = Amendment(booked, price, qty, self._clock.now)
         return amendment
 
     def cancelling(
@@ -35,12 +46,11 @@ class Changes:
         return cancellation
 
     def amended(self, amendment: Amendment) -> None:
-        """The exchange has taken the modification, and with it those before it. One that changes nothing any more is
-        acknowledged too: each request has one answer."""
-        booked = amendment.order
-        while not amendment.done and booked.amendments:
-            first = booked.amendments[0]
-            self.amend(booked, *booked.changes_of(first, self._clock.now), first)
+        """The exchange has taken the modification. One that changes nothing any more is acknowledged too: each request
+        has one answer."""
+        if not amendment.done:
+            booked = amendment.order
+            self.amend(booked, *booked.changes_of(amendment, self._clock.now), amendment)
 
     def amend(self, booked: BookedOrder, price: int | None, qty: int | None, answered: Amendment | None) -> None:
         """The order is like this now; `answered`: the modification that this answers, None where nobody asked."""
@@ -49,16 +59,20 @@ class Changes:
         if qty is not None:
             booked.qty = qty
         if answered is not None:
-            answered.done = True
-            booked.amendments.remove(answered)
+            self._answered(answered)
         self._note(booked, "modified")
         self._events.modify_order_ack(booked.wire_id, price, qty, booked.leaves)
 
     def amendment_refused(self, amendment: Amendment, code: GtwRejectCode, reason: str) -> None:
         if not amendment.done:
-            amendment.done = True
-            amendment.order.amendments.remove(amendment)
+            self._answered(amendment)
             self._events.modify_order_reject(amendment.order.wire_id, code, reason)
+
+    def _answered(self, amendment: Amendment) -> None:
+        amendment.done = True
+        amendment.order.amendment = None
+        if self.on_modified is not None:
+            self._clock.call_soon(self.on_modified, amendment.order)
 
     def cancel_accepted(self, cancellation: Cancellation) -> None:
         """The exchange has taken the cancel; that the order is gone is another fact."""
@@ -84,7 +98,7 @@ class Changes:
 
     def refuse_what_waits(self, booked: BookedOrder, code: GtwRejectCode, reason: str) -> None:
         """The order never was: nothing that was asked for can happen."""
-        for amendment in list(booked.amendments):
-            self.amendment_refused(amendment, code, reason)
+        if booked.amendment is not None:
+            self.amendment_refused(booked.amendment, code, reason)
         for cancellation in list(booked.cancellations):
             self.cancel_refused(cancellation, code, reason)

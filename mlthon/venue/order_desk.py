@@ -4,9 +4,13 @@ A request that was not answered may have been carried out. It is never sent agai
 exchange is asked for it by its wire id until everything that was open about it is known. That the exchange does not
 know the order is believed only once the request could not be accepted any more: `Codec.validity_s` and a margin after
 it left. An exchange's "no such order" to a cancel or a modification is asked after in the same way.
+
+Modifications of one order go out one after the other (`mlthon.venue.changes` says why), each when the one before it has
+been answered. Where that went unanswered, those that wait are refused.
 """
 
 import logging
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +19,7 @@ from mlthon.engine.clock import SECOND, Clock
 from mlthon.venue.account_book import AccountBook
 from mlthon.venue.asking import Asker, Trouble, told
 from mlthon.venue.booked_order import Amendment, BookedOrder, Cancellation
+from mlthon.venue.changes import UNANSWERED
 from mlthon.venue.codec import BadMessage, Codec, Refused, Unsupported
 from mlthon.venue.facts import OrderFact, Reply
 from mlthon.venue.throttle import RateLimited, Throttle, Ticket
@@ -78,6 +83,9 @@ class OrderDesk:
         self._doubts: dict[BookedOrder, _Doubt] = {}
         self._actions: dict[Ticket, tuple[Action, Request, int]] = {}
         self._left: dict[Action, Ticket] = {}
+        self._waiting: dict[BookedOrder, deque[tuple[int | None, int | None]]] = {}
+        """Modifications, price and quantity, that wait for the answer to the one before them."""
+        book.changes.on_modified = self._modify_next
         self.stopped = False
 
     # -- down --------------------------------------------------------------------------------------------------------
@@ -88,8 +96,35 @@ class OrderDesk:
 
     def modify_order(self, order: "TrackedOrder", price: int | None, qty: int | None) -> None:
         booked = self._known(order)
+        if booked.amendment is None and booked not in self._waiting:
+            self._modify(booked, order, price, qty)
+        elif booked.unknown:
+            self._clock.call_soon(
+                self._events.modify_order_reject, booked.wire_id, GtwRejectCode.GtwNotReady, UNANSWERED
+            )
+        else:
+            self._waiting.setdefault(booked, deque()).append((price, qty))
+
+    def _modify(self, booked: BookedOrder, order: "TrackedOrder", price: int | None, qty: int | None) -> None:
         amendment = self._book.changes.modifying(booked, price, qty)
         self._send(amendment, "ModifyOrder", lambda: self._codec.modify_order(order, price, qty))
+
+    def _modify_next(self, booked: BookedOrder) -> None:
+        """The modification under way has been answered: those that wait have their turn."""
+        waiting, order = self._waiting.get(booked), booked.order
+        if waiting is None or order is None or booked.amendment is not None:
+            return
+        if booked.over:
+            self._refuse_waiting(booked, GtwRejectCode.OrderNotOpen, f"the order is over: {booked.status.name}")
+            return
+        price, qty = waiting.popleft()
+        if not waiting:
+            del self._waiting[booked]
+        self._modify(booked, order, price, qty)
+
+    def _refuse_waiting(self, booked: BookedOrder, code: GtwRejectCode, reason: str) -> None:
+        for _ in self._waiting.pop(booked, ()):
+            self._events.modify_order_reject(booked.wire_id, code, reason)
 
     def cancel_order(
         self, order: "TrackedOrder", heard: Callable[[tuple[GtwRejectCode, str] | None], None] | None = None
@@ -195,6 +230,8 @@ class OrderDesk:
             self._throttle.limited(ticket, reply.retry_after_s)
         if reply.unknown:
             self._book.unsure(booked, f"{request.name}: {reply.reason or 'no answer'}")
+            if isinstance(action, Amendment):
+                self._refuse_waiting(booked, GtwRejectCode.GtwNotReady, UNANSWERED)
             self._doubt(booked, action, "", sent_ts)
         elif reply.accepted:
             self._accept(action, reply)

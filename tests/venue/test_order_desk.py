@@ -3,7 +3,7 @@
 import pytest
 
 from mlthon.basics.defs import CancelCode, GtwRejectCode, GtwStatus, OrderStatus
-from mlthon.engine.clock import SECOND
+from mlthon.engine.clock import MS, SECOND
 from mlthon.venue.codec import BadMessage
 from mlthon.venue.facts import Reply
 from mlthon.venue.live_gateway import GatewaySettings
@@ -143,6 +143,66 @@ def test_an_unanswered_modification_that_was_carried_out():
     told = [call for call in rig.events.calls if "order" in call[0]][1:]
     assert [call[0] for call in told] == ["order_unknown", "modify_order_ack", "order_resolved"]
     assert told[1] == ("modify_order_ack", "a", 1010, None, 10)
+
+
+NO = Reply(code=GtwRejectCode.InvalidRequest, reason="no")
+
+
+def test_the_answers_to_two_modifications_are_not_mixed_up():
+    """The first is refused, the second accepted, and the exchange would be quicker with the second."""
+    rig = Rig()
+    order = rig.send()
+    rig.wait(1)
+    rig.says["modify"] = [NO, Reply(accepted=True)]
+    rig.edge.trip = 200 * MS
+    rig.gateway.modify_order(order, None, 20)
+    rig.wait(0.02)
+    rig.edge.trip = 10 * MS
+    rig.gateway.modify_order(order, 1010, None)
+    rig.wait(0.05)
+    assert rig.count("modify") == 1, "the second waits for the answer to the first"
+    rig.wait(1)
+    rig.edge.tells(order_fact(price=1010, ts=rig.clock.now))
+    answers = [call for call in rig.events.calls if call[0].startswith("modify")]
+    assert answers == [
+        ("modify_order_reject", "a", GtwRejectCode.InvalidRequest, "no"),
+        ("modify_order_ack", "a", 1010, None, 10),
+    ]
+
+
+def test_modifications_that_wait_are_refused_where_the_one_before_goes_unanswered():
+    rig = Rig()
+    order = rig.send()
+    rig.wait(1)
+    rig.says["modify"] = Failure(Loss.NO_ANSWER, "reset")
+    rig.says["order_status"] = [order_fact()]
+    for price in (1010, 1020):
+        rig.gateway.modify_order(order, price, None)
+    rig.wait(1)
+    rig.gateway.modify_order(order, 1030, None)
+    rig.wait(30)
+    answers = [call[:3] for call in rig.events.calls if call[0].startswith("modify")]
+    assert answers[:2] == [("modify_order_reject", "a", GtwRejectCode.GtwNotReady)] * 2
+    assert answers[2:] == [("modify_order_reject", "a", GtwRejectCode.InvalidRequest)]
+    assert rig.count("modify") == 1
+    rig.says["modify"] = Reply(accepted=True)
+    rig.gateway.modify_order(order, 1040, None)
+    rig.wait(1)
+    assert rig.events.calls[-1] == ("modify_order_ack", "a", 1040, None, 10)
+
+
+def test_modifications_that_wait_when_the_order_ends_are_refused_unsent():
+    rig = Rig()
+    order = rig.send()
+    rig.wait(1)
+    rig.says["modify"] = Reply(missing=True, code=GtwRejectCode.OrderNotOpen, reason="gone")
+    rig.says["order_status"] = [order_fact(status=GONE, ts=START + 9 * SECOND)]
+    for price in (1010, 1020, 1030):
+        rig.gateway.modify_order(order, price, None)
+    rig.wait(10)
+    answers = [call[:3] for call in rig.events.calls if call[0].startswith("modify")]
+    assert answers == [("modify_order_reject", "a", GtwRejectCode.OrderNotOpen)] * 3
+    assert rig.count("modify") == 1
 
 
 def test_no_such_order_is_asked_after_and_a_fill_is_found():
