@@ -35,7 +35,7 @@ from mlthon.engine.risk import NO_LIMITS, RiskBook
 from mlthon.engine.taps import OrderFlowTap, Tally
 from mlthon.errors import UserError
 from mlthon.exchange.exchange import EmbeddedExchange
-from mlthon.live.accounts import LiveAccount, Watch, describe, open_account, restore, standings
+from mlthon.live.accounts import LiveAccount, Watch, describe, held_by_fills, open_account, restore, standings
 from mlthon.live.assembly import (
     Venue,
     Wish,
@@ -54,6 +54,7 @@ from mlthon.live.journal_store import Durability, SqliteJournal
 from mlthon.live.run import LiveBooks, LiveResult, LiveRun, Parts, Standing
 from mlthon.live.secrets import usual_places
 from mlthon.live.services import Host, Service, serving
+from mlthon.live.state_files import bot_states
 from mlthon.ops.assembly import Operations, embedded_mark, embedded_position, open_operations
 from mlthon.ops.live_metrics import tell_of_live
 from mlthon.venue.live_feed import LiveFeed
@@ -340,9 +341,11 @@ class _Session:
         for account in accounts.values():
             describe(account, self.say, log.warning)
         if self._bots is not None:
+            from mlthon.link.signals.assembly import Keeping
             from mlthon.live.desks import attach_live
 
-            attach_live(self._bots, engine, accounts)
+            states = bot_states(self._config, "live")
+            attach_live(self._bots, engine, accounts, Keeping(states, held_by_fills(journal)))
         self._attach_arsenals(engine)
         stages = {key: each.stage for key, each in accounts.items()}
         adopted = adopt_orders(engine, journal, stages, risk, cancel_on_stop=live.cancel_on_stop)
@@ -396,9 +399,10 @@ class _Session:
         accounts = add_strategies(engine, self._classes, self._venues)
         embedded = embed(self._config, engine, self._wish.seed).exchanges
         if self._bots is not None:
+            from mlthon.link.signals.assembly import Keeping
             from mlthon.live.desks import attach_paper
 
-            attach_paper(self._bots, engine, embedded, self._venues)
+            attach_paper(self._bots, engine, embedded, self._venues, Keeping(bot_states(self._config, "paper")))
         self._attach_arsenals(engine)
         feeds = [make_feed(engine, venue, embedded[venue.exchange]) for venue in self._venues.values()]
         parts = Parts(

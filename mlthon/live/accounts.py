@@ -115,6 +115,16 @@ def restore(engine: Engine, journal: SqliteJournal, accounts: Iterable[LiveAccou
         each.gateway.restore(orders, known, min(oldest, latest) if latest else 0)
 
 
+def held_by_fills(journal: SqliteJournal) -> Callable[[str, Instrument], int]:
+    """What a strategy holds of an instrument (lots), by the fills that the journal has of it from all runs."""
+    held = {(each.strategy, each.exchange, each.number): each.units for each in journal.holdings()}
+
+    def lots(strategy: str, instrument: Instrument) -> int:
+        return held.get((strategy, instrument.venue, instrument.number), 0) // instrument.qty_scale.step_units
+
+    return lots
+
+
 def standings(journal: SqliteJournal, accounts: Iterable[LiveAccount]) -> tuple[Standing, ...]:
     """The positions of strategies, by the journal's fills of all runs, beside those of the accounts."""
     found = []

@@ -18,6 +18,7 @@ from mlthon.exchange.gateway import EmbeddedGateway
 from mlthon.link.host.desk import Done, EmbeddedDesk, Endpoint, Failed, HeldPosition, OpenOrder
 from mlthon.link.host.endpoint import BitmexEndpoint, BitmexOrders
 from mlthon.link.host.market import Markets
+from mlthon.link.signals.assembly import Keeping
 from mlthon.live.accounts import LiveAccount
 from mlthon.live.assembly import Venue
 from mlthon.venue import facts
@@ -242,7 +243,9 @@ class PaperDesk(EmbeddedDesk):
 # -- runs --------------------------------------------------------------------------------------------------------------
 
 
-def attach_live(bots: "Bots", engine: "Engine", accounts: Mapping[tuple[Exchange, str], LiveAccount]) -> None:
+def attach_live(
+    bots: "Bots", engine: "Engine", accounts: Mapping[tuple[Exchange, str], LiveAccount], keeping: Keeping | None = None
+) -> None:
     """Join bots to a run whose orders go to exchanges. Raises `UserError`."""
     markets = Markets(engine)
 
@@ -250,7 +253,7 @@ def attach_live(bots: "Bots", engine: "Engine", accounts: Mapping[tuple[Exchange
         found = accounts[venue.exchange, account]
         return LiveDesk(found.gateway, found.codec, engine.clock, markets.candles, engine.universe.of(venue.exchange))
 
-    bots.attach(engine, desk, markets)
+    bots.attach(engine, desk, markets, keeping)
 
 
 def attach_paper(
@@ -258,6 +261,7 @@ def attach_paper(
     engine: "Engine",
     embedded: Mapping[Exchange, EmbeddedExchange],
     venues: Mapping[Exchange, Venue],
+    keeping: Keeping | None = None,
 ) -> None:
     """Join bots to a run on paper beside live market data. Raises `UserError`."""
     markets = Markets(engine)
@@ -272,7 +276,7 @@ def attach_paper(
         endpoint = BitmexEndpoint(embedded[exchange], gateway, markets) if exchange is Exchange.BitMEX else None
         return PaperDesk(embedded[exchange], gateway, port, markets.candles, candles[exchange], endpoint)
 
-    bots.attach(engine, desk, markets)
+    bots.attach(engine, desk, markets, keeping)
 
 
 def exchange_candles(engine: "Engine", there: Venue, series: Series) -> Candles:

@@ -36,7 +36,7 @@ from mlthon.link.host.market import History, Markets
 from mlthon.link.host.signals import Channels, SignalBoard
 from mlthon.link.host.sources import EXCHANGES
 from mlthon.link.host.venue import VenueStrategy
-from mlthon.link.signals.assembly import SignalBots, venues_of
+from mlthon.link.signals.assembly import Keeping, SignalBots, venues_of
 
 log = logging.getLogger("mlthon.link")
 
@@ -134,14 +134,16 @@ class Bots:
 
     # -- joining -------------------------------------------------------------------------------------------------------
 
-    def attach(self, engine: Engine, desks: Desks, markets: Markets) -> None:
-        """Join the venues to their sessions and accounts in a run's engine. Raises `UserError` for a market that the
-        run has not."""
+    def attach(self, engine: Engine, desks: Desks, markets: Markets, keeping: Keeping | None = None) -> None:
+        """Join the venues to their sessions and accounts in a run's engine. `keeping`: what signal bots know of earlier
+        runs. Raises `UserError` for a market that the run has not."""
         for name, (choice, venue) in self._venues.items():
             venue.session = engine.sessions[name]
             venue.clock = engine.clock
             venue.show(listings_of(choice, engine.universe.of(choice.exchange), self.told))
             venue.desk = desks(venue, choice.account)
+            venue.port = engine.port(choice.exchange, choice.account)
+            venue.watch = self.flow.watch
             self.flow.add(venue.session, venue)
         for bot, host in zip(self.choices, self.hosts, strict=True):
             host.attach(engine.clock, markets)
@@ -155,6 +157,7 @@ class Bots:
             desks,
             lambda venue: listings_of(venue, engine.universe.of(venue.exchange), []),
             self.told,
+            keeping,
         )
 
     def _subscribe(self, choice: BotChoice, host: BotHost) -> None:

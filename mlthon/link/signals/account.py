@@ -74,6 +74,8 @@ class AccountWatch:
         mine = self._position.lots
         if not self.known:
             self.known = True
+            # fills of earlier orders may have been told before, and are in it
+            self._position.set(0, 0.0)
             if held.lots:
                 self._take_over(held, "goes on with the account's position of")
             self._changed()

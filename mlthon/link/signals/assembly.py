@@ -4,11 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from mlthon.basics.catalogue import instruments
 from mlthon.basics.defs import Exchange
+from mlthon.basics.instrument import Instrument
 from mlthon.config import BOT_PREFIX, BotConfig, StrategyConfig
+from mlthon.engine.state import State
 from mlthon.errors import UserError, near
 from mlthon.link.host.choice import BotChoice, VenueChoice
 from mlthon.link.host.desk import AccountDesk
@@ -16,6 +18,7 @@ from mlthon.link.host.listing import Listing
 from mlthon.link.host.signals import SignalBoard
 from mlthon.link.signals.bot import SignalBot
 from mlthon.link.signals.kinds import Kind, kind_of, params_of
+from mlthon.link.signals.memory import BotMemory
 from mlthon.link.signals.params import Params
 
 if TYPE_CHECKING:
@@ -24,6 +27,15 @@ if TYPE_CHECKING:
 
 Desks = Callable[[Any, str], AccountDesk]
 """Gives the desk of an account to what trades on it."""
+
+
+@frozen
+class Keeping:
+    """What bots know of earlier runs. `states`: gives a strategy the place of what it keeps; `held`: what a strategy
+    holds of an instrument (lots) by the fills of all runs."""
+
+    states: Callable[[str], State]
+    held: Callable[[str, Instrument], int] = field(default=lambda name, instrument: 0)
 
 
 def checked(name: str, config: BotConfig) -> tuple[Kind, Params]:
@@ -53,6 +65,12 @@ class _Member:
     def symbol(self) -> str:
         """What it trades, as its exchange names it."""
         return self.venue.symbols.get(self.config.symbol, self.config.symbol)
+
+    @property
+    def owner(self) -> str:
+        """What it is, in a text, for what it keeps over a restart."""
+        exchange, account, symbol = self.place
+        return f"{exchange.name} {account} {symbol} {self.bot.kind.takes}"
 
     @property
     def place(self) -> tuple[Exchange, str, str]:
@@ -99,6 +117,7 @@ class SignalBots:
         desks: Desks,
         listings: Callable[[VenueChoice], Mapping[str, Listing]],
         told: list[str],
+        keeping: Keeping | None = None,
     ) -> None:
         """Join the bots to their sessions and accounts, and let them hear signals. Raises `UserError` for a symbol that
         the run has not."""
@@ -114,7 +133,14 @@ class SignalBots:
                 )
             alone = places.count(each.place) == 1
             desk = desks(each.bot, each.venue.account) if alone else None
-            each.bot.attach(engine.sessions[each.name], engine.clock, listing, None if desk is None else desk.position)
+            each.bot.attach(
+                engine.sessions[each.name],
+                engine.clock,
+                listing,
+                None if desk is None else desk.position,
+                held=0 if keeping is None else keeping.held(each.name, listing.instrument),
+                memory=None if keeping is None else BotMemory(keeping.states(each.name), each.owner),
+            )
             board.listen(each.venue.src, each.config.symbol, each.bot.hear, (each.bot.kind.takes,))
             told.append(_say(each, alone))
 
@@ -133,7 +159,7 @@ def _member(name: str, config: BotConfig, venues: Mapping[str, VenueChoice]) -> 
             f"bots.{name}.symbol: {config.venue} has no symbol {config.symbol!r}{near(config.symbol, known)}",
             f"There are {', '.join(sorted(known))}.",
         )
-    bot = SignalBot(kind, venue.exchange, params, enabled=config.enabled)
+    bot = SignalBot(kind, venue.exchange, params, enabled=config.enabled, lasts_s=config.signal_age_s)
     return _Member(f"{BOT_PREFIX}{name}", config, venue, bot)
 
 

@@ -9,6 +9,10 @@ while
     it is switched off or stopping      an exit has closed the position and no new signal has come since
 
 and nothing at all is sent while the gateway is not ready or the account has not said what position it holds.
+
+In a run on live market data the bot has a `BotMemory`: after a restart it goes on with its last signal, unless that is
+too old (`lasts`), leaves alone what an exit has used up, finishes an exit that was under way, and its trailing stop
+goes on from the best price.
 """
 
 import logging
@@ -29,6 +33,7 @@ from mlthon.link.signals.intents import BadIntent
 from mlthon.link.signals.keeper import OrderKeeper
 from mlthon.link.signals.kinds import Kind, params_of
 from mlthon.link.signals.market import BotMarket
+from mlthon.link.signals.memory import BotMemory
 from mlthon.link.signals.orders import MARKET, Wanted
 from mlthon.link.signals.params import Params
 from mlthon.link.signals.plans import Plan, Wish
@@ -46,14 +51,18 @@ NEARLY_USED: Final = 10
 
 class SignalBot(IStrategy):
     """See the module. `session`, `clock` are set by `attach`. `position`: what the bot holds. `intent`: the last usable
-    signal. `exited`: why the position was last closed by the bot itself, until a new signal comes."""
+    signal. `exited`: why the position was last closed by the bot itself, until a new signal comes. `lasts`: how old a
+    signal may be after a restart (ns)."""
 
     env: IStratEnv
     session: "Session"
     clock: "Clock"
 
-    def __init__(self, kind: Kind, exchange: Exchange, params: Params, *, enabled: bool = True) -> None:
+    def __init__(
+        self, kind: Kind, exchange: Exchange, params: Params, *, enabled: bool = True, lasts_s: float | None = None
+    ) -> None:
         self.kind = kind
+        self.lasts = round((kind.lasts_s if lasts_s is None else lasts_s) * SECOND)
         self.exchange = exchange
         self.params = params
         self.enabled = enabled
@@ -72,12 +81,20 @@ class SignalBot(IStrategy):
         self._turn = NEVER
         """When trading hours next begin or end (ns)."""
         self._complaint = ""
+        self._memory: BotMemory | None = None
 
     def attach(
-        self, session: "Session", clock: "Clock", listing: Listing, ask_position: AskPosition | None = None
+        self,
+        session: "Session",
+        clock: "Clock",
+        listing: Listing,
+        ask_position: AskPosition | None = None,
+        *,
+        held: int = 0,
+        memory: BotMemory | None = None,
     ) -> None:
-        """The run is put together. Without `ask_position` the bot begins flat. Raises `UserError` for sizes that the
-        exchange does not know."""
+        """The run is put together. Without `ask_position` the bot begins with what it `held` (lots) by its own fills.
+        Raises `UserError` for sizes that the exchange does not know."""
         self.session = session
         self.clock = clock
         self.market = BotMarket(listing)
@@ -86,6 +103,39 @@ class SignalBot(IStrategy):
         ask = None if listing.spot else ask_position
         self._account = AccountWatch(session, clock, self.market, self.position, ask, self._account_told)
         self._plan = self._planned(self.params)
+        self._memory = memory
+        if memory is not None:
+            self._recall(memory)
+        if ask is None and held:
+            self.position.set(held, 0.0)
+            self._recall_position()
+
+    def _recall(self, memory: BotMemory) -> None:
+        """Go on with the signal of the run before, if there is one that still counts."""
+        kept = memory.signal
+        if kept is None:
+            return
+        try:
+            intent = self.kind.read(kept.value)
+        except BadIntent as error:
+            log.warning("%s: the signal that was kept is left out: %s", self.session.name, error)
+            return
+        self._closing = kept.closing
+        age = self.clock.now - kept.said
+        shown = f"{self.kind.takes}={intent}, {abs(age) / SECOND:.0f} s old"
+        if kept.exited is None and abs(age) > self.lasts:
+            log.warning("%s: waits for a new signal: the last one (%s) is too old", self.session.name, shown)
+            return
+        self.intent, self.exited = intent, kept.exited
+        how = "goes on with the last signal" if kept.exited is None else f"was closed by {kept.exited} at the signal"
+        log.warning("%s: %s (%s)", self.session.name, how, shown)
+
+    def _recall_position(self) -> None:
+        """Take over what was kept of the position's past, once it is known that there is one on the same side."""
+        kept = None if self._memory is None else self._memory.position
+        if kept is not None and kept.lots * self.position.lots > 0:
+            self.position.entry = self.position.entry or kept.entry
+            self.position.reached(kept.best)
 
     def _planned(self, params: Params) -> Plan:
         for name in ("max_position_size", "max_order_size"):
@@ -113,9 +163,13 @@ class SignalBot(IStrategy):
         except BadIntent as error:
             self._complain(f"a signal of {signal.by} is ignored: {error}")
             return
-        if intent != self.intent:
+        changed = intent != self.intent
+        if changed:
             self.intent = intent
             self.exited = None
+        if self._memory is not None:
+            self._memory.heard(intent, self.clock.now, self.exited, closing=self._closing)
+        if changed:
             self._think()
 
     def _complain(self, text: str) -> None:
@@ -157,6 +211,7 @@ class SignalBot(IStrategy):
         resting = self._stopping or not self.enabled or (hours is not None and not hours.open(now))
         if self._closing and not self._holds and not self._keeper.open():
             self._closing = False
+            self._keep_exit()
         if self._closing or (resting and self.params.closes):
             self._plan.forget()
             return Wish(self._flat(), turn)
@@ -187,6 +242,7 @@ class SignalBot(IStrategy):
         self._alarm = None if ts is None else self.clock.schedule(ts, self.session.call, "on_alarm")
 
     def _account_told(self) -> None:
+        self._recall_position()
         self.session.call("on_alarm")
 
     def on_alarm(self) -> None:
@@ -218,7 +274,7 @@ class SignalBot(IStrategy):
         env.login(self.session.name)
 
     def on_start(self, params: str) -> None:
-        self._stopping = self._closing = False
+        self._stopping = False
         self.env.request_execution_connection(self.exchange)
         self.env.subscribe_to_market_data(self.exchange, [self.market.instrument.number], [MDSub.BBO])
         self._think()
@@ -231,6 +287,9 @@ class SignalBot(IStrategy):
     def on_framework_disconnected(self) -> None:
         self._wake_at(None)
         self._account.end()
+        if self._memory is not None:
+            self._memory.close()
+            self._memory = None
 
     def on_strat_params_update(self, strat_params: Mapping[str, Any]) -> None:
         """What stands in the configuration now: `enabled` and `params`; with a mistake in it nothing changes."""
@@ -288,6 +347,7 @@ class SignalBot(IStrategy):
         self.position.fill(lots, instrument.price_scale.steps(price))
         self._keeper.filled(client_id, over=not leaves_qty.units)
         self._think()
+        self._keep_position()
 
     def on_best_levels_update(
         self, exchange: Exchange, instrument_id: int, bid: Any, bid_qty: Any, ask: Any, ask_qty: Any, recv_ts: int
@@ -301,9 +361,12 @@ class SignalBot(IStrategy):
             # a hole in the data may have moved the alarm for trading hours
             self._think()
         if self.position.lots and self._watches:
+            best = self.position.best
             why = self.position.due(self.params.exits, market.bid, market.ask)
             if why is not None:
                 self._exit(why)
+            elif self.position.best != best and self.params.exits.trail is not None:
+                self._keep_position()
 
     @property
     def _watches(self) -> bool:
@@ -315,8 +378,18 @@ class SignalBot(IStrategy):
         log.warning("%s: %s: the position is closed until a new signal comes", self.session.name, why)
         self._closing = True
         self.exited = why
+        # before the order leaves: after a restart in between it is sent again, where the position is still there
+        self._keep_exit()
         self._keeper.hurry()
         self._think()
+
+    def _keep_exit(self) -> None:
+        if self._memory is not None:
+            self._memory.spend(self.exited, closing=self._closing)
+
+    def _keep_position(self) -> None:
+        if self._memory is not None and self._account.known:
+            self._memory.stands(self.position)
 
     # -- answers -------------------------------------------------------------------------------------------------------
 

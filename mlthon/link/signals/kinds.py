@@ -17,7 +17,9 @@ from mlthon.structure import Tree, structure
 
 @frozen
 class Kind:
-    """One type. `takes`: the intent that it hears; `read`: what it makes of its value, or `BadIntent`."""
+    """One type. `takes`: the intent that it hears; `read`: what it makes of its value, or `BadIntent`. `lasts_s`: how
+    old a signal may be after a restart unless something else is configured: a target says nothing of the price, which a
+    grid's anchor and a quote are soon away from."""
 
     name: str
     title: str
@@ -25,6 +27,7 @@ class Kind:
     read: Callable[[Any], Any]
     params: type[Params]
     plan: Callable[[Any, BotMarket], Plan]
+    lasts_s: float = 60.0
 
     @property
     def parameters(self) -> list[str]:
@@ -47,7 +50,7 @@ def _long(params: LongGridParams, market: BotMarket) -> Plan:
 KINDS: Final = {
     each.name: each
     for each in (
-        Kind("position", "Position", "size", read_size, PositionParams, PositionPlan),
+        Kind("position", "Position", "size", read_size, PositionParams, PositionPlan, lasts_s=3600.0),
         Kind("neutral_grid", "Neutral Grid", "mid", partial(read_price, "mid"), GridParams, _neutral),
         Kind("short_grid", "Short Grid", "ask", partial(read_price, "ask"), ShortGridParams, _short),
         Kind("long_grid", "Long Grid", "bid", partial(read_price, "bid"), LongGridParams, _long),

@@ -10,11 +10,13 @@ from mlthon.basics.instrument import Instrument
 from mlthon.config import BotConfig, StrategyConfig, load_config
 from mlthon.engine.clock import MS, SECOND
 from mlthon.engine.session import Session
+from mlthon.engine.state import State
 from mlthon.link.host.desk import EmbeddedDesk
 from mlthon.link.host.listing import Listing
 from mlthon.link.host.signals import SignalBoard
 from mlthon.link.signals.assembly import checked
 from mlthon.link.signals.bot import SignalBot
+from mlthon.link.signals.memory import BotMemory
 
 START = 1_735_689_600 * SECOND
 """2025-01-01 00:00 UTC."""
@@ -57,6 +59,9 @@ class Table:
         bid: float | None = 30000.0,
         enabled: bool = True,
         position: Any = "of the account",
+        held: int = 0,
+        state: State | None = None,
+        lasts_s: float | None = None,
     ) -> None:
         self.instrument: Instrument = resolve(exchange, symbol)
         self.src = exchange.name.lower()
@@ -68,7 +73,7 @@ class Table:
             type=kind, venue="V", symbol=symbol, description="a test", params=params, enabled=enabled
         )
         found, checked_params = checked("b", self.config)
-        self.bots = [SignalBot(found, exchange, checked_params, enabled=enabled) for _ in range(bots)]
+        self.bots = [SignalBot(found, exchange, checked_params, enabled=enabled, lasts_s=lasts_s) for _ in range(bots)]
         bound = StrategyConfig(strategy="b", exchanges=[exchange.name], account="V", params=self.config.as_params)
         strategies: dict[str, tuple[Any, StrategyConfig]] = {
             f"bot.b{number}": (partial(_same, bot), bound) for number, bot in enumerate(self.bots)
@@ -84,7 +89,8 @@ class Table:
         desk = EmbeddedDesk(self.exchange, self.gateway, self.engine.port(exchange, "V"), self._no_candles)
         for name, bot in zip(strategies, self.bots, strict=True):
             ask = desk.position if position == "of the account" else position
-            bot.attach(self.engine.sessions[name], self.clock, listing, ask)
+            memory = None if state is None else BotMemory(state, f"{symbol} {kind}")
+            bot.attach(self.engine.sessions[name], self.clock, listing, ask, held=held, memory=memory)
             self.board.listen(self.src, symbol, bot.hear, (bot.kind.takes,))
         self._lane = self.market.quote_lane(self.feed)
         self._trade_lane = self.market.trade_lane(self.feed)
@@ -162,3 +168,8 @@ class Table:
 
 def _same(bot: SignalBot) -> SignalBot:
     return bot
+
+
+def position(**params: Any) -> Table:
+    """A Position bot for 1 BTCUSDT."""
+    return Table("position", {"max_position_size": 1.0, **params})
