@@ -1,6 +1,6 @@
 """The endpoints put together: `WebServer` makes them of an engine, settings and a store, and `app` is what serves them.
 
-No socket is opened here: `mlthon.ops.web.server` has hypercorn serve the application, tests call it directly.
+No socket is opened here: `mlthon.ops.web.server` has the `door` serve the application, tests call it directly.
 """
 
 import time
@@ -19,6 +19,7 @@ from mlthon.ops.web.addresses import networks
 from mlthon.ops.web.alerts import Alerts, AlertTarget
 from mlthon.ops.web.bodies import Refused
 from mlthon.ops.web.bots import BotWebhooks
+from mlthon.ops.web.door import Door, DoorLimits
 from mlthon.ops.web.edge import Edge, Handler, Visit, refusal
 from mlthon.ops.web.engine import Engine
 from mlthon.ops.web.figures import Figures
@@ -27,6 +28,8 @@ from mlthon.ops.web.signals import Signals
 from mlthon.ops.web.store import WebhookStore
 from mlthon.ops.web.streams import Streams
 
+CONNECTIONS: Final = 400
+"""Connections at once, beside those of the stream's clients."""
 ALL: Final = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"]
 """Every endpoint is asked for whatever method, so that it is its own limits which refuse."""
 
@@ -61,7 +64,9 @@ class WebServer:
             for name, each in settings.alerts.items()
         }
         alerts = Alerts(engine, edge, store, targets, settings.connector_rate, run)
-        figures = Figures(engine, edge, self.streams, settings.keys, closed=settings.reached)
+        limits = DoorLimits(most=CONNECTIONS + settings.streams)
+        self.door = Door(self._asgi, trusted, limits)
+        figures = Figures(engine, edge, self.streams, self.door, settings.keys, closed=settings.reached)
         self._routes = [
             self._route("/trading/bot/{secret}/{name}", "bot", bots.serve),
             self._route("/trading/bot/{secret}/{bot}/{name}", "bot", bots.serve),
@@ -71,6 +76,10 @@ class WebServer:
             self._route("/health", "health", _only("GET", figures.health), audited=False),
             WebSocketRoute("/stream", self.streams.serve),
         ]
+        self._app = self.app()
+
+    async def _asgi(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
 
     def _route(self, path: str, what: str, handler: Handler, **how: bool) -> Route:
         return Route(path, self.edge.endpoint(what, handler, **how), methods=ALL)

@@ -61,13 +61,15 @@ _HEADERS: Final = {
 @define
 class Visit:
     """One request on its way. `who` is what it turned out to be (a bot's webhook, a connector): no secret, and shown
-    in logs. `now`: s, of the clock of limits. `read`: its body was read to the end."""
+    in logs. `now`: s, of the clock of limits. `read`: its body was read to the end. `room`: what it takes of those that
+    may be under way at once."""
 
     request: Request
     address: Address | None
     now: float
     who: str = ""
     read: bool = False
+    room: "Room | None" = None
 
     @property
     def sender(self) -> str:
@@ -114,7 +116,17 @@ def refusal(refused: Refused, *, close: bool = False) -> Response:
 
 
 async def read_body(visit: Visit) -> bytes:
-    """The body, if it is short and comes soon. Raises `Refused`."""
+    """The body, if it is short and comes soon. Whoever sends it slowly takes nobody's room meanwhile. Raises
+    `Refused`."""
+    if visit.room is None:
+        return await _body_of(visit)
+    visit.room.leave()
+    body = await _body_of(visit)
+    visit.room.enter()
+    return body
+
+
+async def _body_of(visit: Visit) -> bytes:
     request = visit.request
     length = request.headers.get("content-length", "")
     if length.isascii() and length.isdigit() and int(length[:12]) > MOST_BYTES:
@@ -257,7 +269,8 @@ class Edge:
     async def _served(self, what: str, handler: Handler, visit: Visit, audited: bool, tokens: bool) -> Response:
         try:
             self.admit(visit, tokens=tokens)
-            with self._room(visit.sender):
+            visit.room = Room(self._under_way, visit.sender)
+            with visit.room:
                 return await handler(visit)
         except Refused as refused:
             if audited:
@@ -267,32 +280,41 @@ class Edge:
             self._failed(what, error)
             return refusal(Refused(500, "this failed here; the log says why"), close=visit.unread)
 
-    def _room(self, name: str) -> "_Room":
-        if sum(self._under_way.values()) >= AT_ONCE:
-            raise Refused(503, "too many requests are under way", "Come again later.", headers={"retry-after": "1"})
-        if self._under_way.get(name, 0) >= AT_ONCE_ONE:
-            raise too_often(1, "requests at once")
-        return _Room(self._under_way, name)
-
     def _failed(self, what: str, error: Exception) -> None:
         with suppress(Exception):
             text = "".join(traceback.format_exception(error))
             log.error("%s failed: %s", what, scrub(text, self._secrets))
 
 
-class _Room:
-    """A request is under way while this is entered."""
+class Room:
+    """The room of one request among those that are under way at once. While this is entered it is taken; it may be left
+    and entered again in between. Entering raises `Refused` where there is none."""
 
     def __init__(self, under_way: dict[str, int], name: str) -> None:
         self._under_way = under_way
         self._name = name
+        self._taken = False
 
-    def __enter__(self) -> None:
+    def enter(self) -> None:
+        if sum(self._under_way.values()) >= AT_ONCE:
+            raise Refused(503, "too many requests are under way", "Come again later.", headers={"retry-after": "1"})
+        if self._under_way.get(self._name, 0) >= AT_ONCE_ONE:
+            raise too_often(1, "requests at once")
         self._under_way[self._name] = self._under_way.get(self._name, 0) + 1
+        self._taken = True
 
-    def __exit__(self, *_: object) -> None:
+    def leave(self) -> None:
+        if not self._taken:
+            return
+        self._taken = False
         left = self._under_way[self._name] - 1
         if left:
             self._under_way[self._name] = left
         else:
             del self._under_way[self._name]
+
+    def __enter__(self) -> None:
+        self.enter()
+
+    def __exit__(self, *_: object) -> None:
+        self.leave()

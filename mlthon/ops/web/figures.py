@@ -15,6 +15,7 @@ from starlette.responses import Response
 from mlthon.ops.client import AskFailed, EngineState
 from mlthon.ops.contract import GetFigures
 from mlthon.ops.web.bots import same
+from mlthon.ops.web.door import Door
 from mlthon.ops.web.edge import Edge, Visit, answer, plain
 from mlthon.ops.web.engine import Engine, unanswered
 from mlthon.ops.web.keys import WebKeys
@@ -29,10 +30,13 @@ PROMETHEUS: Final = "text/plain; version=0.0.4; charset=utf-8"
 class Figures:
     """The endpoints. `closed`: the metrics need a token in any case."""
 
-    def __init__(self, engine: Engine, edge: Edge, streams: Streams, keys: WebKeys, *, closed: bool) -> None:
+    def __init__(
+        self, engine: Engine, edge: Edge, streams: Streams, door: Door, keys: WebKeys, *, closed: bool
+    ) -> None:
         self._engine = engine
         self._edge = edge
         self._streams = streams
+        self._door = door
         self._keys = keys
         self._closed = closed or keys.metrics_token is not None
 
@@ -57,6 +61,19 @@ class Figures:
         for (what, status), count in sorted(self._edge.counts.items()):
             yield f'mlthon_web_requests_total{{endpoint="{what}",status="{status}"}} {count}'
         counts: tuple[tuple[str, str, str, Callable[[], int]], ...] = (
+            ("mlthon_web_connections", "gauge", "Connections of the web server.", lambda: self._door.connections),
+            (
+                "mlthon_web_connections_cut_total",
+                "counter",
+                "Connections that sent no request and were cut for others, or were turned away.",
+                lambda: self._door.cut + self._door.turned_away,
+            ),
+            (
+                "mlthon_web_connections_failed_total",
+                "counter",
+                "Connections in which the web server itself failed.",
+                lambda: self._door.failed,
+            ),
             ("mlthon_web_stream_clients", "gauge", "Clients of the stream.", lambda: self._streams.clients),
             ("mlthon_web_stream_lost_total", "counter", "Messages that slow clients lost.", lambda: self._streams.lost),
         )

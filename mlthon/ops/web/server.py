@@ -1,8 +1,9 @@
-"""The part of the operations process that is the web server: hypercorn on one socket, until the run ends.
+"""The part of the operations process that is the web server: one socket, until the run ends.
 
-hypercorn writes no log of its own: it would say whole addresses, and secrets stand in those. A connection whose other
-end takes nothing for `STUCK_S` is broken off by the kernel, so that no client can hold the server's end open for ever;
-one that has not sent a whole request head within `HEAD_S` is closed.
+Connections come in by the `door`, which puts hypercorn on each. hypercorn writes no log of its own: it would say whole
+addresses, and secrets stand in those. A connection whose other end takes nothing for `STUCK_S` is broken off by the
+kernel, so that no client can hold the server's end open for ever; one that has not sent a whole request head within
+`HEAD_S` is closed.
 """
 
 import logging
@@ -14,7 +15,6 @@ from typing import Final
 
 import trio
 from hypercorn.config import Config
-from hypercorn.trio import serve as serve_asgi
 
 from mlthon.errors import UserError
 from mlthon.ops.client import EngineClient
@@ -71,21 +71,16 @@ async def run(
     0. Raises `UserError` where the port cannot be had."""
     listening = _listening(settings.host, settings.port)
     url = base_url(None, settings.host, listening.getsockname()[1], tls=settings.certificate is not None)
-    # from here on the socket is hypercorn's, which closes it
-    config = _hypercorn(settings, listening.detach())
-    async with trio.open_nursery() as nursery:
+    listener = trio.SocketListener(trio.socket.from_stdlib_socket(listening))
+    async with listener, trio.open_nursery() as nursery:
         await nursery.start(server.streams.run)
         nursery.start_soon(_tidy, server, settings, store)
-        nursery.start_soon(_serve_asgi, server, config, over)
+        nursery.start_soon(server.door.serve, listener, _hypercorn(settings), over)
         started(url)
         await over.wait()
         server.streams.end()
         await trio.sleep(GRACE_S / 4)
         nursery.cancel_scope.cancel()
-
-
-async def _serve_asgi(server: WebServer, config: Config, over: trio.Event) -> None:
-    await serve_asgi(server.app(), config, shutdown_trigger=over.wait)  # type: ignore[arg-type]
 
 
 def _listening(host: str, port: int) -> socket.socket:
@@ -112,16 +107,13 @@ def _listening(host: str, port: int) -> socket.socket:
     return listening
 
 
-def _hypercorn(settings: WebSettings, descriptor: int) -> Config:
+def _hypercorn(settings: WebSettings) -> Config:
     config = Config()
-    config.bind = [f"fd://{descriptor}"]
     config.accesslog = None
     config.errorlog = None
     config.loglevel = "CRITICAL"
-    config.backlog = BACKLOG
-    config.graceful_timeout = GRACE_S
-    config.shutdown_timeout = GRACE_S
     config.keep_alive_timeout = HEAD_S
+    config.ssl_handshake_timeout = HEAD_S
     config.read_timeout = SILENT_S  # type: ignore[assignment]
     config.h11_max_incomplete_size = 16 * 1024
     config.websocket_max_message_size = MESSAGE_BYTES
