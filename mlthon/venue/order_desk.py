@@ -284,7 +284,6 @@ class OrderDesk:
         if doubt is None or doubt.asked or order is None or self.stopped:
             return
         if booked.ended:
-            self._settle(booked, doubt, late=True)
             self._after(booked, doubt, known=True)
             return
         doubt.asked = True
@@ -363,6 +362,9 @@ class OrderDesk:
 
     def _after(self, booked: BookedOrder, doubt: _Doubt, *, known: bool) -> None:
         """Be done with it, or ask again."""
+        if booked.ended:
+            # the end answers what was open, though nobody may have been told it in answer to the question
+            self._settle(booked, doubt, late=True)
         waiters, doubt.waiters = doubt.waiters, []
         open_still = bool(doubt.actions) or not known
         if booked.ended or not open_still:

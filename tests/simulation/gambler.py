@@ -57,7 +57,9 @@ class Gambler(IStrategy):
         if what < 0.5 or not mine:
             self._send()
         elif what < 0.68:
-            self._modify(rng.choice(mine))
+            chosen = rng.choice(mine)
+            for _ in range(rng.choice((1, 1, 2, 3))):
+                self._modify(chosen)
         elif what < 0.9:
             self.env.send_cancel_order(exchange, number, rng.choice(mine))
         elif what < 0.92:

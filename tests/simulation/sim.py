@@ -193,7 +193,7 @@ class Simulation:
 
     def problems(self) -> list[str]:
         """What went wrong on the way, and where the two sides' books differ now."""
-        return self.watch.problems + self._compare()
+        return self.watch.problems + self.watch.unanswered() + self._compare()
 
     # -- the books ---------------------------------------------------------------------------------------------------
 

@@ -1,9 +1,17 @@
 """What strategies are told in a simulated run, written down and checked while it happens."""
 
 from collections import Counter
-from typing import Any
+from typing import Any, Final
 
 from mlthon.engine.tracker import TrackedOrder
+
+
+ANSWERS: Final = {
+    "modify_ack": "modify",
+    "modify_reject": "modify",
+    "cancel_ack": "cancel",
+    "cancel_reject": "cancel",
+}
 
 
 class Watch:
@@ -15,6 +23,7 @@ class Watch:
         self.fills: dict[str, tuple[TrackedOrder, int]] = {}
         self.orders: dict[str, TrackedOrder] = {}
         self.asked: dict[str, int] = {}
+        self._unanswered: Counter[tuple[str, str]] = Counter()
         self._once: set[tuple[str, str]] = set()
         self._new: set[str] = set()
 
@@ -22,6 +31,10 @@ class Watch:
         self.counts[kind] += 1
         if order is None:
             return
+        if kind in ("modify", "cancel"):
+            self._unanswered[order.wire_id, kind] += 1
+        elif kind in ANSWERS:
+            self._unanswered[order.wire_id, ANSWERS[kind]] -= 1
         if kind == "new":
             self.orders[order.wire_id] = order
             self.asked[order.wire_id] = order.qty
@@ -35,6 +48,15 @@ class Watch:
             if (order.wire_id, what) in self._once:
                 self.problems.append(f"{order!r} was told its {what} twice ({kind})")
             self._once.add((order.wire_id, what))
+
+    def unanswered(self) -> list[str]:
+        """Requests that were never answered. A modification may have more answers than were asked for: a change of an
+        order that nobody here asked for is told in the same way."""
+        return [
+            f"{count} x {kind} of {wire_id} went unanswered"
+            for (wire_id, kind), count in self._unanswered.items()
+            if count > 0
+        ]
 
     def sent_new(self, wire_id: str) -> None:
         """A request for a new order left."""

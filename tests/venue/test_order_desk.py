@@ -205,6 +205,21 @@ def test_modifications_that_wait_when_the_order_ends_are_refused_unsent():
     assert rig.count("modify") == 1
 
 
+def test_a_cancel_that_is_asked_after_is_answered_when_the_order_ends_and_the_question_fails():
+    """The exchange knew the order not yet; the order arrived and ended while it could not be asked."""
+    rig = Rig()
+    rig.says["new"] = SILENCE
+    order = rig.send()
+    rig.says["cancel"] = Reply(missing=True, code=GtwRejectCode.OrderNotOpen, reason="no such order")
+    rig.says["order_status"] = [None, SILENCE]
+    rig.gateway.cancel_order(order)
+    rig.wait(1)
+    rig.edge.tells(order_fact(status=GONE, ts=rig.clock.now, cancel_code=CancelCode.ByExchange))
+    rig.wait(60)
+    assert [each[:2] for each in rig.events.of("cancel_order_reject")] == [("a", GtwRejectCode.OrderNotOpen)]
+    assert len(rig.events.of("order_cancelled")) == 1
+
+
 def test_no_such_order_is_asked_after_and_a_fill_is_found():
     rig = Rig()
     order = rig.send()
