@@ -113,6 +113,8 @@ class LiveGateway:
             codec, clock, self.throttle, self.settings.dead_man_s, self.settings.secrets, self._unless_over
         )
         self._refusals = 0
+        self._oldest = 0
+        """When the oldest order of earlier runs that is open was sent (ns of this clock)."""
         self._epoch = 0
         """Counted up whenever what is under way to bring the account up to date has become worthless."""
         self._over = False
@@ -149,7 +151,8 @@ class LiveGateway:
         of the instrument, id), and since when others may have happened (ns; 0: since the oldest of the orders). What
         became of the orders is asked for as of unknown ones."""
         self.book.restore(orders, exec_ids)
-        self._sync.covered = since or min((order.created_ts for order in orders), default=0)
+        self._oldest = min((order.created_ts for order in orders), default=0)
+        self._sync.covered = since or self._oldest
         for order in orders:
             self._switch.traded(order.instrument)
 
@@ -287,6 +290,9 @@ class LiveGateway:
         if not self._sync.covered:
             # nothing is known of this account: what happened before is history, not news
             self._sync.covered = self.book.horizon = self.throttle.exchange_now
+        elif self._oldest:
+            # its fills bear times of the exchange's clock
+            self._sync.covered = min(self._sync.covered, self._oldest + self.throttle.offset)
         self._insist("the account", self._codec.account_info, self._account_told)
 
     def _account_told(self, fact: AccountFact | None) -> None:

@@ -5,7 +5,6 @@ from typing import Any, Final
 
 from mlthon.engine.tracker import TrackedOrder
 
-
 ANSWERS: Final = {
     "modify_ack": "modify",
     "modify_reject": "modify",

@@ -2,6 +2,8 @@
 
 import logging
 
+import pytest
+
 from mlthon.basics.defs import CancelCode, GtwRejectCode, GtwStatus, OrderStatus
 from mlthon.engine.clock import SECOND
 from mlthon.venue.facts import LineReady
@@ -32,6 +34,18 @@ def test_an_order_of_an_earlier_run_that_never_arrived_is_refused_after_its_vali
     assert rig.events.of("new_order_reject") == []
     rig.wait(20)
     assert [each[:2] for each in rig.events.of("new_order_reject")] == [("a", GtwRejectCode.UnknownOrder)]
+
+
+@pytest.mark.parametrize("offset_s", [-600, 0, 600])
+def test_fills_of_earlier_orders_are_asked_for_by_the_exchange_s_clock(offset_s):
+    """An order was sent at START; on a clock that is behind ours its fill happened earlier."""
+    rig = Rig(start=False)
+    rig.offset = offset_s * SECOND
+    rig.gateway.restore([tracked(created_ts=START, state=OrderStatus.New, exchange_id="X-a")], [], START)
+    rig.says["open_orders"] = [[order_fact(filled=1)]]
+    rig.begin()
+    (since,) = [int(each.split()[1]) for each in rig.edge.targets() if each.startswith("executions")]
+    assert since <= START + offset_s * SECOND - 50 * SECOND
 
 
 def test_an_order_of_an_earlier_run_that_ended_since_is_told_with_its_fills():
