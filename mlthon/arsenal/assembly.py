@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from attrs import evolve, frozen
 
+from mlthon.arsenal.ca import missing_member, missing_members
 from mlthon.arsenal.choice import PairChoice, checked_options, choose_pairs, listed, with_options
 from mlthon.arsenal.market import Pair, Tap
 from mlthon.arsenal.source import Source, read
@@ -83,15 +84,18 @@ class Arsenals:
         instruments = None if data is None else [each for source in data for each in source.instruments]
         self.members = []
         for name, source in sources.items():
-            options = checked_options(strategies[name].params)
+            options = checked_options(strategies[name].params, {} if source is None else source.options)
             chosen, told = choose_pairs(given, where, source, instruments)
-            trader = WebhookTrader(name) if source is None else ArsenalStrategy(name, source, options)
+            params = strategies[name].params
+            trader = WebhookTrader(name) if source is None else ArsenalStrategy(name, source, options, params)
             if isinstance(trader, ArsenalStrategy):
                 trader.rules = config.arsenal.signals == "rules"
                 trader.backtest = mode == "backtest"
             self.members.append(_Member(name, strategies[name], options, tuple(chosen), trader))
             names = ", ".join(f"{each.exchange.name} {each.key}" for each in chosen)
             self.told.append(f"{name}: trades {names}" + (f" ({told})" if told else ""))
+            missing = missing_members(() if source is None else source.members)
+            self.told += [f"{name}: {missing_member(each)}" for each in missing]
 
     # -- what a run is made with -------------------------------------------------------------------------------------
 

@@ -6,17 +6,20 @@ of the moment when the callback began; what it orders shows from the next one on
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, Final, NamedTuple, ParamSpec, TypeVar, cast
 
 from attrs import frozen
 
+from mlthon.arsenal.market import ExchangeName
 from mlthon.arsenal.orders import OrderStatus as Status
+from mlthon.arsenal.orders import OrderType as Kind
 from mlthon.arsenal.orders import OrderView
 from mlthon.arsenal.wishes import Action, ArgumentError, number, text_id, wish_of
 from mlthon.basics.money import UNIT
+from mlthon.errors import near
 
 if TYPE_CHECKING:
     from mlthon.arsenal.market import Pair
@@ -34,7 +37,7 @@ DIGITS: Final = 10
 
 
 class ExchangePair(NamedTuple):
-    exchange: str
+    exchange: ExchangeName
     pair: str
     base: str
     quote: str
@@ -44,7 +47,7 @@ class ExchangePair(NamedTuple):
 class Balance:
     """`locked`: what open orders and positions hold."""
 
-    exchange: str
+    exchange: ExchangeName
     currency: str
     available: float
     total: float
@@ -59,7 +62,7 @@ class PositionView:
     """A position: sizes in the base currency, never negative; `margin` and `profit_and_loss` in the settlement coin;
     `liquidation_price` 0 where the exchange tells none."""
 
-    exchange: str
+    exchange: ExchangeName
     pair: str
     position_side: str
     total_size: float
@@ -119,10 +122,6 @@ def _simply(action: Action) -> Callable[..., OrderView | None]:
 class Arsenal:
     """See the module. Its name in a strategy is `CA`."""
 
-    class OrderType(StrEnum):
-        MARKET = "MARKET"
-        LIMIT = "LIMIT"
-
     class PositionSide(StrEnum):
         LONG = "LONG"
         SHORT = "SHORT"
@@ -133,9 +132,15 @@ class Arsenal:
         NOTICE = "NOTICE"
 
     OrderStatus = Status
+    OrderType = Kind
 
     def __init__(self, strategy: "ArsenalStrategy") -> None:
         self._strategy = strategy
+
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith("_"):
+            self._strategy.say(missing_member(name), logging.ERROR)
+        raise AttributeError(missing_member(name))
 
     # -- telling -----------------------------------------------------------------------------------------------------
 
@@ -149,12 +154,14 @@ class Arsenal:
         pair = self._strategy.pairs[0]
         return ExchangePair(pair.exchange, pair.name, pair.base, pair.quote)
 
-    def get_exchange(self) -> str:
+    def get_exchange(self) -> ExchangeName:
+        """The exchange: its name, which is its `.name` too."""
         return self._strategy.pairs[0].exchange
 
     def get_leverage(self) -> float:
-        """The option `leverage`."""
-        return float(self._strategy.settings.leverage)
+        """The option `leverage`: an int, as documented, where it is whole."""
+        leverage = self._strategy.settings.leverage
+        return int(leverage) if leverage.denominator == 1 else float(leverage)
 
     @told
     def get_balance(self, exchange: Any = None, currency: Any = None) -> Balance:
@@ -306,6 +313,25 @@ class Arsenal:
     def cancel_all(self) -> None:
         """Cancel all open orders but those that protect a position."""
         self._strategy.cancel_all()
+
+
+_OUTSIDE: Final = (
+    "strategies run in the engine, which nothing may keep waiting: fetch pages in a program of your own and send what "
+    "they say as a signal (on_tradingview_signal)"
+)
+ABSENT: Final = {"get_request": _OUTSIDE, "post_request": _OUTSIDE}
+"""Members that the platform documents and that are not here, and why."""
+
+
+def missing_member(name: str) -> str:
+    """What a user is told of a member that `CA` does not have."""
+    known = [each for each in vars(Arsenal) if not each.startswith("_")]
+    return f"CA.{name} is not here" + (f": {ABSENT[name]}" if name in ABSENT else near(name[:40], known))
+
+
+def missing_members(names: Iterable[str]) -> list[str]:
+    """Those of the names that `CA` does not have."""
+    return [each for each in names if not each.startswith("_") and not hasattr(Arsenal, each)]
 
 
 def _as_json(value: Any) -> Any:

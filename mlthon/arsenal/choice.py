@@ -4,12 +4,13 @@ strategy's own text says, else those of the data."""
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any, Final
 
 from attrs import evolve, frozen
 
-from mlthon.arsenal.source import Source
-from mlthon.arsenal.strategy import RESERVED, texts
+from mlthon.arsenal.source import RESERVED, Source
+from mlthon.arsenal.strategy import texts
 from mlthon.arsenal.wishes import MOST_LEVERAGE
 from mlthon.basics.catalogue import UnknownInstrument, resolve
 from mlthon.basics.defs import Exchange, InstrumentType, Quantification
@@ -109,9 +110,11 @@ def listed(choice: PairChoice) -> Instrument | None:
 # -- options -----------------------------------------------------------------------------------------------------------
 
 
-def checked_options(params: Mapping[str, Any]) -> dict[str, str]:
-    """The options as texts, the platform's own ones checked. Raises `UserError`."""
-    found = {**RESERVED, **texts(params)}
+def checked_options(params: Mapping[str, Any], declared: Mapping[str, Any] = MappingProxyType({})) -> dict[str, str]:
+    """The options as texts, the platform's own ones checked. `declared`: those that the strategy's text declares; of
+    these the platform's own count here, for they say how the run is made. Raises `UserError`."""
+    own = {name: value for name, value in declared.items() if name in RESERVED}
+    found = {**RESERVED, **texts(own), **texts(params)}
     for name, most in _MOST.items():
         try:
             value = to_decimal(found[name].strip())

@@ -22,6 +22,17 @@ KEPT: Final = 500
 """How many candles a strategy gets at most."""
 
 
+class ExchangeName(str):
+    """An exchange as strategies are given it: its name, which the platform's documentation calls `exchange.name` and
+    its examples use as it is."""
+
+    __slots__ = ()
+
+    @property
+    def name(self) -> str:
+        return str(self)
+
+
 class Pair:
     """See the module. `exchange`, `name`: as the strategy calls them. Implements `MarketEvents`."""
 
@@ -36,7 +47,7 @@ class Pair:
     ) -> None:
         """`history`: minute candles from before; without any, trades are heard from the time `since` (ns) on.
         `as_text`: strategies get the values of candles as texts."""
-        self.exchange = exchange
+        self.exchange = ExchangeName(exchange)
         self.instrument = instrument
         self.contract = Contract(instrument)
         self.base = instrument.base_currency or instrument.symbol

@@ -8,7 +8,7 @@ from attrs import asdict, frozen
 
 from mlthon.arsenal.market import Pair, iso
 from mlthon.arsenal.wishes import Action, Wish
-from mlthon.basics.defs import OrderType
+from mlthon.basics.defs import OrderType as WireType
 
 
 class OrderStatus(StrEnum):
@@ -18,6 +18,15 @@ class OrderStatus(StrEnum):
     PARTIALLY_FILLED = "PARTIALLY_FILLED"
     FILLED = "FILLED"
     CANCELED = "CANCELED"
+
+
+class OrderType(StrEnum):
+    """`CA.OrderType`. The last two are of orders that protect a position, which nobody orders by themselves."""
+
+    MARKET = "MARKET"
+    LIMIT = "LIMIT"
+    TAKE_PROFIT = "TAKE_PROFIT"
+    STOP_LOSS = "STOP_LOSS"
 
 
 OVER: Final = (OrderStatus.FILLED, OrderStatus.CANCELED)
@@ -31,9 +40,9 @@ class Purpose(Enum):
     LOSS = "loss"
 
     @property
-    def order_type(self) -> OrderType:
+    def order_type(self) -> WireType:
         """What triggers at a price on either side of the market."""
-        return OrderType.TakeProfit if self is Purpose.PROFIT else OrderType.Stop
+        return WireType.TakeProfit if self is Purpose.PROFIT else WireType.Stop
 
 
 class Ticket:
@@ -150,7 +159,7 @@ class OrderView:
     exchange: str
     pair: str
     action: str
-    type: str
+    type: OrderType
     status: OrderStatus
     price: float
     average_price: float
@@ -168,7 +177,7 @@ class OrderView:
         return asdict(self).get(key, default)
 
 
-def _type(ticket: Ticket) -> str:
+def _type(ticket: Ticket) -> OrderType:
     if ticket.purpose is not Purpose.WISH:
-        return "TAKE_PROFIT" if ticket.purpose is Purpose.PROFIT else "STOP_LOSS"
-    return "LIMIT" if ticket.ticks else "MARKET"
+        return OrderType.TAKE_PROFIT if ticket.purpose is Purpose.PROFIT else OrderType.STOP_LOSS
+    return OrderType.LIMIT if ticket.ticks else OrderType.MARKET

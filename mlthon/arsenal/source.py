@@ -8,7 +8,7 @@ pandas is imported when its text mentions it, and only then.
 import ast
 import importlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from pathlib import Path
 from types import ModuleType
@@ -20,6 +20,9 @@ from mlthon.errors import UserError
 
 CLASS: Final = "Strategy"
 BASE: Final = "StrategyBase"
+CA: Final = "CA"
+RESERVED: Final = {"exchange_fee": "0.001", "spread": "0", "leverage": "1", "IS_DEBUG": "false"}
+"""The platform's own options, and what they are unless they are set."""
 EXTRA: Final = "link"
 """The extra of this project that has TA-Lib and pandas."""
 _LIBRARIES: Final = {"np": "numpy", "talib": "talib", "pd": "pandas"}
@@ -36,7 +39,8 @@ class Form(Enum):
 @frozen
 class Source:
     """What a file says before it is run. `books`: the exchanges and pairs that it names, as far as they are written
-    out; `needs`: the libraries' global names."""
+    out; `needs`: the libraries' global names; `hooks`: the platform's methods that it has; `members`: what it uses of
+    `CA`; `options`: those that it declares, as far as they are written out."""
 
     file: Path
     text: str
@@ -44,6 +48,8 @@ class Source:
     books: Mapping[str, tuple[str, ...]] = field(factory=dict)
     needs: tuple[str, ...] = ()
     hooks: tuple[str, ...] = ()
+    members: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(factory=dict)
 
 
 def read(file: Path) -> Source | None:
@@ -69,7 +75,15 @@ def read(file: Path) -> Source | None:
         _books(cls),
         tuple(each for each in _LIBRARIES if each in names),
         tuple(each for each in _HOOKS if each in methods),
+        tuple(dict.fromkeys(_members(tree))),
+        _options(cls),
     )
+
+
+def _members(tree: ast.Module) -> Iterator[str]:
+    for each in ast.walk(tree):
+        if isinstance(each, ast.Attribute) and isinstance(each.value, ast.Name) and each.value.id == CA:
+            yield each.attr
 
 
 def _form(cls: ast.ClassDef, tree: ast.Module) -> Form | None:
@@ -105,8 +119,23 @@ class _WrittenOut(ast.NodeTransformer):
 
 
 def _books(cls: ast.ClassDef) -> dict[str, tuple[str, ...]]:
-    """`self.subscribed_books = {"Binance": {"pairs": ["BTC-USDT"]}}`, as far as it is written out: also with
-    `[self.pair]`, where that is."""
+    """`self.subscribed_books = {"Binance": {"pairs": ["BTC-USDT"]}}`."""
+    value = _assigned(cls, "subscribed_books", "subscribedBooks")
+    try:
+        return {str(name): tuple(map(str, what["pairs"])) for name, what in value.items()}
+    except (TypeError, KeyError, AttributeError):
+        return {}
+
+
+def _options(cls: ast.ClassDef) -> dict[str, Any]:
+    """`self.options = {"leverage": "5"}`."""
+    value = _assigned(cls, "options")
+    return {name: each for name, each in value.items() if isinstance(name, str)} if isinstance(value, dict) else {}
+
+
+def _assigned(cls: ast.ClassDef, *names: str) -> Any:
+    """What an attribute of one of these names is first set to, as far as it is written out: also with `[self.pair]`,
+    where that is. None where it is not."""
     written = {
         each.targets[0].attr: each.value.value
         for each in ast.walk(cls)
@@ -117,14 +146,12 @@ def _books(cls: ast.ClassDef) -> dict[str, tuple[str, ...]]:
     for each in ast.walk(cls):
         if not isinstance(each, ast.Assign) or not isinstance(each.targets[0], ast.Attribute):
             continue
-        if each.targets[0].attr not in ("subscribed_books", "subscribedBooks"):
-            continue
-        try:
-            value = ast.literal_eval(_WrittenOut(written).visit(each.value))
-            return {str(name): tuple(map(str, what["pairs"])) for name, what in value.items()}
-        except (ValueError, TypeError, KeyError, AttributeError):
-            return {}
-    return {}
+        if each.targets[0].attr in names:
+            try:
+                return ast.literal_eval(_WrittenOut(written).visit(each.value))
+            except (ValueError, TypeError):
+                return None
+    return None
 
 
 def load(source: Source, given: Mapping[str, Any]) -> type[Any]:
@@ -163,7 +190,11 @@ class StrategyBase:
     period: Any
     subscribed_books: Any
     given: Mapping[str, str] = {}
-    """The options from outside: set on a class of its own for each strategy."""
+    """The options from outside, and the platform's own: set on a class of its own for each strategy."""
+    outside: frozenset[str] = frozenset()
+    """Which of them are from outside."""
+    reserved_set: Callable[[str, Any], str]
+    """Told what the strategy's code sets one of the platform's own options to; gives what it is then."""
 
     @property
     def options(self) -> dict[str, Any]:
@@ -172,10 +203,16 @@ class StrategyBase:
 
     @options.setter
     def options(self, declared: Any) -> None:
-        self.__dict__["_options"] = {**declared, **self.given} if isinstance(declared, dict) else dict(self.given)
+        declared = declared if isinstance(declared, dict) else {}
+        found = self.__dict__["_options"] = {**declared, **self.given}
+        for name in RESERVED:
+            if name in declared and name not in self.outside:
+                found[name] = self.reserved_set(name, declared[name])
 
     def __getitem__(self, key: str) -> Any:
         return self.options.get(key, "")
 
     def __setitem__(self, key: str, value: Any) -> None:
         self.options[key] = value
+        if key in RESERVED:
+            self.reserved_set(key, value)

@@ -6,7 +6,7 @@ period, with candles that are over. A strategy whose file or `__init__` fails is
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from functools import partial
 from typing import Any, Final, Protocol
@@ -17,7 +17,7 @@ from mlthon.arsenal.older import Older, older_globals, order_dict, wish_of_row
 from mlthon.arsenal.orders import OrderStatus, OrderView
 from mlthon.arsenal.signals import SignalDesk, typed
 from mlthon.arsenal.sizing import Funds
-from mlthon.arsenal.source import CLASS, Form, Source, StrategyBase, load
+from mlthon.arsenal.source import CLASS, RESERVED, Form, Source, StrategyBase, load
 from mlthon.arsenal.tickets import KEPT as KEPT_ORDERS
 from mlthon.arsenal.trader import Trader
 from mlthon.arsenal.wishes import ArgumentError, Wish
@@ -30,8 +30,6 @@ from mlthon.errors import UserError
 SHORTEST: Final = 60
 LONGEST: Final = 7 * 86_400
 """The least and the greatest period, in seconds."""
-RESERVED: Final = {"exchange_fee": "0.001", "spread": "0", "leverage": "1", "IS_DEBUG": "false"}
-"""The platform's own options, and what they are unless they are set."""
 _HOOK: Final = "on_order_state_change"
 FALSE: Final = ("", "0", "false", "no", "off")
 
@@ -59,12 +57,13 @@ class _Wanted(BaseException):
 
 
 class ArsenalStrategy(Trader):
-    """See the module. `options`: all are texts."""
+    """See the module. `options`: all are texts; `outside`: which of them are from outside."""
 
-    def __init__(self, name: str, source: Source, options: Mapping[str, str]) -> None:
+    def __init__(self, name: str, source: Source, options: Mapping[str, str], outside: Iterable[str] = ()) -> None:
         super().__init__(name)
         self.source = source
         self.options = {**RESERVED, **options}
+        self.outside = frozenset(outside)
         self.failure: UserError | None = None
         self.fetch: FetchHistory | None = None
         self.backtest = True
@@ -113,7 +112,12 @@ class ArsenalStrategy(Trader):
 
     def _build(self) -> None:
         self._building, self._lines = True, []
-        base = type("StrategyBase", (StrategyBase,), {"given": dict(self.options)})
+        members = {
+            "given": dict(self.options),
+            "outside": self.outside,
+            "reserved_set": staticmethod(self._reserved_set),
+        }
+        base = type("StrategyBase", (StrategyBase,), members)
         given = {"CA": self.ca, "StrategyBase": base, **older_globals(self)}
         user = load(self.source, given)()
         if self.source.form is Form.OLDER:
@@ -121,6 +125,16 @@ class ArsenalStrategy(Trader):
         self.period = self.placing.period = _period(user)
         self.user = user
         self._building = False
+
+    def _reserved_set(self, name: str, value: Any) -> str:
+        """The strategy's own code sets one of the platform's options: for all but IS_DEBUG it comes too late, as the
+        run is made. Gives what it is."""
+        (text,) = texts({name: value}).values()
+        if name == "IS_DEBUG":
+            self.options[name] = text
+        elif text != self.options[name]:
+            self.log(f"{name} is {self.options[name]} in this run, not {text}: set it with --set {name}={text}")
+        return self.options[name]
 
     def _give_up(self, error: UserError) -> None:
         self.failure = error
@@ -309,7 +323,7 @@ class ArsenalStrategy(Trader):
 
         self.turn("on_tradingview_signal", give)
 
-    def log(self, text: str, *, debug: bool) -> None:
+    def log(self, text: str, *, debug: bool = False) -> None:
         """`CA.log`."""
         if debug and str(self.options.get("IS_DEBUG", "")).lower() in FALSE:
             return

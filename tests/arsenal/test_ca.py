@@ -120,3 +120,48 @@ def test_what_numpy_gives_can_be_stored(tmp_path: Path) -> None:
     )
     played = play(code, minutes([100.0] * 3), tmp_path, exchanges=FREE)
     assert played.trader.user.seen[0] == {"count": 3, "mean": 0.5, "on": True, "all": [1.0, 2.0]}
+
+
+def test_what_is_an_object_in_the_documentation_is_one_and_a_text_too(tmp_path: Path) -> None:
+    code = (
+        HEAD
+        + """
+    def trade(self, candles):
+        exchange, pair, base, quote = CA.get_exchange_pair()
+        if not self.seen:
+            order = CA.open_long(CA.get_exchange().name, pair, 1, CA.OrderType.LIMIT, 90)
+            self.seen.append((CA.get_exchange(), exchange.name, CA.get_balance(exchange, quote).exchange.name))
+            self.seen.append((order.exchange.name, order.type.name, order.status.name, str(order.type)))
+            self.seen.append((len(candles[CA.get_exchange().name][pair]), order.type == CA.OrderType.LIMIT))
+            self.seen.append((range(CA.get_leverage()), f'{CA.get_leverage()}'))
+    """
+    )
+    played = play(code, minutes([100.0] * 3), tmp_path, exchanges=FREE, params={"leverage": "3"})
+    assert played.trader.user.seen == [
+        ("Bybit", "Bybit", "Bybit"),
+        ("Bybit", "LIMIT", "NEW", "LIMIT"),
+        (1, True),
+        (range(3), "3"),
+    ]
+    half = play(code, minutes([100.0] * 3), tmp_path, exchanges=FREE, params={"leverage": "2.5"})
+    assert half.trader.ca.get_leverage() == 2.5
+
+
+def test_members_that_are_not_here_are_named_at_the_start_and_when_they_are_used(tmp_path: Path) -> None:
+    code = (
+        HEAD
+        + """
+    def trade(self, candles):
+        for name in ('get_request', 'get_balances', 'log'):
+            self.seen.append(hasattr(CA, name))
+        CA.get_request('https://api.etherscan.io/')
+        CA.get_balances('Bybit')
+    """
+    )
+    played = play(code, minutes([100.0] * 2), tmp_path, exchanges=FREE)
+    assert played.trader.user.seen == [False, False, True]
+    assert played.said("CA.get_request is not here: strategies run in the engine")
+    told = [line for line in played.arsenals.told if "is not here" in line]
+    assert [line.partition(" is not")[0] for line in told] == ["it: CA.get_request", "it: CA.get_balances"]
+    assert "did you mean 'get_balance'?" in told[1]
+    assert played.result.errors == 1

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from mlthon.config import ArsenalConfig
+from mlthon.errors import UserError
 from tests.arsenal.kit import FREE, HEAD, minutes, play
 
 
@@ -28,6 +29,56 @@ def test_options_are_texts_and_missing_ones_are_empty(tmp_path: Path) -> None:
     assert not played.said("debug line")
     loud = play(code, minutes([100.0] * 3), tmp_path, exchanges=FREE, params={"IS_DEBUG": True})
     assert loud.said("debug line")
+
+
+DECLARED = """
+class Strategy(StrategyBase):
+    def __init__(self):
+        self.period = 60
+        self.size = '0.002'
+        self.options = {'leverage': 5, 'IS_DEBUG': True, 'exchange_fee': self.size, 'own': 'x'}
+        CA.log('debug line', CA.LogType.DEBUG)
+    def trade(self, candles):
+        self.got = CA.get_leverage(), self['leverage'], self['IS_DEBUG'], self['exchange_fee'], self['own']
+"""
+
+
+def test_the_platform_s_options_count_where_the_strategy_declares_them(tmp_path: Path) -> None:
+    played = play(DECLARED, minutes([100.0] * 3), tmp_path)
+    assert played.trader.user.got == (5, "5", "true", "0.002", "x")
+    config = played.arsenals.configured(data=True).exchanges["Bybit"]
+    assert (config.margin.leverage, config.taker_fee) == (5.0, 0.002)
+    assert played.said("debug line")
+    outside = play(DECLARED, minutes([100.0] * 3), tmp_path, params={"leverage": 2, "IS_DEBUG": False})
+    assert outside.trader.user.got == (2, "2", "false", "0.002", "x")
+    assert not outside.said("debug line")
+
+
+def test_it_is_told_when_they_come_too_late(tmp_path: Path) -> None:
+    code = """
+    class Strategy(StrategyBase):
+        def __init__(self):
+            self.period = 60
+            declared = {'leverage': 5, 'IS_DEBUG': 'true'}
+            self.options = declared
+            self['spread'] = 0.1
+        def trade(self, candles):
+            self.got = CA.get_leverage(), self['leverage'], self['IS_DEBUG'], self['spread']
+            CA.log('debug line', CA.LogType.DEBUG)
+    """
+    played = play(code, minutes([100.0] * 3), tmp_path, exchanges=FREE)
+    assert played.trader.user.got == (1, "1", "true", 0.1)
+    assert played.said("leverage is 1 in this run, not 5: set it with --set leverage=5")
+    assert played.said("spread is 0 in this run, not 0.1: set it with --set spread=0.1")
+    assert played.said("debug line")
+    outside = play(code, minutes([100.0] * 3), tmp_path, exchanges=FREE, params={"leverage": 2, "IS_DEBUG": "false"})
+    assert outside.trader.user.got == (2, "2", "false", 0.1)
+    assert not outside.said("leverage is")
+
+
+def test_an_option_that_cannot_be_is_told_wherever_it_is_from(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="leverage = '0' is not"):
+        play(DECLARED.replace("'leverage': 5", "'leverage': 0"), minutes([100.0] * 3), tmp_path)
 
 
 def test_fee_spread_and_leverage_are_the_embedded_exchange_s(tmp_path: Path) -> None:
