@@ -13,9 +13,12 @@ TELEGRAM_URL: Final = "https://api.telegram.org"
 @frozen(kw_only=True)
 class OpsConfig:
     """What operating a run needs, `[ops]`. `state`: the state folder, where the control socket, the audit log and what
-    waits for Telegram lie; None: the usual one, where journals are too."""
+    waits for Telegram lie; None: the usual one, where journals are too. `audit_days`, `audit_mb`: entries of the audit
+    log that are older, or more, than that are removed."""
 
     state: str | None = None
+    audit_days: float = field(default=365.0, validator=gt(0))
+    audit_mb: float = field(default=100.0, validator=ge(1))
 
 
 @frozen(kw_only=True)

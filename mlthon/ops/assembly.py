@@ -25,7 +25,7 @@ from mlthon.exchange.exchange import EmbeddedExchange
 from mlthon.link.host.host import BotHost
 from mlthon.live.secrets import Places
 from mlthon.live.services import Service
-from mlthon.ops.audit import AuditLog
+from mlthon.ops.audit import AuditLog, Retention
 from mlthon.ops.books import FillBooks
 from mlthon.ops.bots import ANSWER_S, BotDoors
 from mlthon.ops.control import Control, RunFacts
@@ -61,7 +61,8 @@ class Operations:
         self.outbox: Outbox | None = None
         self._parts = parts_of(config, places)
         self._bots_answer_s = ANSWER_S if config.web is None else config.web.timeout_s
-        self._audit = AuditLog(place.audit, engine=True)
+        keep = Retention(days=config.ops.audit_days, megabytes=config.ops.audit_mb)
+        self._audit = AuditLog(place.audit, engine=True, keep=keep)
         if "telegram" in self._parts:
             self.outbox = Outbox(place.outbox, place.name)
 
