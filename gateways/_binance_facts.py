@@ -335,12 +335,6 @@ def spot_wallet(coin: str, free: str, locked: str, ts: int = 0) -> WalletFact:
     return WalletFact(coin=coin, total=available + money.parse(locked), available=available, ts=ts)
 
 
-def spot_position(instrument: Instrument, held: WalletFact | None) -> PositionFact:
-    """Spot: what is held of the base coin; a part of a lot is left out."""
-    total = 0 if held is None else held.total
-    return PositionFact(instrument=instrument, position=total // instrument.qty_scale.step_units)
-
-
 def futures_wallet(balance: wire.FuturesBalance) -> WalletFact:
     """USD-M: one coin."""
     return WalletFact(

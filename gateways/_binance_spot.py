@@ -22,7 +22,7 @@ from mlthon.protocols import binance_user_data as user_data
 from mlthon.protocols.binance_rules import PRIVATE, SAPI, SUBSCRIBE_USER_DATA, Spot
 from mlthon.protocols.binance_signing import DEFAULT_RECV_WINDOW_MS, RECV_WINDOW, TIMESTAMP
 from mlthon.venue.codec import BadMessage, Question, Unsupported
-from mlthon.venue.facts import AccountFact, Fact, FundingFact, PositionFact, Reply, WalletFact
+from mlthon.venue.facts import AccountFact, Fact, FundingFact, PositionFact, Reply, WalletFact, spot_position
 from mlthon.venue.wire import HttpAnswer, Line, Priority, Request
 
 SUBSCRIPTION: Final = "user-data"
@@ -68,7 +68,7 @@ class SpotCodec(BinanceCodec):
             wallets = facts.spot_wallets(wire.decode(event, user_data.AccountPosition))
             held = {each.coin: each for each in wallets}
             based = [each for each in self._by_symbol.values() if each.base_currency in held]
-            return [*wallets, *(facts.spot_position(each, held[each.base_currency or ""]) for each in based)]
+            return [*wallets, *(spot_position(each, held[each.base_currency or ""]) for each in based)]
         raise BadMessage(f"event {kind!r} is unknown")
 
     def keep_alive(self) -> Question[None] | None:
@@ -169,7 +169,7 @@ class SpotCodec(BinanceCodec):
             each.asset: understood(facts.spot_wallet, each.asset, each.free, each.locked) for each in account.balances
         }
         wanted = self._by_symbol.values() if instrument is None else (instrument,)
-        return [facts.spot_position(each, held.get(each.base_currency or "")) for each in wanted]
+        return [spot_position(each, held.get(each.base_currency or "")) for each in wanted]
 
     def wallet(self) -> Question[Sequence[WalletFact]]:
         account = yield from self._ask("wallet", Spot.ACCOUNT, (), wire.SpotAccount)

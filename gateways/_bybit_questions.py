@@ -28,6 +28,7 @@ from mlthon.venue.facts import (
     PositionFact,
     Reply,
     WalletFact,
+    spot_position,
 )
 from mlthon.venue.wire import HttpAnswer, HttpMessage, Request
 
@@ -53,6 +54,7 @@ class Questions:
         self._key = credentials.key if credentials else ""
         self._sign = tables.signer(credentials.kind, credentials.secret) if credentials else None
         self._known = {(tables.category(each), each.symbol): each for each in instruments}
+        self._spots = [each for (category, _), each in self._known.items() if category == tables.SPOT]
         self._categories = tuple(c for c in tables.CATEGORIES if any(known == c for known, _ in self._known))
 
     def server_time(self) -> Question[int]:
@@ -134,7 +136,12 @@ class Questions:
         return sorted(found.values(), key=lambda fact: fact.ts)
 
     def positions(self, instrument: Instrument | None) -> Question[Sequence[PositionFact]]:
+        """On spot: what the account holds of the base coin, in whole lots."""
         found: list[PositionFact] = []
+        spots = [each for each in self._spots if instrument in (None, each)]
+        if spots:
+            held = {fact.coin: fact for fact in (yield from self.wallet())}
+            found += [spot_position(each, held.get(each.base_currency or "")) for each in spots]
         for params in self._scopes(instrument):
             if params["category"] == tables.SPOT:
                 continue

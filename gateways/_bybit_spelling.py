@@ -28,6 +28,11 @@ def named(instrument: Instrument) -> Body:
     return {"category": tables.category(instrument), "symbol": instrument.symbol}
 
 
+def identity(order: TrackedOrder) -> Body:
+    """The field that names an order: one sent by hand has no `orderLinkId`."""
+    return {"orderLinkId": order.wire_id} if order.wire_id else {"orderId": order.exchange_id}
+
+
 def create(order: TrackedOrder) -> Body:
     """Raises `Unsupported` for what Bybit cannot do."""
     instrument = order.instrument
@@ -83,7 +88,7 @@ def _add_trigger(body: Body, order: TrackedOrder, spot: bool) -> None:
 def amend(order: TrackedOrder, price: int | None, qty: int | None) -> Body:
     """`price` of an order that becomes a market order is its trigger price. Raises `Unsupported`."""
     instrument = order.instrument
-    body = named(instrument) | {"orderLinkId": order.wire_id}
+    body = named(instrument) | identity(order)
     if price is not None:
         if order.order_type is OrderType.Market:
             raise Unsupported("a market order has no price to change")
@@ -94,7 +99,7 @@ def amend(order: TrackedOrder, price: int | None, qty: int | None) -> Body:
 
 
 def cancel(order: TrackedOrder) -> Body:
-    body = named(order.instrument) | {"orderLinkId": order.wire_id}
+    body = named(order.instrument) | identity(order)
     waits = order.order_type in TRIGGERED and order.state in (OrderStatus.Untriggered, OrderStatus.PendingNew)
     if waits and body["category"] == tables.SPOT:
         body["orderFilter"] = tables.STOP_ORDER_FILTER

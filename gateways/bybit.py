@@ -27,7 +27,7 @@ from mlthon.protocols import bybit as tables
 from mlthon.protocols import bybit_errors as errors
 from mlthon.protocols import bybit_private as wire
 from mlthon.venue.codec import BadMessage, Credentials, Endpoints, Question
-from mlthon.venue.facts import Fact, LineInterrupted, LineReady, LineRefused, Reply
+from mlthon.venue.facts import Fact, LineInterrupted, LineReady, LineRefused, Reply, spot_position
 from mlthon.venue.rate_rules import RESERVE, RateRule, Usage
 from mlthon.venue.wire import ORDER_TIMEOUT_S, Frame, HttpAnswer, HttpMessage, Line, Priority, Request
 
@@ -158,7 +158,9 @@ class BybitCodec(Questions):
         elif kind == "wallet":
             message = wire.decode_wallets(data)
             ts = message.creation_time * MS
-            found = [facts.wallet_fact(coin, ts) for row in message.data for coin in row.coin]
+            wallets = {coin.coin: facts.wallet_fact(coin, ts) for row in message.data for coin in row.coin}
+            based = [each for each in self._spots if each.base_currency in wallets]
+            found = [*wallets.values(), *(spot_position(each, wallets[each.base_currency or ""]) for each in based)]
         else:
             raise BadMessage(f"topic {topic!r} was not asked for")
         return [fact for fact in found if fact is not None]
@@ -211,7 +213,8 @@ class BybitCodec(Questions):
         if op is not None:
             self._frames += 1
             # Unique on the line, and over a restart: the exchange refuses an id that it has seen.
-            key = f"{op[6:]}-{body['orderLinkId']}-{self._frames}"
+            named = body.get("orderLinkId") or body["orderId"]
+            key = f"{op[6:]}-{named}-{self._frames}"
             return Request(name, self._frame(key, op, body), (rule,), priority, ORDER_TIMEOUT_S)
         return Request(name, self._post(path, body), ((IP_RULE, 1), rule), priority, ORDER_TIMEOUT_S)
 

@@ -75,6 +75,15 @@ class WalletFact(Struct, frozen=True, kw_only=True):
     ts: int = 0
 
 
+def spot_position(instrument: Instrument, held: WalletFact | None) -> PositionFact:
+    """What an account holds of a spot instrument's base coin (None: nothing), in whole lots: what counts as its
+    position there, by which strategies and limits go. A part of a lot is left out."""
+    if held is None:
+        return PositionFact(instrument=instrument, position=0)
+    whole = abs(held.total) // instrument.qty_scale.step_units
+    return PositionFact(instrument=instrument, position=whole if held.total > 0 else -whole, ts=held.ts)
+
+
 class FundingFact(Struct, frozen=True, kw_only=True):
     """The rate of the running interval, and when it is paid (ns)."""
 

@@ -120,7 +120,7 @@ def test_spot_wallets(shared: Path) -> None:
     assert told(SPOT_CODEC, wrapped(event)) == [
         WalletFact(coin="USDT", total=12500 * money.UNIT, available=10000 * money.UNIT, ts=ts),
         WalletFact(coin="ETH", total=5 * money.UNIT, available=5 * money.UNIT, ts=ts),
-        PositionFact(instrument=ETH, position=50000),
+        PositionFact(instrument=ETH, position=50000, ts=ts),
     ]
 
 
@@ -129,7 +129,7 @@ def test_spot_positions_follow_the_wallet() -> None:
     event = {"e": "outboundAccountPosition", "E": 5, "u": 5, "B": balances}
     btc, usdt, position = told(SPOT_CODEC, wrapped(event))
     assert (btc.coin, usdt.coin) == ("BTC", "USDT")
-    assert position == PositionFact(instrument=SPOT, position=75001)
+    assert position == PositionFact(instrument=SPOT, position=75001, ts=5 * MS)
 
 
 def test_spot_line_answers() -> None:

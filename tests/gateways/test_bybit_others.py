@@ -19,6 +19,8 @@ from tests.gateways.test_bybit import LINEAR, NEW_ORDERS, NOW, QUESTIONS, asked,
 
 ETH = resolve(Exchange.Bybit, "byt:perp:eth-usdt")
 INVERSE = resolve(Exchange.Bybit, "byt:perp:btc-usd")
+SPOT_BTC = resolve(Exchange.Bybit, "byt:spot:btc-usdt")
+SPOT_ETH = resolve(Exchange.Bybit, "byt:spot:eth-usdt")
 ORDERS = {
     "place_limit_post_only": "place_limit_post_only",
     "place_limit_ioc": "place_limit_ioc_reduce_only",
@@ -144,8 +146,11 @@ def test_position_and_wallet_of_ccxts_comments(comments: dict[str, list[Any]]) -
     assert isinstance(held, PositionFact)
     assert (held.instrument, held.position, held.entry_price) == (INVERSE, 3, 19358.58553268)
     assert (held.mark_price, held.liquidation_price) == (25924.0, 15.0)
-    coins = {each.coin: (each.total, each.available) for each in heard(comments["handle_balance"][1])}
-    assert all(isinstance(each, WalletFact) for each in heard(comments["handle_balance"][1]))
+    told = heard(comments["handle_balance"][1])
+    coins = {each.coin: (each.total, each.available) for each in told if isinstance(each, WalletFact)}
+    positions = {each.instrument: each.position for each in told if isinstance(each, PositionFact)}
+    assert positions[SPOT_BTC] == 64_883, "what is held of the coin, in whole lots"
+    assert len(coins) + len(positions) == len(told)
     assert coins["USDT"] == (11_728_544_149_040_000_000_000, 11_725_818_258_290_000_000_000)
     assert coins["BTC"] == (64_883_930_000_000_000,) * 2
 
@@ -220,6 +225,10 @@ def test_positions_wallet_and_funding_of_samples(comments: dict[str, list[Any]],
     (short,), _ = asked(made().positions(INVERSE), said(jkorf(shared, "Endpoints/V5Api/Trading/GetPositions.txt")))
     assert isinstance(short, PositionFact)
     assert (short.instrument, short.position, short.entry_price) == (INVERSE, -300, 27464.50441675)
+    (held,), _ = asked(made().positions(SPOT_BTC), said(comments["parse_balance"][2]))
+    assert (held.instrument, held.position) == (SPOT_BTC, 805_994)
+    (none,), _ = asked(made().positions(SPOT_ETH), said(comments["parse_balance"][2]))
+    assert (none.instrument, none.position) == (SPOT_ETH, 0)
     (coin,), _ = asked(made().wallet(), said(comments["parse_balance"][2]))
     assert (coin.coin, coin.total) == ("BTC", 805_994 * 10**12)
     funding, _ = asked(made().funding(INVERSE), said(comments["fetch_ticker"][0]))

@@ -47,5 +47,13 @@ VENUES: Final = {
     ),
     "bitmex": Venue(Exchange.BitMEX, "bitmex", "XBTUSD", 100_000, {"/api/v1/order": "clOrdID"}),
     "bybit": Venue(*_BYBIT),
+    "bybit-spot": Venue(
+        Exchange.Bybit,
+        "bybit",
+        "byt:spot:btc-usdt",
+        650_000,
+        {"/v5/order/create": "orderLinkId"},
+        lots=200,
+    ),
     "bybit-websocket": Venue(*_BYBIT, options={"orders": "websocket"}),
 }
