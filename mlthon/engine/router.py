@@ -114,6 +114,21 @@ class Port:
             order.cancels.append(None)
             self.gateway.cancel_order(order)
 
+    def cancel_for_account(self, order: TrackedOrder) -> None:
+        """Cancel an order for somebody else than the strategy that sent it: that one is not told of the cancel's
+        answer, only of the order's end."""
+        self.record("cancel", order, ())
+        status, detail = self.gateway.status()
+        if status is not _READY:
+            reason = f"the {self.exchange.name} gateway is {status.name}: {detail or 'wait for ReadyToTrade'}"
+            refusal = ("cancel_reject", order, (GtwRejectCode.GtwNotReady.name, reason))
+            self._clock.call_at(self._clock.now + REFUSAL, self.record, *refusal)
+            return
+        nobody = CancelAll(order.instrument, 1)
+        nobody.acknowledged = True
+        order.cancels.append(nobody)
+        self.gateway.cancel_order(order)
+
     def cancel_all(self, session: "Session", instrument: Instrument) -> None:
         """Cancel the strategy's own orders: in one request where the account is its alone, else one by one."""
         self.record("cancel_all", None, (session.name, instrument.name))

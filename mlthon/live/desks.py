@@ -15,15 +15,16 @@ from mlthon.engine.clock import MS, SECOND, Clock
 from mlthon.exchange.dialects.bitmex_request import Fault
 from mlthon.exchange.exchange import EmbeddedExchange
 from mlthon.exchange.gateway import EmbeddedGateway
-from mlthon.link.host.desk import Done, EmbeddedDesk, Endpoint, Failed, HeldPosition, OpenOrder
+from mlthon.link.host.desk import Done, EmbeddedDesk, Endpoint, Failed, HeldPosition, OpenOrder, Others
 from mlthon.link.host.endpoint import BitmexEndpoint, BitmexOrders
 from mlthon.link.host.market import Markets
 from mlthon.link.signals.assembly import Keeping
 from mlthon.live.accounts import LiveAccount
 from mlthon.live.assembly import Venue
+from mlthon.live.strangers import Strangers, failing, open_order
 from mlthon.venue import facts
-from mlthon.venue.asking import Asker, Trouble, told
-from mlthon.venue.codec import Codec, Question, Refused
+from mlthon.venue.asking import Asker
+from mlthon.venue.codec import Codec, Question
 from mlthon.venue.live_gateway import LiveGateway
 from mlthon.venue.throttle import Throttle
 
@@ -78,7 +79,7 @@ class Candles:
             _to_the_present(found, end)
             done(joined(found, interval, offset)[:count])
 
-        self._asker.ask(lambda: self._question(instrument, interval, start, end, now), answered, _failing(failed))
+        self._asker.ask(lambda: self._question(instrument, interval, start, end, now), answered, failing(failed))
 
     def _question(
         self, instrument: "Instrument", interval: int, start: int, end: int, now: int
@@ -106,16 +107,6 @@ def _candle(row: facts.Candle) -> Candle:
     return Candle(row.open_ts, row.open, row.high, row.low, row.close, row.volume, trades=1 if row.volume else 0)
 
 
-def _failing(failed: Failed) -> Callable[[Trouble], None]:
-    """Tells a trouble as a bot's desk does."""
-
-    def tell(trouble: Trouble) -> None:
-        limited = isinstance(trouble, Refused) and trouble.retry_after_s is not None
-        failed(GtwRejectCode.RateLimited if limited else GtwRejectCode.InvalidRequest, told(trouble))
-
-    return tell
-
-
 class LiveDesk:
     """A live account's `AccountDesk`."""
 
@@ -126,6 +117,7 @@ class LiveDesk:
         clock: Clock,
         series: Series,
         instruments: "Sequence[Instrument]",
+        port: "Port",
     ) -> None:
         self._gateway = gateway
         self._codec = codec
@@ -133,13 +125,14 @@ class LiveDesk:
         self._asker = Asker(clock, gateway.throttle)
         self._candles = Candles(codec, self._asker, gateway.throttle, series)
         self._orders = BitmexOrders(clock, instruments, self._lots)
+        self._strangers = Strangers(codec, clock, self._asker, gateway.throttle, port)
 
     def _lots(self, instrument: "Instrument") -> int:
         fact = self._gateway.positions.get(instrument)
         return 0 if fact is None else fact.position
 
     def _ask(self, make: Callable[[], Question[T]], done: Callable[[T], None], failed: Failed) -> None:
-        self._asker.ask(make, done, _failing(failed))
+        self._asker.ask(make, done, failing(failed))
 
     def balances(self, done: Done[Mapping[str, float]], failed: Failed) -> None:
         self._ask(self._codec.wallet, lambda found: done({each.coin: each.total / UNIT for each in found}), failed)
@@ -159,9 +152,19 @@ class LiveDesk:
 
     def open_orders(self, done: Done[Sequence[OpenOrder]], failed: Failed) -> None:
         def answered(found: Sequence[facts.OrderFact]) -> None:
-            done([_open(each) for each in found if each.status is not OrderStatus.PendingNew])
+            done([open_order(each) for each in found if each.status is not OrderStatus.PendingNew])
 
         self._ask(lambda: self._codec.open_orders(None), answered, failed)
+
+    def others(
+        self, venue: "VenueStrategy", instrument: "Instrument | None", done: Done[Others], failed: Failed
+    ) -> None:
+        self._strangers.others(venue, instrument, done, failed)
+
+    def cancel_strange(
+        self, venue: "VenueStrategy", orders: Sequence[OpenOrder], done: Callable[[], None], failed: Failed
+    ) -> None:
+        self._strangers.cancel(venue, orders, done, failed)
 
     def candles(
         self,
@@ -251,7 +254,8 @@ def attach_live(
 
     def desk(venue: "VenueStrategy", account: str) -> LiveDesk:
         found = accounts[venue.exchange, account]
-        return LiveDesk(found.gateway, found.codec, engine.clock, markets.candles, engine.universe.of(venue.exchange))
+        instruments, port = engine.universe.of(venue.exchange), engine.port(venue.exchange, account)
+        return LiveDesk(found.gateway, found.codec, engine.clock, markets.candles, instruments, port)
 
     bots.attach(engine, desk, markets, keeping)
 
@@ -293,16 +297,3 @@ def _nobody(percent: int, reset_ts: int) -> None:
 
 def _held(fact: facts.PositionFact) -> HeldPosition:
     return HeldPosition(fact.instrument, fact.position, fact.entry_price, fact.mark_price, fact.liquidation_price)
-
-
-def _open(fact: facts.OrderFact) -> OpenOrder:
-    return OpenOrder(
-        fact.instrument,
-        fact.exchange_id,
-        fact.side,
-        fact.order_type,
-        fact.price or fact.stop_price or 0,
-        fact.qty,
-        fact.qty - (fact.filled or 0),
-        fact.ts,
-    )

@@ -118,6 +118,45 @@ def test_two_accounts_on_one_exchange_live(tmp_path: Path) -> None:
     assert line["fills"] >= 4, "four market orders, each of which may take several levels"
 
 
+LEAVES = """
+from profitview import Link, logger
+
+class Trading(Link):
+    def on_start(self):
+        bid = self.quotes['bitmex']['XBTUSD']['bid'][0]
+        for size in (100, 200, 300):
+            self.create_limit_order('BitMEX', 'XBTUSD', 'Buy', size, bid - 1000)
+        self.stop_trading('done')
+"""
+CLEARS = """
+from profitview import Link, logger
+
+class Trading(Link):
+    def on_start(self):
+        orders = self.fetch_open_orders('BitMEX')['data']
+        logger.info('left %s', sorted(each['order_size'] for each in orders))
+        one = next(each['order_id'] for each in orders if each['order_size'] == 200)
+        logger.info('one %s', [each['remain_size'] for each in self.cancel_order('BitMEX', order_id=one)['data']])
+        self.create_limit_order('BitMEX', 'XBTUSD', 'Buy', 400, orders[0]['order_price'])
+        rows = self.cancel_order('BitMEX', sym='XBTUSD')['data']
+        logger.info('all %s', sorted(each['order_size'] for each in rows))
+        logger.info('open %s', self.fetch_open_orders('BitMEX')['data'])
+        self.stop_trading('done')
+"""
+
+
+@pytest.mark.parametrize("journal", ["one.journal", "two.journal"])
+def test_a_bot_cancels_what_an_earlier_run_left_behind(exchange: str, tmp_path: Path, journal: str) -> None:
+    """With the journal the orders are its own again; without they are of nobody that is known."""
+    live = ["--mode", "live", "--url", exchange, "--set", "link.cancel_on_exit=false", "--set", "live.cancel_on_stop=false"]
+    status, _, told = run(tmp_path, *live, "--set", f"live.journal={tmp_path / 'one.journal'}", text=LEAVES)
+    assert status == 0, told
+    status, _, told = run(tmp_path, *live, "--set", f"live.journal={tmp_path / journal}", text=CLEARS)
+    assert status == 0, told
+    for each in ("left [100.0, 200.0, 300.0]", "one [0.0]", "all [100.0, 300.0, 400.0]", "open []"):
+        assert f"bot: {each}" in told
+
+
 def test_a_bot_that_cannot_be_loaded_ends_the_run_with_the_line(tmp_path: Path) -> None:
     status, _, told = run(
         tmp_path, "--mode", "paper", text="from profitview import Link\nclass Trading(Link):\n  x = y\n"

@@ -16,8 +16,7 @@ from mlthon.link.candles import OPENS_AT_CLOSE
 from mlthon.link.contract import BARS, LEVELS, Call
 from mlthon.link.host import payloads
 from mlthon.link.host.listing import BadValue, Listing
-from mlthon.link.host.payloads import Payload
-from mlthon.link.host.venue import VenueStrategy, Waiting
+from mlthon.link.host.venue import Gone, VenueStrategy, Waiting
 from mlthon.link.levels import LENGTHS, offset_of
 
 if TYPE_CHECKING:
@@ -209,16 +208,20 @@ def _amend_order(asked: "Asked", venue: VenueStrategy) -> None:
 
 
 def _cancel_order(asked: "Asked", venue: VenueStrategy) -> None:
+    """One order; without an id all of a symbol, or of the account: whoever sent them."""
+
+    def told(gone: Sequence[Gone]) -> None:
+        listed = ((venue.listing_of(each.order.instrument), each) for each in gone)
+        asked.done(
+            [payloads.cancelled(listing, each.order, each.ts) for listing, each in listed if listing is not None]
+        )
+
     if asked.arguments.get("order_id") is not None:
-        venue.cancel([_order(asked, venue)], _waiting(asked), strict=True)
-        return
-    listing = None if asked.arguments.get("sym") is None else _listing(asked, venue)
-    orders = venue.open_orders(listing)
-    if orders:
-        venue.cancel(orders, _waiting(asked), strict=False)
+        venue.cancel_one(str(_needed(asked, "order_id")), _waiting(asked, told))
     else:
-        nothing: list[Payload] = []
-        venue.desk.ask(lambda: asked.done(nothing), asked.failed)
+        venue.cancel_account(
+            None if asked.arguments.get("sym") is None else _listing(asked, venue), _waiting(asked, told)
+        )
 
 
 # -- the exchange's own ------------------------------------------------------------------------------------------------

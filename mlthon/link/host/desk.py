@@ -22,6 +22,7 @@ from mlthon.exchange.margin import liquidation_price
 if TYPE_CHECKING:
     from mlthon.basics.instrument import Instrument
     from mlthon.engine.router import Port
+    from mlthon.engine.tracker import TrackedOrder
     from mlthon.exchange.account import Stake
     from mlthon.link.host.venue import VenueStrategy
 
@@ -58,6 +59,15 @@ class OpenOrder:
     ts: int
 
 
+@frozen
+class Others:
+    """Open orders of an account that a venue did not send: those of other strategies of this run, and those of nobody
+    here (sent by hand, by another program, by an earlier run whose journal is gone)."""
+
+    tracked: Sequence["TrackedOrder"] = ()
+    strange: Sequence[OpenOrder] = ()
+
+
 class AccountDesk(Protocol):
     """See the module."""
 
@@ -71,6 +81,16 @@ class AccountDesk(Protocol):
         """One position, flat or not, as the exchange tells of it after a fill: not counted as a request."""
 
     def open_orders(self, done: Done[Sequence[OpenOrder]], failed: Failed) -> None: ...
+
+    def others(
+        self, venue: "VenueStrategy", instrument: "Instrument | None", done: Done[Others], failed: Failed
+    ) -> None:
+        """The account's open orders that are not the venue's, of one instrument or of all."""
+
+    def cancel_strange(
+        self, venue: "VenueStrategy", orders: Sequence[OpenOrder], done: Callable[[], None], failed: Failed
+    ) -> None:
+        """Cancel orders that nobody here sent; `done` when none of them is open any more."""
 
     def candles(
         self,
@@ -166,6 +186,25 @@ class EmbeddedDesk:
                     )
                 )
         return found
+
+    def others(
+        self, venue: "VenueStrategy", instrument: "Instrument | None", done: Done[Others], failed: Failed
+    ) -> None:
+        found = [
+            ours
+            for order in self._gateway.ledger.open_orders()
+            if order.state in OPEN
+            and (ours := self._port.find(order.wire_id)) is not None
+            and ours.session is not venue.session
+            and instrument in (None, ours.instrument)
+        ]
+        self._exchange.clock.call_soon(done, Others(found))
+
+    def cancel_strange(
+        self, venue: "VenueStrategy", orders: Sequence[OpenOrder], done: Callable[[], None], failed: Failed
+    ) -> None:
+        # every order of an embedded account was sent by a strategy of the run
+        self._exchange.clock.call_soon(done)
 
     def candles(
         self,

@@ -1,10 +1,12 @@
 """The tap that tells venues what strategies are not told: execution id, fee, the exchange's time.
 
 A tap hears of an event just before the strategy does; so what it heard last is what a venue's next callback is about.
+It also tells a venue what becomes of orders of others that it cancels.
 """
 
 from typing import TYPE_CHECKING, Any
 
+from mlthon.basics.defs import GtwRejectCode
 from mlthon.engine.tracker import TrackedOrder
 
 if TYPE_CHECKING:
@@ -15,18 +17,36 @@ if TYPE_CHECKING:
 class LinkFlow:
     """One run's. Implements `OrderFlowTap`."""
 
-    kinds = frozenset({"ack", "modify_ack", "cancelled", "fill"})
+    kinds = frozenset({"ack", "modify_ack", "cancelled", "fill", "cancel_reject"})
 
     def __init__(self) -> None:
         self._venues: dict[Session, VenueStrategy] = {}
+        self._watched: dict[TrackedOrder, list[VenueStrategy]] = {}
 
     def add(self, session: "Session", venue: "VenueStrategy") -> None:
         """The orders of `session` are the venue's."""
         self._venues[session] = venue
 
+    def watch(self, order: TrackedOrder, venue: "VenueStrategy") -> None:
+        """Tell the venue, once, that this order of another is over, or that it could not be cancelled."""
+        self._watched.setdefault(order, []).append(venue)
+
     def record(self, ts: int, kind: str, order: TrackedOrder | None, detail: tuple[Any, ...]) -> None:
         if order is None:
             return
+        if self._watched:
+            self._tell(kind, order, detail)
         venue = self._venues.get(order.session)
-        if venue is not None:
+        if venue is not None and kind != "cancel_reject":
             venue.noted = (order, detail)
+
+    def _tell(self, kind: str, order: TrackedOrder, detail: tuple[Any, ...]) -> None:
+        if order not in self._watched:
+            return
+        if kind == "cancel_reject":
+            code, reason = detail
+            for venue in self._watched.pop(order):
+                venue.clock.call_soon(venue.cancel_refused, order, GtwRejectCode[code], reason)
+        elif kind == "cancelled" or (kind == "fill" and not order.leaves):
+            for venue in self._watched.pop(order):
+                venue.clock.call_soon(venue.cancel_settled, order, venue.clock.now, kind == "fill")

@@ -73,6 +73,13 @@ def open_order(listing: Listing, order: OpenOrder) -> Payload:
     }
 
 
+def cancelled(listing: Listing, order: TrackedOrder | OpenOrder, ts: int) -> Payload:
+    """An order that a cancel ended, whoever had sent it."""
+    if isinstance(order, TrackedOrder):
+        return order_answer(listing, order, ts)
+    return open_order(listing, order) | {"remain_size": 0.0, "time": ts // MS}
+
+
 def order_update(
     venue: str,
     listing: Listing,

@@ -15,6 +15,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from attrs import frozen
+
 from mlthon.api.istrat_env import IStratEnv, MDSub
 from mlthon.api.istrategy import IStrategy
 from mlthon.basics.defs import (
@@ -30,13 +32,14 @@ from mlthon.basics.defs import (
 )
 from mlthon.engine.tracker import TrackedOrder
 from mlthon.link.host import payloads
-from mlthon.link.host.desk import AccountDesk, HeldPosition
+from mlthon.link.host.desk import AccountDesk, HeldPosition, OpenOrder, Others
 from mlthon.link.host.listing import Listing
 from mlthon.link.host.payloads import Payload
 
 if TYPE_CHECKING:
     from mlthon.basics.instrument import Instrument
     from mlthon.engine.clock import Clock
+    from mlthon.engine.router import Port
     from mlthon.engine.session import Session
 
 
@@ -92,30 +95,49 @@ _OVER: Final = frozenset({GtwRejectCode.UnknownOrder, GtwRejectCode.OrderNotOpen
 """Why a cancel is refused that comes too late: the order is over, as was wanted."""
 
 
+@frozen
+class Gone:
+    """An order that a cancel ended (or that had ended by then), and when (ns)."""
+
+    order: TrackedOrder | OpenOrder
+    ts: int
+
+
 class _Cancels:
-    """The cancels of one call: what came of each order, by client id; None while nothing has. `strict`: a cancel that
-    comes too late fails the call too. `refused`: why an order stays open."""
+    """The cancels of one call: when each order was over, None while it is open. `strict`: a cancel that comes too late
+    fails the call too. `refused`: why an order stays open. `strange`: those gone that nobody here had sent. `asking`:
+    what there is to cancel is not known yet."""
 
-    __slots__ = ("outcomes", "refused", "strict", "waiting")
+    __slots__ = ("asking", "outcomes", "refused", "strange", "strict", "waiting")
 
-    def __init__(self, waiting: Waiting, client_ids: Iterable[str], *, strict: bool) -> None:
+    def __init__(self, waiting: Waiting, orders: Iterable[TrackedOrder], *, strict: bool) -> None:
         self.waiting = waiting
         self.refused: tuple[GtwRejectCode, str] | None = None
-        self.outcomes: dict[str, Payload | None] = dict.fromkeys(client_ids)
+        self.outcomes: dict[TrackedOrder, int | None] = dict.fromkeys(orders)
+        self.strange: list[Gone] = []
         self.strict = strict
+        self.asking = False
+
+
+def _id_of(order: TrackedOrder | OpenOrder) -> str:
+    """The exchange's id of an order."""
+    return order.exchange_id if isinstance(order, TrackedOrder) else order.order_id
 
 
 class VenueStrategy(IStrategy):
     """See the module. `name`: what the bot calls the venue; `src`: its exchange as the bot knows it, `exchange` the one
-    that is traded on. `listings`: by symbol. `session`, `desk`, `clock` are set when the run is put together, `noted`
-    by the tap: (order, detail) of the event that the next callback is about. It subscribes to quotes and trades that
-    its bot hears of by a tap (`mlthon.link.host.market`)."""
+    that is traded on. `listings`: by symbol. `session`, `desk`, `port`, `clock` and `watch` are set when the run is put
+    together (`watch` tells of an order of another by `cancel_settled` or `cancel_refused`), `noted` by the tap: (order,
+    detail) of the event that the next callback is about. It subscribes to quotes and trades that its bot hears of by a
+    tap (`mlthon.link.host.market`)."""
 
     hears_by_tap = True
     env: IStratEnv
     session: "Session"
     desk: AccountDesk
+    port: "Port"
     clock: "Clock"
+    watch: "Callable[[TrackedOrder, VenueStrategy], None]"
 
     def __init__(self, name: str, src: str, exchange: Exchange, *, signed_positions: bool = False) -> None:
         self.name = name
@@ -193,13 +215,65 @@ class VenueStrategy(IStrategy):
         )
 
     def cancel(self, orders: Iterable[TrackedOrder], waiting: Waiting, *, strict: bool) -> None:
-        """Cancel orders; `waiting` is given the answers of those that are gone. `strict`: it fails when one is
-        refused."""
-        orders = list(orders)
-        group = _Cancels(waiting, (each.client_id for each in orders), strict=strict)
+        """Cancel orders of the venue's own; `waiting` is given those that are gone (`Gone`). `strict`: it fails when
+        one is refused."""
+        self._cancel(_Cancels(waiting, orders, strict=strict))
+
+    def cancel_account(self, listing: Listing | None, waiting: Waiting) -> None:
+        """Cancel every open order of the account, whoever sent it, of one symbol or of all of the venue's; `waiting` is
+        given those that are gone."""
+        group = _Cancels(waiting, self.open_orders(listing), strict=False)
+        self._ask_others(group, listing, lambda order: True, "")
+        self._cancel(group)
+
+    def cancel_one(self, order_id: str, waiting: Waiting) -> None:
+        """Cancel the open order of the exchange's id, whoever sent it; fails where there is none, or it is refused."""
+        own = self.order(order_id)
+        if own is not None and own.is_open:
+            self.cancel([own], waiting, strict=True)
+            return
+        group = _Cancels(waiting, (), strict=True)
         self._cancels.append(group)
-        for order in orders:
+        missing = f"the order {order_id!r} is not open on {self.name}"
+        self._ask_others(group, None, lambda order: _id_of(order) == order_id, missing)
+
+    def _cancel(self, group: _Cancels) -> None:
+        self._cancels.append(group)
+        for order in list(group.outcomes):
             self.env.send_cancel_order(self.exchange, order.instrument.number, order.client_id)
+
+    def _ask_others(
+        self, group: _Cancels, listing: Listing | None, wanted: Callable[[TrackedOrder | OpenOrder], bool], missing: str
+    ) -> None:
+        """Find the orders of the group that the venue did not send. `missing`: what a strict one is told of none."""
+        group.asking = True
+
+        def found(others: Others) -> None:
+            tracked = [each for each in others.tracked if each.instrument in self._by_instrument and wanted(each)]
+            strange = [each for each in others.strange if each.instrument in self._by_instrument and wanted(each)]
+            for order in tracked:
+                group.outcomes[order] = None
+                self.watch(order, self)
+                self.port.cancel_for_account(order)
+            if strange:
+                self.desk.cancel_strange(self, strange, lambda: over(strange), failed)
+            elif group.strict and not tracked:
+                failed(GtwRejectCode.UnknownOrder, f"cancel_order: {missing}")
+            elif not group.outcomes:
+                self.desk.ask(lambda: over(()), failed)
+            else:
+                over(())
+
+        def over(strange: Iterable[OpenOrder]) -> None:
+            group.strange += [Gone(each, self.clock.now) for each in strange]
+            group.asking = False
+            self._look_at(group)
+
+        def failed(code: GtwRejectCode, reason: str) -> None:
+            group.refused = (code, reason)
+            over(())
+
+        self.desk.others(self, None if listing is None else listing.instrument, found, failed)
 
     def open_orders(self, listing: Listing | None = None) -> list[TrackedOrder]:
         """The venue's open orders, of one symbol or of all."""
@@ -347,42 +421,46 @@ class VenueStrategy(IStrategy):
         self._answer(order, ts)
         # fills may come late, but nothing is asked of it any more
         self.clock.call_soon(self._ids.pop, order.exchange_id, None)
-        listing = self._by_instrument.get(order.instrument)
-        if listing is not None:
-            row = payloads.order_answer(listing, order, ts)
-            self._settle_cancels(order.client_id, row, filled=filled)
+        self.cancel_settled(order, ts, filled)
 
     def on_cancel_order_reject(
         self, exchange: Exchange, client_id: str | None, code: GtwRejectCode, reason: str
     ) -> None:
+        order = None if client_id is None else self.session.orders.get(client_id)
+        if order is not None:
+            self.cancel_refused(order, code, reason)
+
+    def cancel_refused(self, order: TrackedOrder, code: GtwRejectCode, reason: str) -> None:
+        """The cancel of an order was refused: it is about the first call that waits for it."""
         for group in list(self._cancels):
-            if client_id not in group.outcomes or group.outcomes[client_id] is not None:
+            if order not in group.outcomes or group.outcomes[order] is not None:
                 continue
-            if group.strict:
-                self._cancels.remove(group)
-                group.waiting.failed(code, reason)
-            else:
-                del group.outcomes[client_id]
-                if code not in _OVER:
-                    group.refused = (code, reason)
-                self._look_at(group)
+            del group.outcomes[order]
+            if group.strict or code not in _OVER:
+                group.refused = (code, reason)
+            self._look_at(group)
             return
 
-    def _settle_cancels(self, client_id: str, row: Payload, *, filled: bool) -> None:
-        """An order has ended. The cancel of a single one that was filled is still to be refused."""
+    def cancel_settled(self, order: TrackedOrder, ts: int, filled: bool) -> None:
+        """An order is over. The cancel of a single one that was filled is still to be refused."""
         for group in list(self._cancels):
-            if client_id in group.outcomes and not (filled and group.strict):
-                group.outcomes[client_id] = row
+            if order not in group.outcomes or group.outcomes[order] is not None:
+                continue
+            if filled and group.strict and order.session is not self.session:
+                self.cancel_refused(order, GtwRejectCode.OrderNotOpen, "the order is over: it was filled")
+            elif not (filled and group.strict):
+                group.outcomes[order] = ts
                 self._look_at(group)
 
     def _look_at(self, group: _Cancels) -> None:
-        rows = [row for row in group.outcomes.values() if row is not None]
-        if len(rows) == len(group.outcomes):
-            self._cancels.remove(group)
-            if group.refused is None:
-                group.waiting.done(rows)
-            else:
-                group.waiting.failed(*group.refused)
+        gone = [Gone(order, ts) for order, ts in group.outcomes.items() if ts is not None]
+        if group.asking or len(gone) != len(group.outcomes) or group not in self._cancels:
+            return
+        self._cancels.remove(group)
+        if group.refused is None:
+            group.waiting.done(gone + group.strange)
+        else:
+            group.waiting.failed(*group.refused)
 
     def _noted(self) -> tuple[TrackedOrder | None, tuple[Any, ...]]:
         noted, self.noted = self.noted, None

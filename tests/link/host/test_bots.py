@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from mlthon.basics.defs import GtwRejectCode
 from mlthon.data.rows import Source
 from mlthon.data.sources import open_sources
 from mlthon.engine.clock import SECOND
@@ -39,7 +40,7 @@ def two(tmp_path: Path, **options: Any) -> Any:
     return linked(tmp_path, files=files, **options)
 
 
-def test_bots_hear_of_their_own_orders_alone_and_see_the_accounts(tmp_path: Path) -> None:
+def test_bots_hear_of_their_own_orders_alone_and_see_and_cancel_the_accounts(tmp_path: Path) -> None:
     run = two(tmp_path)
     one, other = run.bots
 
@@ -57,7 +58,63 @@ def test_bots_hear_of_their_own_orders_alone_and_see_the_accounts(tmp_path: Path
     assert one.private("order_update")
     assert other.private("order_update") == []
     assert [each["order_id"] for each in other.envelopes[1]["data"]] == [one.envelopes[1]["data"]["order_id"]]
-    assert other.envelopes[2]["data"] == []
+    (gone,) = other.envelopes[2]["data"]
+    assert (gone["order_id"], gone["remain_size"]) == (one.envelopes[1]["data"]["order_id"], 0.0)
+    assert [each["remain_size"] for each in one.private("order_update")] == [100.0, 0.0], "whose order it was is told"
+    assert other.private("order_update") == []
+
+
+def test_any_open_order_of_the_account_is_cancelled_by_its_id(tmp_path: Path) -> None:
+    run = two(tmp_path)
+    one, other = run.bots
+
+    def create(bot: ScriptedBot) -> None:
+        price = bot.quotes[-1][1] - 500.0
+        bot.ask("create_limit_order", cancel, venue="BitMEX", sym="XBTUSD", side="Buy", size=100, price=price)
+        bot.ask("create_limit_order", venue="BitMEX", sym="XBTUSD", side="Buy", size=200, price=price)
+
+    def cancel(answer: Any) -> None:
+        other.ask("cancel_order", again, venue="BitMEX", order_id=answer["data"]["order_id"])
+
+    def again(answer: Any) -> None:
+        (row,) = answer["data"]
+        other.ask("cancel_order", venue="BitMEX", order_id=row["order_id"])
+        other.ask("amend_order", venue="BitMEX", order_id=one.envelopes[2]["data"]["order_id"], size=100)
+
+    run.go(create)
+    assert "is not open on BitMEX" in other.envelopes[2]["error"]["message"]
+    assert "is not this bot's" in other.envelopes[3]["error"]["message"]
+
+
+def test_a_cancel_of_anothers_order_that_is_refused_fails(tmp_path: Path) -> None:
+    run = two(tmp_path)
+    one, other = run.bots
+    venue = other.host.venues["BitMEX"]
+
+    def create(bot: ScriptedBot) -> None:
+        price = bot.quotes[-1][1] - 500.0
+        bot.ask("create_limit_order", cancel, venue="BitMEX", sym="XBTUSD", side="Buy", size=100, price=price)
+
+    def cancel(answer: Any) -> None:
+        venue.port.gateway = Refusing(venue.port.gateway, venue.port)
+        other.ask("cancel_order", venue="BitMEX", sym="XBTUSD")
+
+    class Refusing:
+        """A gateway that refuses cancels."""
+
+        def __init__(self, gateway: Any, port: Any) -> None:
+            self._gateway = gateway
+            self._port = port
+
+        def cancel_order(self, order: Any) -> None:
+            one.host.clock.call_soon(self._port.cancel_order_reject, order.wire_id, GtwRejectCode.InvalidRequest, "no")
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._gateway, name)
+
+    run.go(create)
+    assert other.envelopes[1]["error"] == {"type": "api_error", "message": "no"}
+    assert not one.host.venues["BitMEX"]._cancels
 
 
 def test_channels_are_shared_by_all_bots_of_a_run(tmp_path: Path) -> None:
