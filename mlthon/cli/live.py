@@ -32,6 +32,7 @@ from mlthon.config import RunConfig, StrategyConfig, load_config, refuse_strays
 from mlthon.engine.clock import SECOND, Clock
 from mlthon.engine.engine import Engine
 from mlthon.engine.risk import NO_LIMITS, RiskBook
+from mlthon.engine.state import State
 from mlthon.engine.taps import OrderFlowTap, Tally
 from mlthon.errors import UserError
 from mlthon.exchange.exchange import EmbeddedExchange
@@ -54,7 +55,7 @@ from mlthon.live.journal_store import Durability, SqliteJournal
 from mlthon.live.run import LiveBooks, LiveResult, LiveRun, Parts, Standing
 from mlthon.live.secrets import usual_places
 from mlthon.live.services import Host, Service, serving
-from mlthon.live.state_files import bot_states
+from mlthon.live.state_files import bot_state
 from mlthon.ops.assembly import Operations, embedded_mark, embedded_position, open_operations
 from mlthon.ops.live_metrics import tell_of_live
 from mlthon.venue.live_feed import LiveFeed
@@ -250,6 +251,11 @@ class _Session:
             )
             self._operations.control.signals.update({} if self._arsenals is None else self._arsenals.signals)
 
+    def _bot_state(self, name: str, exchange: Exchange) -> State:
+        """Where a signal bot keeps what outlives the run."""
+        where = "paper" if self._wish.paper else self._venues[exchange].endpoints.environment
+        return bot_state(self._config, name, where)
+
     def _attach_arsenals(self, engine: Engine) -> None:
         if self._arsenals is not None:
             from mlthon.live.arsenal import attach_live
@@ -344,8 +350,7 @@ class _Session:
             from mlthon.link.signals.assembly import Keeping
             from mlthon.live.desks import attach_live
 
-            states = bot_states(self._config, "live")
-            attach_live(self._bots, engine, accounts, Keeping(states, held_by_fills(journal)))
+            attach_live(self._bots, engine, accounts, Keeping(self._bot_state, held_by_fills(journal)))
         self._attach_arsenals(engine)
         stages = {key: each.stage for key, each in accounts.items()}
         adopted = adopt_orders(engine, journal, stages, risk, cancel_on_stop=live.cancel_on_stop)
@@ -402,7 +407,7 @@ class _Session:
             from mlthon.link.signals.assembly import Keeping
             from mlthon.live.desks import attach_paper
 
-            attach_paper(self._bots, engine, embedded, self._venues, Keeping(bot_states(self._config, "paper")))
+            attach_paper(self._bots, engine, embedded, self._venues, Keeping(self._bot_state))
         self._attach_arsenals(engine)
         feeds = [make_feed(engine, venue, embedded[venue.exchange]) for venue in self._venues.values()]
         parts = Parts(

@@ -1,5 +1,6 @@
 """Where strategies keep what outlives a run, an SQLite file each: those of Crypto Arsenal, and signal bots."""
 
+import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -62,9 +63,10 @@ def state_files(config: RunConfig, mode: str) -> Callable[[str], State]:
     return state
 
 
-def bot_states(config: RunConfig, mode: str) -> Callable[[str], State]:
-    """Where the signal bots of a run on live market data keep what outlives it: in the state folder."""
-    return lambda name: _in_folder(config, f"{name}.{mode}.signals")
+def bot_state(config: RunConfig, name: str, where: str) -> State:
+    """Where a signal bot in a run on live market data keeps what outlives it: in the state folder. `where` it trades:
+    what it knows of a test network, of paper and of real money has nothing to do with one another."""
+    return _in_folder(config, re.sub(r"[^\w.+-]", "_", f"{name}.{where}.signals"))
 
 
 def _in_folder(config: RunConfig, file: str) -> FileState:

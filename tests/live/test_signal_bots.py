@@ -19,6 +19,12 @@ class Signals(Link):
     def quote_update(self, src, sym, data):
         self.signal(src, sym, size='-0.5')
 """
+SILENT = """
+from profitview import Link
+
+class Signals(Link):
+    pass
+"""
 CONFIG = """
 [venues.BitMEX]
 src = "bitmex"
@@ -53,8 +59,8 @@ def exchange() -> Iterator[str]:
         server.terminate()
 
 
-def run(folder: Path, url: str, config: str) -> tuple[dict[str, Any], str]:
-    (folder / "sig.py").write_text(SCRIPT, "utf-8")
+def run(folder: Path, url: str, config: str, script: str = SCRIPT) -> tuple[dict[str, Any], str]:
+    (folder / "sig.py").write_text(script, "utf-8")
     (folder / "sig.toml").write_text(config, "utf-8")
     command = [*COMMAND, "sig.py", "--mode", "live", "--url", url, "--json", "--duration", "8s"]
     ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=90, check=False)
@@ -73,3 +79,11 @@ def test_it_reaches_its_target_and_goes_on_with_it_after_a_restart(exchange: str
     again, told = run(tmp_path, exchange, within)
     assert again["orders"] == 0
     assert "bot.trend: goes on with the account's position of -500 XBTUSD" in told
+    larger = within.replace("max_position_size = 1000", "max_position_size = 1400")
+    third, told = run(tmp_path, exchange, larger, SILENT)
+    assert "bot.trend: goes on with the last signal (size=-0.5, " in told
+    assert third["position"] == {"bmx:perp:btc-usd": -200}
+    assert [each["strategies"] for each in third["positions"]] == [{"bot.trend": "-700"}]
+    outdated, told = run(tmp_path, exchange, larger.replace("[bots.trend]", "[bots.trend]\nsignal_age_s = 0.5"), SILENT)
+    assert "bot.trend: waits for a new signal: the last one (size=-0.5, " in told
+    assert outdated["orders"] == 0

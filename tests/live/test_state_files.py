@@ -10,7 +10,7 @@ import pytest
 from mlthon.config import ArsenalConfig, OpsConfig, RunConfig
 from mlthon.engine.state import MemoryState, State
 from mlthon.errors import UserError
-from mlthon.live.state_files import FileState, bot_states, state_files
+from mlthon.live.state_files import FileState, bot_state, state_files
 
 KILLED = """
 import os, signal, sys
@@ -49,8 +49,8 @@ def test_where_it_is_kept(tmp_path: Path) -> None:
     config = RunConfig(ops=OpsConfig(state=str(tmp_path)))
     state_files(config, "live")("mine").put("k", "v")
     assert (tmp_path / "mine.live.arsenal").is_file()
-    bot_states(config, "paper")("bot.mine").put("k", "v")
-    assert (tmp_path / "bot.mine.paper.signals").is_file()
+    bot_state(config, "bot.mine", "ws://there").put("k", "v")
+    assert (tmp_path / "bot.mine.ws___there.signals").is_file()
     assert isinstance(state_files(config, "backtest")("mine"), MemoryState)
     named = RunConfig(arsenal=ArsenalConfig(state=str(tmp_path / "named")))
     state_files(named, "backtest")("mine").put("k", "v")

@@ -31,10 +31,11 @@ Desks = Callable[[Any, str], AccountDesk]
 
 @frozen
 class Keeping:
-    """What bots know of earlier runs. `states`: gives a strategy the place of what it keeps; `held`: what a strategy
-    holds of an instrument (lots) by the fills of all runs."""
+    """What bots know of earlier runs. `states`: gives a bot the place of what it keeps, by a name that bots of another
+    account, symbol or type do not have, and its exchange; `held`: what a strategy holds of an instrument (lots) by the
+    fills of all runs."""
 
-    states: Callable[[str], State]
+    states: Callable[[str, Exchange], State]
     held: Callable[[str, Instrument], int] = field(default=lambda name, instrument: 0)
 
 
@@ -67,10 +68,10 @@ class _Member:
         return self.venue.symbols.get(self.config.symbol, self.config.symbol)
 
     @property
-    def owner(self) -> str:
-        """What it is, in a text, for what it keeps over a restart."""
+    def state_name(self) -> str:
+        """Its name for what it keeps over a restart."""
         exchange, account, symbol = self.place
-        return f"{exchange.name} {account} {symbol} {self.bot.kind.takes}"
+        return f"{self.name}.{exchange.name}-{account}-{symbol}-{self.bot.kind.name}"
 
     @property
     def place(self) -> tuple[Exchange, str, str]:
@@ -139,7 +140,7 @@ class SignalBots:
                 listing,
                 None if desk is None else desk.position,
                 held=0 if keeping is None else keeping.held(each.name, listing.instrument),
-                memory=None if keeping is None else BotMemory(keeping.states(each.name), each.owner),
+                memory=None if keeping is None else BotMemory(keeping.states(each.state_name, each.venue.exchange)),
             )
             board.listen(each.venue.src, each.config.symbol, each.bot.hear, (each.bot.kind.takes,))
             told.append(_say(each, alone))

@@ -4,7 +4,7 @@
     position   the entry of the position and the best price since it was opened, which the trailing stop follows
 
 The position itself is the account's to tell, or the journal's: what is kept of it counts only for a position of the
-same side. What a bot of the same name, but of another market or type, has kept is forgotten.
+same side.
 """
 
 import json
@@ -21,7 +21,6 @@ from mlthon.link.signals.position import BotPosition
 
 log = logging.getLogger("mlthon.link")
 
-OWNER: Final = "of"
 SIGNAL: Final = "signal"
 POSITION: Final = "position"
 SAY_AGAIN: Final = SECOND
@@ -49,14 +48,10 @@ class KeptPosition:
 
 
 class BotMemory:
-    """See the module. `owner`: what the bot is, in a text; what another one has kept is forgotten."""
+    """See the module."""
 
-    def __init__(self, state: State, owner: str) -> None:
+    def __init__(self, state: State) -> None:
         self._state = state
-        if state.get(OWNER) != owner:
-            for key in (SIGNAL, POSITION):
-                state.put(key, None)
-            state.put(OWNER, owner)
         self.signal = self._read(SIGNAL, KeptSignal)
         self.position = self._read(POSITION, KeptPosition)
 

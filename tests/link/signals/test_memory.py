@@ -250,27 +250,19 @@ def test_fills_that_are_told_before_the_account_answers_are_in_its_answer() -> N
 # -- what is kept ------------------------------------------------------------------------------------------------------
 
 
-def test_another_bot_of_the_same_name_knows_nothing() -> None:
-    state = MemoryState()
-    started(state).signal(size=0.5)
-    other = started(state, at_s=1, symbol="ETHUSDT", bid=3000.0)
-    assert other.bot.intent is None
-    assert started(state, at_s=2).bot.intent is None, "it was forgotten, not hidden"
-
-
 @pytest.mark.parametrize("text", ["", "{", "[1]", '{"value": 1}', '{"value": 0.5, "said": 1, "more": 2}', "null"])
 def test_what_cannot_be_read_is_left_out(text: str, caplog: pytest.LogCaptureFixture) -> None:
     state = MemoryState()
-    for key, value in (("of", "me"), ("signal", text), ("position", text)):
+    for key, value in (("signal", text), ("position", text)):
         state.put(key, value)
-    memory = BotMemory(state, "me")
+    memory = BotMemory(state)
     assert (memory.signal, memory.position) == (None, None)
     assert caplog.text.count("cannot be read") == 2
 
 
 def test_a_value_that_no_bot_takes_is_left_out() -> None:
     state = MemoryState()
-    BotMemory(state, "BTCUSDT position").heard("much", START, None, closing=False)
+    BotMemory(state).heard("much", START, None, closing=False)
     assert started(state).bot.intent is None
 
 
@@ -286,7 +278,7 @@ class Counting(MemoryState):
 
 def test_what_has_not_changed_is_not_written_again() -> None:
     state = Counting()
-    memory = BotMemory(state, "me")
+    memory = BotMemory(state)
     before = state.writes
     position = BotPosition()
     position.set(5, 100.0)
