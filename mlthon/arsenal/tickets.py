@@ -52,6 +52,10 @@ class Tickets:
     def find(self, client_id: str) -> Ticket | None:
         return self._open.get(client_id) or self._over.get(client_id) or self._earlier.get(client_id)
 
+    def knows(self, client_id: str) -> bool:
+        """Whether it is an order of this run, or has been adopted."""
+        return client_id in self._open or client_id in self._over
+
     def open(self) -> list[Ticket]:
         return list(self._open.values())
 

@@ -304,7 +304,7 @@ class Trader(IStrategy):
         """What earlier runs left open, before the first `ReadyToTrade`."""
         for order in orders:
             pair = self._by_number.get((exchange, order.get_instrument_id()))
-            if pair is not None and self.tickets.find(str(order.get_client_id())) is None:
+            if pair is not None and not self.tickets.knows(str(order.get_client_id())):
                 self.tickets.adopt(order, pair, self.now)
 
     def on_new_order_ack(self, exchange: Exchange, client_id: str, *rest: Any) -> None:
