@@ -7,10 +7,7 @@ callback takes, in which the order is sent and the message is published.
 """
 
 import json
-import os
-import re
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable
@@ -19,35 +16,11 @@ from typing import Any
 
 import trio
 
-from mlthon.ops.client import AskFailed, ask_once
-from mlthon.ops.contract import GetFigures
+from benchmarks.live_runs import buckets_of, live_run, local_exchange, quantile, until_trading
 from tests.ops.telegram.fake import OWNER, TOKEN, FakeTelegram, Fault
 
 STRATEGY = Path(__file__).parent / "strategies" / "busy.py"
-COMMAND = [sys.executable, "-m", "mlthon"]
 SETTINGS = ("without", "with", "hanging")
-BUCKET = re.compile(r'mlthon_tick_to_order_seconds_bucket\{[^}]*le="([^"]+)"\} (\d+)')
-
-
-def quantile(figures: str, share: float) -> float:
-    """A quantile (µs) of the histogram, straight between its bounds."""
-    rows = [(float(bound), int(count)) for bound, count in BUCKET.findall(figures)]
-    wanted = rows[-1][1] * share
-    low, before = 0.0, 0
-    for bound, count in rows:
-        if count >= wanted:
-            return (low + (bound - low) * (wanted - before) / max(count - before, 1)) * 1e6
-        low, before = bound, count
-    return low * 1e6
-
-
-async def figures_of(socket: Path) -> str:
-    """What the run tells Prometheus; nothing while it is not there yet."""
-    try:
-        figures: str = await trio.to_thread.run_sync(ask_once, socket, GetFigures(), "latency")
-    except AskFailed:
-        return ""
-    return figures
 
 
 async def measure(setting: str, exchange: str, folder: Path, seconds: int) -> dict[str, float]:
@@ -63,23 +36,18 @@ async def measure(setting: str, exchange: str, folder: Path, seconds: int) -> di
             f'[ops]\nstate = "state"\n{table}[live]\njournal = "{folder / "run.journal"}"\n'
             f'[strategies.busy]\nstrategy = "{STRATEGY}"\n[strategies.busy.params]\nout = "{folder / "took.json"}"\n'
         )
-        words = ["--config", str(config), "--mode", "live", "--exchange", "bybit", "--url", exchange, "-q"]
-        environment = {**os.environ, "MLTHON_TELEGRAM_TOKEN": TOKEN}
-        with (folder / "log").open("wb") as log:
-            process = subprocess.Popen([*COMMAND, *words], cwd=folder, stdout=log, stderr=log, env=environment)
-            socket = folder / "state" / "run" / "busy.sock"
-            with trio.fail_after(60):
-                while not BUCKET.search(await figures_of(socket)):
-                    await trio.sleep(0.2)
+        control = folder / "state" / "run" / "busy.sock"
+        with live_run(["--config", str(config)], exchange, folder, {"MLTHON_TELEGRAM_TOKEN": TOKEN}) as run:
+            await trio.to_thread.run_sync(until_trading, control, run)
             await trio.sleep(seconds)
-            figures = await figures_of(socket)
-            process.terminate()
-            await trio.to_thread.run_sync(process.wait, 30)
+            buckets = buckets_of(control)
+            run.terminate()
+            await trio.to_thread.run_sync(run.wait, 30)
     took = sorted(json.loads((folder / "took.json").read_text()))
     return {
         "orders": len(took),
-        "tick_to_order_p50": quantile(figures, 0.5),
-        "tick_to_order_p99": quantile(figures, 0.99),
+        "tick_to_order_p50": quantile(buckets, 0.5),
+        "tick_to_order_p99": quantile(buckets, 0.99),
         "callback_p50": took[len(took) // 2] / 1e3,
         "callback_p99": took[int(len(took) * 0.99)] / 1e3,
         "messages": len(fake.sent),
@@ -88,19 +56,13 @@ async def measure(setting: str, exchange: str, folder: Path, seconds: int) -> di
 
 async def compare(seconds: int, rounds: int) -> dict[str, list[dict[str, float]]]:
     """Every setting, in turn."""
-    command = [*COMMAND, "exchange", "bybit", "--port", "0", "--instruments", "byt:perp:btc-usdt"]
     found: dict[str, list[dict[str, float]]] = {each: [] for each in SETTINGS}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONUNBUFFERED": "1"}) as server:
-        try:
-            assert server.stdout is not None
-            url = re.search(r"http://\S+", server.stdout.readline().decode())
-            assert url
-            for _ in range(rounds):
-                for setting in SETTINGS:
-                    with tempfile.TemporaryDirectory() as folder:
-                        found[setting].append(await measure(setting, url[0], Path(folder), seconds))
-        finally:
-            server.terminate()
+    with local_exchange() as url:
+        for number in range(rounds):
+            for setting in SETTINGS:
+                print(f"round {number + 1} of {rounds}: {setting}", file=sys.stderr, flush=True)
+                with tempfile.TemporaryDirectory() as folder:
+                    found[setting].append(await measure(setting, url, Path(folder), seconds))
     return found
 
 
