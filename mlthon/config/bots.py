@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from attrs import field, frozen
-from attrs.validators import ge, gt, in_, optional
+from attrs.validators import ge, gt, in_, le, optional
 
 from mlthon.config.checks import some_text
 from mlthon.engine.risk import RiskLimits
@@ -38,6 +38,7 @@ class LinkConfig:
     `cancel_on_exit`: the orders of a bot that ends or dies are cancelled. `backlog`: how many trades a market may have
     waiting for a slow bot before the oldest are dropped. `call_timeout_s`: how long a call waits for the exchange.
     `patience_s`: how long (of processor time) a bot may compute in a backtest without a wait before the run is ended.
+    `nice`: how far the process of a bot steps back behind the engine where processor cores are short (nice(2)).
     """
 
     subscribe: list[str] | None = None
@@ -47,6 +48,7 @@ class LinkConfig:
     backlog: int = field(default=10_000, validator=ge(1))
     call_timeout_s: float = field(default=30.0, validator=gt(0))
     patience_s: float = field(default=60.0, validator=gt(0))
+    nice: int = field(default=10, validator=[ge(0), le(19)])
 
 
 @frozen(kw_only=True)

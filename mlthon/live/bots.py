@@ -1,10 +1,10 @@
 """Bots in processes of their own: started with the run, joined to it by a Unix socket, ended with it.
 
-One service (`BotProcesses`) keeps all bots of a run. Each bot is started as `python -m mlthon.link.bot.keeper SOCKET`, the
-socket in a temporary folder that only this user may enter; the keeper is the parent of the bot's process, and ends it
-with all that it has started, also when this process is killed. What the engine tells a bot waits in an `Outbox`, which
-one task writes out; what the bot says is brought into the run by `Host.deliver`. So a bot that hangs, floods or dies
-costs the engine nothing but a full outbox. What it prints goes to the logger `mlthon.bot`, a line at a time.
+One service (`BotProcesses`) keeps all bots of a run. Each is started as `python -m mlthon.link.bot.keeper NICE SOCKET`,
+the socket in a temporary folder that only this user may enter. The keeper is the parent of the bot's process and ends
+it, with all that it has started, also when this process is killed. What the engine tells a bot waits in an `Outbox`,
+which one task writes out; what the bot says is brought into the run by `Host.deliver`. So a bot that hangs, floods or
+dies costs the engine nothing but a full outbox. What it prints goes to the logger `mlthon.bot`, a line at a time.
 
 A bot that dies is told; if so configured it is started again, after a pause that doubles each time up to a minute.
 Its environment has none of this program's own variables: those hold API keys.
@@ -59,7 +59,7 @@ class BotProcesses:
 
     def __init__(self, hosts: Sequence[BotHost], config: LinkConfig, command: Sequence[str] = ()) -> None:
         """`command`: what is run with the socket's path as its last argument, instead of a bot's keeper."""
-        self._command = list(command) or [sys.executable, "-m", "mlthon.link.bot.keeper"]
+        self._command = list(command) or [sys.executable, "-m", "mlthon.link.bot.keeper", str(config.nice)]
         self._bots = [_Bot(host, config, self._command) for host in hosts]
 
     async def serve(self, host: Host, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -140,8 +140,9 @@ class _Bot:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=environment,
-            # Ctrl-C is for the engine, which has the bot stop
-            start_new_session=True,
+            # Ctrl-C is for the engine, which has the bot stop. Not a session: in one of its own the bot's niceness
+            # would not count beside the engine (see the keeper).
+            process_group=0,
         )
 
     async def _connected(

@@ -6,9 +6,9 @@ the engine make a callback. The time from one to the other is what stands betwee
 The well-behaved bot asks the exchange something every 20 ms and counts what it is told. The quiet case has the same two
 bots, the second of them with nothing to do.
 
-Figures depend on how many processor cores there are and on who else uses them: each case is measured right after a
-quiet run, `--rounds` times, and the lowest figures are compared: what others do only adds. A case's bot has a process
-of its own, but cores are shared.
+Figures depend on how many processor cores there are and on who else uses them: all cases and the quiet one are measured
+in turn, `--rounds` times, and the lowest figures of each are compared: what others do only adds. By default it takes
+under four minutes. A case's bot has a process of its own, but cores are shared.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from textwrap import dedent, indent
 from typing import Final
@@ -33,13 +33,21 @@ from mlthon.link.host.host import BotHost, HostSettings
 from mlthon.live.bots import BotProcesses
 from mlthon.live.checks import run_trio
 from mlthon.live.paced import go_paced
-from mlthon.live.services import Host
+from mlthon.live.services import Host, Service
 
 WARM_S: Final = 1.0
 """What is measured while processes still start is left out."""
+START_S: Final = 1.5
+"""What a run takes beyond its duration, about."""
+QUIET: Final = "quiet"
+SETTINGS: Final = (
+    "engine.stop_ack_timeout_s=1",
+    "exchanges.BitMEX.entry_latency.ms=0.1",
+    "exchanges.BitMEX.response_latency.ms=0.1",
+)
 
 CASES: Final = {
-    "quiet": "pass",
+    QUIET: "pass",
     "raises in every callback": "self.act = lambda: 1 / 0",
     "sleeps 1 s in every callback": "self.act = lambda: time.sleep(1)",
     "deadlocks on a lock": """
@@ -76,6 +84,8 @@ CASES: Final = {
         self.act = forever
         """,
 }
+
+CHAOS: Final = tuple(each for each in CASES if each != QUIET)
 
 HEAD: Final = """
 import re
@@ -188,8 +198,9 @@ class Measured:
     pace: dict[str, float]
 
 
-def measure(case: str, seconds: float) -> Measured:
-    """Run one case. Raises `RuntimeError` where the well-behaved bot said nothing at its end."""
+def measure(case: str, seconds: float, settings: Sequence[str] = ()) -> Measured:
+    """Run one case. `settings`: of the run, as on the command line. Raises `RuntimeError` where the well-behaved bot
+    said nothing at its end."""
     paces: list[dict[str, float]] = []
 
     def published(host: BotHost, message: Publish) -> None:
@@ -199,7 +210,7 @@ def measure(case: str, seconds: float) -> Measured:
         files = {"good": Path(folder) / "good.py", "bad": Path(folder) / "bad.py"}
         files["good"].write_text(GOOD, "utf-8")
         files["bad"].write_text(HEAD + indent(dedent(CASES[case]).strip(), " " * 8) + "\n", "utf-8")
-        config = load_config(None, ["engine.stop_ack_timeout_s=1", "exchanges.BitMEX.entry_latency.ms=0.1"])
+        config = load_config(None, [*SETTINGS, *settings])
         linked = link_run(
             config,
             files,
@@ -212,7 +223,7 @@ def measure(case: str, seconds: float) -> Measured:
             now=time.time_ns(),
         )
         probe = Probe()
-        services = [BotProcesses(linked.bots.hosts, config.link), probe]
+        services: list[Service] = [BotProcesses(linked.bots.hosts, config.link), probe]
         run_trio(lambda: go_paced(linked.run, services=services))
     if not paces:
         raise RuntimeError(f"{case}: the well-behaved bot did not tell how it fared")
@@ -239,13 +250,22 @@ class Compared:
         return self.chaos.pace["trades"] / self.quiet.pace["trades"]
 
 
-def compare(case: str, seconds: float, rounds: int) -> Compared:
-    """Measure a case `rounds` times, each right after a quiet run."""
-    quiet, chaos = [], []
-    for _ in range(rounds):
-        quiet.append(measure("quiet", seconds))
-        chaos.append(measure(case, seconds))
-    return Compared(case, _best(quiet), _best(chaos))
+def compare(
+    cases: Sequence[str],
+    seconds: float,
+    rounds: int,
+    told: Callable[[str], None] = lambda line: None,
+    settings: Sequence[str] = (),
+) -> list[Compared]:
+    """Measure cases `rounds` times, in turn and each time beside a quiet run. `told`: is given a line a round."""
+    found: dict[str, list[Measured]] = {each: [] for each in (QUIET, *cases)}
+    for number in range(1, rounds + 1):
+        for case, measured in found.items():
+            measured.append(measure(case, seconds, settings))
+        p99 = ", ".join(f"{case} {measured[-1].p99:.2f}" for case, measured in found.items())
+        told(f"round {number} of {rounds}, load {os.getloadavg()[0]:.1f}: p99 {p99}")
+    best = {case: _best(measured) for case, measured in found.items()}
+    return [Compared(case, best[QUIET], best[case]) for case in cases]
 
 
 def _best(found: Sequence[Measured]) -> Measured:
@@ -270,20 +290,29 @@ def table(rows: Sequence[Compared]) -> str:
     )
 
 
+def go_first() -> None:
+    """Have this session go before the others of the machine (Linux's autogroups, root): on a machine that does other
+    things the figures then say something all the same. Raises OSError where it cannot."""
+    Path("/proc/self/autogroup").write_text("-20", "ascii")
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.link.chaos", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--seconds", type=float, default=5.0, help="how long each run is measured")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("cases", nargs="*", default=CHAOS, help="some of the cases only, each by a part of its name")
+    parser.add_argument("--seconds", type=float, default=4.0, help="how long each run is measured")
+    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--set", action="append", default=[], help="a setting of the runs, as link.nice=19")
+    parser.add_argument("--first", action="store_true", help="go before other programs (root, Linux)")
     options = parser.parse_args(arguments)
+    cases = [case for case in CHAOS if any(each in case for each in options.cases)]
+    if options.first:
+        go_first()
     logging.getLogger("mlthon").setLevel(logging.CRITICAL)
-    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before; milliseconds")
-    rows: list[Compared] = []
-    for case in CASES:
-        rows.append(compare(case, options.seconds, options.rounds))
-        print(table(rows[-1:]).splitlines()[1], flush=True)
-    print()
-    print(table(rows))
-    print(f"load {os.getloadavg()[0]:.1f} after")
+    runs = options.rounds * (len(cases) + 1)
+    minutes = runs * (options.seconds + WARM_S + START_S) / 60
+    print(f"{os.cpu_count()} cores; {runs} runs, about {minutes:.1f} minutes", flush=True)
+    rows = compare(cases, options.seconds, options.rounds, lambda line: print(line, flush=True), options.set)
+    print(f"\nmilliseconds, the best of {options.rounds} rounds\n{table(rows)}")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.link.chaos import CASES, compare
+from tests.link.chaos import CHAOS, compare
 
 TRIES = 3
 """The machine does other things too: a case has failed when it has failed each time."""
@@ -12,11 +12,11 @@ PACE = 0.8
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("case", [each for each in CASES if each != "quiet"])
+@pytest.mark.parametrize("case", CHAOS)
 def test_chaos_in_one_bot_is_felt_by_nobody_else(case: str) -> None:
     found = []
     for _ in range(TRIES):
-        found.append(compare(case, 2.5, 3))
+        found += compare([case], 2.5, 3)
         if found[-1].ratio <= 2 and found[-1].pace >= PACE:
             return
     pytest.fail(

@@ -186,7 +186,7 @@ def test_the_engines_own_variables_and_ctrl_c_are_kept_from_bots(
 ) -> None:
     monkeypatch.setenv("MLTHON_BITMEX_MAIN_SECRET", "hidden")
     linked = ready(tmp_path)
-    text = "print(sorted(k for k in os.environ if k.startswith('MLTHON_')), os.getsid(0) == os.getpid())\n"
+    text = "print(sorted(k for k in os.environ if k.startswith('MLTHON_')), os.getpgrp() == os.getpid())\n"
     with caplog.at_level(logging.INFO, "mlthon.bot"):
         played(linked, child(tmp_path, text + "say(StopTrading('')); " + STOPS))
     assert "bot: [] True" in caplog.text

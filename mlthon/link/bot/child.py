@@ -5,8 +5,9 @@ its main thread. A reader thread takes what comes; whichever thread has somethin
 others left meanwhile. What the bot prints goes to stderr. SIGINT is left to the engine, which says `Stop`.
 
 When the socket closes the engine has died: the bot gets `on_stop` and some seconds for it, then the process ends, by
-the keeper's hand if no thread of it runs any more. It always ends by leaving at once, so that no thread of the bot can keep it alive; what must be tidied up belongs into
-`on_stop`. Status 0: stopped; 1: not loaded or constructed, or its engine died.
+the keeper's hand where no thread of it runs any more. It always ends by leaving at once, so that no thread of the bot
+can keep it alive; what must be tidied up belongs into `on_stop`. Status 0: stopped; 1: not loaded or constructed, or
+its engine died.
 """
 
 import faulthandler
@@ -29,9 +30,6 @@ from mlthon.link.bot.logs import HostHandler
 from mlthon.link.bot.runtime import BotRuntime
 from mlthon.link.contract import Failed, Hello, ToBot, ToHost
 
-NICE: Final = 10
-"""How far the process steps back behind others: where cores are short the engine goes first, and a bot that burns CPU
-costs other programs of the machine little."""
 _CHUNK: Final = 256 * 1024
 
 
@@ -147,7 +145,6 @@ class Child:
 
 def main(path: str) -> NoReturn:
     """Run the bot that the engine at `path` names, and end the process."""
-    os.nice(NICE)
     faulthandler.enable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.dup2(2, 1)

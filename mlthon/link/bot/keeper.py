@@ -1,6 +1,6 @@
 """The keeper of a bot's process: sees to it that the bot, and whatever it started, ends.
 
-    python -m mlthon.link.bot.keeper SOCKET
+    python -m mlthon.link.bot.keeper NICE SOCKET
 
 A bot may sit in a call that holds Python's global lock for ever: none of its threads runs any more then, so nothing
 inside can notice that its engine has died. The keeper is a process of its own around it, small (it forks before
@@ -14,6 +14,9 @@ anything is imported) and without a lock that a bot could hold:
 - When the bot has ended, its group is killed, and on Linux every process that descends from it, in a group or session
   of its own or not. Then the keeper ends as the bot did: with its status, or by the same signal.
 - A keeper that is killed itself takes the bot along (Linux alone has a way to say so).
+
+The bot, not the keeper, steps back by `NICE` behind the engine. Keeper and bot stay in the engine's session: Linux
+shares processor time out between sessions first, so that in one of its own no niceness would count beside the engine.
 
 This module imports next to nothing, because each bot costs a process of it.
 """
@@ -135,8 +138,8 @@ def _children() -> Iterator[int]:
                 yield int(each.parent.name)
 
 
-def main(path: str) -> NoReturn:
-    """Start the bot whose engine listens at `path`, keep it, and end as it did."""
+def main(path: str, nice: int) -> NoReturn:
+    """Start the bot whose engine listens at `path`, keep it, and end as it did. `nice`: added to the bot's niceness."""
     engine = os.dup(0)
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
@@ -154,9 +157,9 @@ def main(path: str) -> NoReturn:
     bot = os.fork()
     if bot == 0:
         signal.set_wakeup_fd(-1)
-        for each in (engine, told, tell):
-            os.close(each)
-        _be_bot(path, keeper_pid, both)
+        for descriptor in (engine, told, tell):
+            os.close(descriptor)
+        _be_bot(path, nice, keeper_pid, both)
     with suppress(ProcessLookupError, PermissionError):
         os.setpgid(bot, bot)  # so does the bot; whoever comes first
     keeper = Keeper(bot, engine, told)
@@ -170,10 +173,11 @@ def main(path: str) -> NoReturn:
     _end_as(os.waitstatus_to_exitcode(keeper.keep()))
 
 
-def _be_bot(path: str, keeper: int, blocked: tuple[signal.Signals, ...]) -> NoReturn:
+def _be_bot(path: str, nice: int, keeper: int, blocked: tuple[signal.Signals, ...]) -> NoReturn:
     """In the forked process: become the bot."""
     try:
         os.setpgid(0, 0)
+        os.nice(nice)
         _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != keeper:
             os._exit(1)  # it died before it could be watched
@@ -211,6 +215,6 @@ def _end_as(status: int) -> NoReturn:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: python -m mlthon.link.bot.keeper SOCKET (the engine starts it)")
-    main(sys.argv[1])
+    if len(sys.argv) != 3:
+        sys.exit("usage: python -m mlthon.link.bot.keeper NICE SOCKET (the engine starts it)")
+    main(sys.argv[2], int(sys.argv[1]))

@@ -1,6 +1,5 @@
 """A bot in a process of its own, joined by a real Unix socket."""
 
-import os
 import signal
 import socket
 import subprocess
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mlthon.link import wire
-from mlthon.link.bot.child import NICE
 from mlthon.link.contract import (
     Answer,
     Call,
@@ -215,16 +213,3 @@ def test_a_bot_in_its_constructor_for_ever_ends_when_it_is_asked_to_whatever_it_
         engine.wait(Stopped)
         engine.process.communicate(timeout=20)
         assert engine.process.returncode == 0
-
-
-def test_a_bot_steps_back_behind_its_engine(tmp_path: Path) -> None:
-    source = """
-        import os
-        from profitview import Link
-
-        class Trading(Link):
-            def on_start(self):
-                self.publish('nice', os.nice(0))
-    """
-    with child(tmp_path, source) as engine:
-        assert engine.wait(Publish).data == min(os.nice(0) + NICE, 19)
