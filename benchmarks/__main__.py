@@ -6,11 +6,13 @@ Figures go to standard output, progress to standard error. With `--json` one lin
 
 import argparse
 import cProfile
+import os
 import pstats
 import sys
 from collections.abc import Sequence
 
 from benchmarks import messages
+from benchmarks.outcome import CLOCK
 from benchmarks.peers.table import FEEDS, PEERS, Peer
 from benchmarks.runner import Contender, Failure, Measurement, measure, ours, peers_of, table
 
@@ -27,6 +29,8 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("workloads", nargs="*", default=["W1", "W2"], metavar="WORKLOAD", help="W1 to W5, linearity")
     parser.add_argument("--json", action="store_true", help="print JSON lines instead of tables")
     parser.add_argument("--peers", action="store_true", help="run other engines as well, taking turns with this one")
+    parser.add_argument("--floors", action="store_true", help="run bare loops as well: what can be reached here")
+    parser.add_argument("--cpu", action="store_true", help="W3 to W5: take the processor's time")
     parser.add_argument("--only", nargs="+", metavar="PEER", help="with --peers: these alone")
     parser.add_argument("--repeat", type=int, default=3, help="runs of each, of which the median counts (default 3)")
     parser.add_argument("--events", type=int, help="fewer or more events than the workload has")
@@ -41,6 +45,8 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
         value = getattr(asked, name)
         if value is not None and value < 1:
             parser.error(f"--{name.replace('_', '-')} must be 1 or more, not {value}")
+    if asked.cpu and (asked.peers or not FEEDS.issuperset(asked.workloads)):
+        parser.error("--cpu is for W3 to W5 without --peers: the others take the clock's time")
     known = {peer.name for peer in PEERS}
     if strangers := set(asked.only or ()) - known:
         parser.error(f"no peer {', '.join(sorted(strangers))}; there are {', '.join(sorted(known))}")
@@ -48,8 +54,8 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _takes_part(peer: Peer, asked: argparse.Namespace) -> bool:
-    named: bool = not asked.only or peer.name in asked.only
-    return named and not peer.workloads.isdisjoint(asked.workloads)
+    asked_for: bool = (peer.name in asked.only) if asked.only else asked.peers or peer.floor
+    return asked_for and not peer.workloads.isdisjoint(asked.workloads)
 
 
 def profile(workload: str, events: int | None) -> None:
@@ -82,7 +88,9 @@ def main(given: Sequence[str] | None = None) -> int:
     asked = arguments(given)
     peers: list[Contender] = []
     unable: dict[str, str] = {}
-    if asked.peers:
+    if asked.cpu:
+        os.environ[CLOCK] = "cpu"
+    if asked.peers or asked.floors:
         wanted = [peer for peer in PEERS if _takes_part(peer, asked)]
         peers, unable = peers_of(wanted, say)
 
@@ -98,7 +106,7 @@ def main(given: Sequence[str] | None = None) -> int:
             failed |= not linearity.report(asked.json, asked.events, say)
             continue
         if workload in FEEDS:
-            for size in {asked.events, asked.peer_events or asked.events if asked.peers else asked.events}:
+            for size in {asked.events, asked.peer_events or asked.events if peers else asked.events}:
                 messages.make(workload, size)
         for variant in VARIANTS[workload]:
             if asked.profile:

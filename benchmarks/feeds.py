@@ -6,7 +6,6 @@ the edge and the feed of live trading, which subscribe first. Only what comes be
 whose callbacks do not add up to what the messages say raises RuntimeError: it measures nothing.
 """
 
-import time
 from collections.abc import Callable, Sequence
 from random import Random
 from typing import cast
@@ -14,7 +13,7 @@ from typing import cast
 import trio
 
 from benchmarks import messages
-from benchmarks.outcome import Outcome, main
+from benchmarks.outcome import Outcome, main, now
 from benchmarks.sender import sending
 from feedhandlers import bybit
 from mlthon.api.istrat_env import IStratEnv, MDSub
@@ -83,7 +82,7 @@ class Listener(IStrategy):
 
     def on_feed_handler_status(self, exchange: Exchange, status: FeedHandlerStatus, detail: str) -> None:
         if status is FeedHandlerStatus.SnapshotStart:
-            self.began = time.perf_counter()
+            self.began = now()
 
     def on_public_trade(
         self, exchange: Exchange, instrument_id: int, side: Side, price: Price, qty: Qty, exec_ts: int, recv_ts: int
@@ -120,10 +119,10 @@ def w3(events: int | None) -> Outcome:
     handler = bybit.feed_handler(EXCHANGE, {INSTRUMENT: tops}, problem)
     tops.top = handler.book(INSTRUMENT).top
     message = handler.message
-    start = time.perf_counter()
+    start = now()
     for line in lines:
         message(line, RECEIVED)
-    run_s = time.perf_counter() - start
+    run_s = now() - start
     if (tops.count, tops.last) != (len(lines), expected):
         raise RuntimeError(f"the book ends with {tops.last} after {tops.count} callbacks, not with {expected}")
     return heard(len(lines), run_s)
@@ -154,10 +153,10 @@ def w4(events: int | None) -> Outcome:
     strategy = Listener(len(lines), done_at_once)
     engine = engine_of(strategy, Clock(RECEIVED), cast(Gateway, Silent()))
     message = bybit.feed_handler(EXCHANGE, {INSTRUMENT: engine.feed(INSTRUMENT)}, problem).message
-    start = time.perf_counter()
+    start = now()
     for line in lines:
         message(line, RECEIVED)
-    run_s = time.perf_counter() - start
+    run_s = now() - start
     check(strategy, lines[-1])
     return heard(len(lines), run_s)
 
@@ -178,7 +177,7 @@ async def over_the_line(url: str, expected: int) -> tuple[float, Listener]:
 
     def done() -> None:
         nonlocal ended
-        ended = time.perf_counter()
+        ended = now()
         over.set()
 
     strategy = Listener(expected, done)
