@@ -56,7 +56,7 @@ def _told(answer: HttpAnswer) -> Any:
         pause = tables.IP_BAN_S if answer.status == 403 else PAUSE_S
         raise Refused(f"too many requests (HTTP {answer.status})", retry_after_s=pause)
     if answer.status != 200:
-        raise Refused(f"HTTP {answer.status}")
+        raise Refused("there is no such call (HTTP 404)" if answer.status == 404 else f"HTTP {answer.status}")
     said = decoded(answer)
     code = said.get("retCode") if isinstance(said, dict) else None
     if code == errors.OK:

@@ -16,8 +16,12 @@ from mlthon.exchange.dialects.bitmex_request import Fault
 from mlthon.exchange.exchange import EmbeddedExchange
 from mlthon.exchange.gateway import EmbeddedGateway
 from mlthon.link.host.desk import Done, EmbeddedDesk, Endpoint, Failed, HeldPosition, OpenOrder, Others
-from mlthon.link.host.endpoint import BitmexEndpoint, BitmexOrders
+from mlthon.link.host.endpoint import BitmexEndpoint
 from mlthon.link.host.market import Markets
+from mlthon.link.host.native import NativeOrders
+from mlthon.link.host.native_binance import BinanceOrders
+from mlthon.link.host.native_bitmex import BitmexOrders
+from mlthon.link.host.native_bybit import BybitOrders
 from mlthon.link.signals.assembly import Keeping
 from mlthon.live.accounts import LiveAccount
 from mlthon.live.assembly import Venue
@@ -26,6 +30,7 @@ from mlthon.venue import facts
 from mlthon.venue.asking import Asker
 from mlthon.venue.codec import Codec, Question
 from mlthon.venue.live_gateway import LiveGateway
+from mlthon.venue.native import NativeCodec
 from mlthon.venue.throttle import Throttle
 
 if TYPE_CHECKING:
@@ -40,6 +45,13 @@ Series = Callable[["Instrument"], MinuteCandles]
 
 SIZES: Final = tuple(size * SECOND for size in (86_400, 3600, 300, 60))
 """Candle sizes (ns) that every exchange has, longest first."""
+NATIVE_ORDERS: Final[Mapping[Exchange, type[NativeOrders]]] = {
+    Exchange.BitMEX: BitmexOrders,
+    Exchange.Bybit: BybitOrders,
+    Exchange.Binance: BinanceOrders,
+    Exchange.BinanceUsdm: BinanceOrders,
+}
+"""Exchanges whose own calls about orders are carried out."""
 SETTLING: Final = 200 * MS
 """How long after a fill the position is looked at: its message comes after the fill's."""
 
@@ -124,7 +136,8 @@ class LiveDesk:
         self._clock = clock
         self._asker = Asker(clock, gateway.throttle)
         self._candles = Candles(codec, self._asker, gateway.throttle, series)
-        self._orders = BitmexOrders(clock, instruments, self._lots)
+        native = NATIVE_ORDERS.get(codec.exchange)
+        self._orders = None if native is None else native(clock, instruments, self._lots)
         self._strangers = Strangers(codec, clock, self._asker, gateway.throttle, port)
 
     def _lots(self, instrument: "Instrument") -> int:
@@ -190,19 +203,16 @@ class LiveDesk:
         done: Done[Any],
         failed: Failed,
     ) -> None:
-        native = getattr(self._codec, "native", None)
-        change = self._orders.calls.get((method, path))
+        codec, orders = self._codec, self._orders
         try:
-            if native is None:
-                raise Fault(f"{self._codec.exchange.name}'s own calls cannot be made yet; BitMEX's can")
+            if orders is None or not isinstance(codec, NativeCodec):
+                raise Fault(f"{codec.exchange.name}'s own calls cannot be made")
+            change = orders.change(method, path)
             if change is not None:
                 change(venue, dict(params), done, failed)
-            elif path.startswith("order") and method != "GET":
-                known = ", ".join(" ".join(each) for each in self._orders.calls)
-                raise Fault(f"{method} {path}: orders are sent and changed by {known} alone, so that limits hold")
-            else:
-                answered = self._orders.as_given
-                self._ask(lambda: native(path, version, method, params), lambda told: done(answered(told)), failed)
+                return
+            asked, given = orders.as_sent(params), orders.as_given
+            self._ask(lambda: codec.native(path, version, method, asked), lambda told: done(given(told)), failed)
         except Fault as fault:
             self._clock.call_soon(failed, GtwRejectCode.InvalidRequest, f"call_endpoint: {fault.message}")
 

@@ -148,7 +148,8 @@ class Trading(Link):
 @pytest.mark.parametrize("journal", ["one.journal", "two.journal"])
 def test_a_bot_cancels_what_an_earlier_run_left_behind(exchange: str, tmp_path: Path, journal: str) -> None:
     """With the journal the orders are its own again; without they are of nobody that is known."""
-    live = ["--mode", "live", "--url", exchange, "--set", "link.cancel_on_exit=false", "--set", "live.cancel_on_stop=false"]
+    stay = ["--set", "link.cancel_on_exit=false", "--set", "live.cancel_on_stop=false"]
+    live = ["--mode", "live", "--url", exchange, *stay]
     status, _, told = run(tmp_path, *live, "--set", f"live.journal={tmp_path / 'one.journal'}", text=LEAVES)
     assert status == 0, told
     status, _, told = run(tmp_path, *live, "--set", f"live.journal={tmp_path / journal}", text=CLEARS)

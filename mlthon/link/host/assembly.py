@@ -34,7 +34,7 @@ from mlthon.link.host.host import BotHost, HostSettings
 from mlthon.link.host.listing import Listing
 from mlthon.link.host.market import History, Markets
 from mlthon.link.host.signals import Channels, SignalBoard
-from mlthon.link.host.sources import EXCHANGES
+from mlthon.link.host.sources import EXCHANGES, by_symbol
 from mlthon.link.host.venue import VenueStrategy
 from mlthon.link.signals.assembly import Keeping, SignalBots, venues_of
 
@@ -215,9 +215,9 @@ def _same(venue: VenueStrategy) -> VenueStrategy:
 def listings_of(venue: VenueChoice, instruments: Sequence[Instrument], told: list[str]) -> dict[str, Listing]:
     """The symbols of a venue. Raises `UserError` for a conversion that is none."""
     if not venue.elsewhere:
-        return {each.symbol: Listing(venue.src, each.symbol, each) for each in instruments}
+        return {sym: Listing(venue.src, sym, each) for sym, each in by_symbol(instruments).items()}
     home = _home(venue.src)
-    there = {each.symbol: each for each in instruments}
+    there = by_symbol(instruments)
     found = {}
     for sym, other in venue.symbols.items():
         where = f"venues.{venue.name}.symbols"
@@ -231,7 +231,7 @@ def listings_of(venue: VenueChoice, instruments: Sequence[Instrument], told: lis
 
 
 def _home(src: str) -> dict[str, Instrument]:
-    return {each.symbol: each for each in catalogue_of(EXCHANGES[src])}
+    return by_symbol(catalogue_of(EXCHANGES[src]))
 
 
 def _converted(venue: VenueChoice, home: Instrument, there: Instrument, where: str) -> Listing:

@@ -18,7 +18,7 @@ from mlthon.basics.defs import Exchange
 from mlthon.config import RunConfig, VenueConfig
 from mlthon.errors import UserError, near
 from mlthon.link.bot.source import read
-from mlthon.link.host.sources import EXCHANGES, exchange_of, src_of, usual_symbol, venue_name
+from mlthon.link.host.sources import EXCHANGES, by_symbol, exchange_of, src_of, usual_symbol, venue_name
 
 _LITERAL: Final = re.compile(r"""(["'])([^"'\\\n]{1,40})\1""")
 _VENUE: Final = re.compile(
@@ -161,7 +161,7 @@ def _checked(market: tuple[str, str], venues: Iterable[VenueChoice]) -> tuple[st
     if venue.elsewhere:
         known: Iterable[str] = venue.symbols
     else:
-        known = [each.symbol for each in catalogue_of(venue.exchange)]
+        known = by_symbol(catalogue_of(venue.exchange))
     known = list(known)
     if known and sym not in known:
         raise UserError(
@@ -212,7 +212,7 @@ def _markets_named(hints: Hints, venues: Mapping[str, VenueConfig]) -> list[tupl
     found: list[tuple[str, str]] = []
     for src in dict.fromkeys(each.src for each in venues.values()):
         elsewhere = {sym for each in venues.values() if each.src == src for sym in each.symbols}
-        symbols = elsewhere or {each.symbol for each in catalogue_of(exchange_of(src, "src"))}
+        symbols = elsewhere or set(by_symbol(catalogue_of(exchange_of(src, "src"))))
         named = [word for word in hints.words if word in symbols]
         usual = next(iter(elsewhere), None) or usual_symbol(src)
         found += [(src, sym) for sym in named or ([usual] if usual else [])]

@@ -3,10 +3,12 @@
 The platform knows `bitmex`, `coinbasepro` and `woo`; every other exchange of ours goes by its name in lower case.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 from mlthon.basics.catalogue import instruments
-from mlthon.basics.defs import Exchange
+from mlthon.basics.defs import Exchange, InstrumentType
+from mlthon.basics.instrument import Instrument
 from mlthon.errors import UserError, near
 
 _DOCUMENTED: Final = {
@@ -50,3 +52,12 @@ def usual_symbol(src: str) -> str | None:
     if known is not None:
         return known
     return next((each.symbol for each in instruments(EXCHANGES[src])), None)
+
+
+def by_symbol(instruments: Iterable[Instrument]) -> dict[str, Instrument]:
+    """Instruments by the symbols that bots know. Where a coin pair and a derivative have the same one (Bybit's BTCUSDT)
+    it is the derivative's, and the pair goes by its full name (`byt:spot:btc-usdt`)."""
+    found: dict[str, Instrument] = {}
+    for each in sorted(instruments, key=lambda each: each.instrument_type is InstrumentType.Spot):
+        found[each.name if each.symbol in found else each.symbol] = each
+    return found

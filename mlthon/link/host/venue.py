@@ -219,11 +219,12 @@ class VenueStrategy(IStrategy):
         one is refused."""
         self._cancel(_Cancels(waiting, orders, strict=strict))
 
-    def cancel_account(self, listing: Listing | None, waiting: Waiting) -> None:
-        """Cancel every open order of the account, whoever sent it, of one symbol or of all of the venue's; `waiting` is
-        given those that are gone."""
-        group = _Cancels(waiting, self.open_orders(listing), strict=False)
-        self._ask_others(group, listing, lambda order: True, "")
+    def cancel_account(self, listing: Listing | None, waiting: Waiting, side: int | None = None) -> None:
+        """Cancel every open order of the account, whoever sent it, of one symbol or of all of the venue's, of one side
+        or of both; `waiting` is given those that are gone."""
+        own = [each for each in self.open_orders(listing) if side in (None, each.side)]
+        group = _Cancels(waiting, own, strict=False)
+        self._ask_others(group, listing, lambda order: side in (None, order.side), "")
         self._cancel(group)
 
     def cancel_one(self, order_id: str, waiting: Waiting) -> None:
@@ -258,7 +259,7 @@ class VenueStrategy(IStrategy):
             if strange:
                 self.desk.cancel_strange(self, strange, lambda: over(strange), failed)
             elif group.strict and not tracked:
-                failed(GtwRejectCode.UnknownOrder, f"cancel_order: {missing}")
+                failed(GtwRejectCode.UnknownOrder, missing)
             elif not group.outcomes:
                 self.desk.ask(lambda: over(()), failed)
             else:

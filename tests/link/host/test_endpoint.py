@@ -128,7 +128,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         {"path": "order", "method": "POST", "symbol": "XBTUSD", "price": 60000.3, "orderQty": 100},
         "Invalid price tickSize",
     ),
-    "an unknown order": ({"path": "order", "method": "DELETE", "orderID": "x"}, "Not Found: no open order x"),
+    "an unknown order": ({"path": "order", "method": "DELETE", "orderID": "x"}, "the order 'x' is not open on BitMEX"),
     "a bad filter": ({"path": "order", "filter": "{"}, "Invalid filter"),
     "bad columns": ({"path": "instrument", "columns": "["}, "Invalid columns"),
 }

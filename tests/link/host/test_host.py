@@ -203,7 +203,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "an unknown order": (
         {"name": "cancel_order", "venue": "BitMEX", "order_id": "7"},
-        "cancel_order: the order '7' is not open on BitMEX",
+        "the order '7' is not open on BitMEX",
     ),
     "a bad level": (
         {"name": "fetch_candles", "venue": "BitMEX", "sym": "XBTUSD", "level": "7m"},
