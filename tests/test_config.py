@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mlthon.config import RunConfig, load_config, reload_params
+from mlthon.config import RunConfig, load_config, params_by_name
 from mlthon.data.timing import FeedModel
 from mlthon.errors import UserError
 
@@ -231,10 +231,8 @@ def test_parameters_are_read_again_with_the_settings_on_top(tmp_path: Path) -> N
     file = written(tmp_path, "[params]\na = 1\nb = 1\n[strategies.left]\nstrategy = 'x'\nparams = { c = 1 }")
     config = load_config(file, ["b=2"])
     file.write_text("[params]\na = 3\nb = 3\n[strategies.left]\nstrategy = 'x'\nparams = { c = 4 }")
-    assert reload_params(config) == {"": {"a": 3, "b": 2}, "left": {"c": 4}}
-    file.write_text("[params")
-    with pytest.raises(UserError, match="not valid TOML"):
-        reload_params(config)
+    again = load_config(config.file, config.overrides)
+    assert params_by_name(again) == {"": {"a": 3, "b": 2}, "left": {"c": 4}}
 
 
 def test_live_settings(tmp_path: Path) -> None:

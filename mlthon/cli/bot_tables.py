@@ -1,15 +1,19 @@
 """What `python -m mlthon bots …` does: see `mlthon.cli.bots`."""
 
+import getpass
 import json as text_json
 from pathlib import Path
 from typing import Any, Final
 
 from mlthon.backtest.show import columns
 from mlthon.cli.bot_file import BotFile
-from mlthon.config import BotConfig
+from mlthon.config import BotConfig, load_config
 from mlthon.errors import UserError
 from mlthon.link.signals.assembly import checked
 from mlthon.link.signals.kinds import kind_of
+from mlthon.ops.client import ask_once
+from mlthon.ops.contract import Reread
+from mlthon.ops.place import control_folder, living_runs
 from mlthon.structure import parse_setting
 
 HIDDEN: Final = "(private)"
@@ -47,8 +51,8 @@ def create_bot(
     if default:
         table["defaults"] = _settings("--default", default)
     BotFile(config).add(name, table)
-    print(f"{config}: [bots.{name}] is there; it joins at the next start of a run with this configuration")
-    return 0
+    print(f"{config}: [bots.{name}] is there")
+    return _tell_runs(config)
 
 
 def list_bots(config: Path, *, json: bool) -> int:
@@ -89,15 +93,30 @@ def delete_bot(config: Path, name: str) -> int:
     """Take a bot out of the file. Raises `UserError`."""
     BotFile(config).remove(name)
     print(f"{config}: [bots.{name}] is gone")
-    return 0
+    return _tell_runs(config)
 
 
 def switch_bot(config: Path, name: str, *, on: bool) -> int:
     """Have a bot trade or not. Raises `UserError`."""
     word = "on" if on else "off"
     changed = BotFile(config).switch(name, on=on)
-    told = "a run that goes on takes it up" if changed else "nothing to be done"
-    print(f"{config}: {name} is switched {word}{'' if changed else ' already'}; {told}")
+    print(f"{config}: {name} is switched {word}{'' if changed else ' already'}")
+    return _tell_runs(config) if changed else 0
+
+
+def _tell_runs(config: Path) -> int:
+    """Have the runs with this configuration read it again, and show what they say; the file is changed in any case."""
+    folder = control_folder(load_config(config).ops.state)
+    mine = [name for name, info in living_runs(folder).items() if info.config == str(config.resolve())]
+    for name in mine:
+        try:
+            told = ask_once(folder / f"{name}.sock", Reread(), f"bots {getpass.getuser()}")
+        except UserError as error:
+            told = f"{error.message}; it reads the file by itself about once a second"
+        for line in str(told).splitlines():
+            print(f"run {name}: {line}")
+    if not mine:
+        print("no run with this configuration goes on: it counts from the next start")
     return 0
 
 

@@ -27,8 +27,8 @@ from mlthon.cli.record import exchange_named
 from mlthon.cli.run import Interrupts, Options, bot_files, choose, refuse_bot_options, show_bots, warn_of_signals
 from mlthon.cli.values import duration_ns
 from mlthon.cli.view import View, make_view
-from mlthon.cli.watch import ParamsWatch
-from mlthon.config import RunConfig, StrategyConfig, load_config, refuse_strays
+from mlthon.cli.watch import JoinsBots, ParamsWatch
+from mlthon.config import BOT_PREFIX, RunConfig, StrategyConfig, load_config, refuse_strays
 from mlthon.engine.clock import SECOND, Clock
 from mlthon.engine.engine import Engine
 from mlthon.engine.risk import NO_LIMITS, RiskBook
@@ -181,6 +181,7 @@ class _Session:
         self._bots = bots
         self._arsenals = arsenals
         self._report = report
+        self._accounts: Mapping[tuple[Exchange, str], LiveAccount] = {}
         self._operations: Operations | None = None
         self._quiet = quiet
 
@@ -203,7 +204,9 @@ class _Session:
                 for venue in self._venues.values():
                     await look_up(venue, driver, nursery, self._wish.edge, self._wish.seed)
                 run, engine = await self._assemble(driver)
-                watch = ParamsWatch(self._config, engine.sessions)
+                watch = ParamsWatch(self._config, engine.sessions, self._joins_bots())
+                if self._operations is not None:
+                    self._operations.control.reread = watch.reread
                 show_bots(self._bots, quiet=self._quiet)
                 show_arsenals(self._arsenals, quiet=self._quiet)
                 async with serving(self._services(), Host(driver.deliver, wall.now)):
@@ -228,7 +231,15 @@ class _Session:
 
     def _over(self) -> bool:
         """Whether all there was to run were bots that have ended."""
-        return self._bots is not None and self._bots.over and len(self._classes) == len(self._bots.strategies)
+        return self._bots is not None and self._bots.over and set(self._classes) <= set(self._bots.strategies)
+
+    def _joins_bots(self) -> JoinsBots | None:
+        return None if self._bots is None else JoinsBots(self._bots, self._admit)
+
+    def _admit(self, name: str, config: RunConfig) -> None:
+        """A strategy joins the run that goes on, with the limits that it has in this configuration."""
+        for account in self._accounts.values():
+            account.limits[name] = config.limits_of(name)
 
     def _taps(self) -> tuple[OrderFlowTap, ...]:
         flow = () if self._bots is None else (self._bots.flow,)
@@ -314,7 +325,9 @@ class _Session:
     async def _on_accounts(self, driver: Driver) -> tuple[LiveRun, Engine]:
         """A run whose orders go to the exchanges."""
         live = self._config.live
-        path = journal_path(self._config, self._classes)
+        # a signal bot may come or go while the run goes on, which goes on with its journal all the same
+        scripts = [name for name in self._classes if not name.startswith(BOT_PREFIX)]
+        path = journal_path(self._config, scripts)
         durability: Durability = "power" if live.durability == "power" else "process"
         journal = SqliteJournal(path, durability=durability, now=driver.wall.now())
         try:
@@ -344,6 +357,7 @@ class _Session:
             )
             for exchange, name in add_strategies(engine, self._classes, self._venues)
         }
+        self._accounts = accounts
         for account in accounts.values():
             describe(account, self.say, log.warning)
         if self._bots is not None:

@@ -26,7 +26,7 @@ from mlthon.cli.arsenal_run import show as show_arsenals
 from mlthon.cli.logs import set_up
 from mlthon.cli.values import duration_ns, time_ns
 from mlthon.cli.view import View, make_busy, make_view
-from mlthon.cli.watch import ParamsWatch
+from mlthon.cli.watch import JoinsBots, ParamsWatch
 from mlthon.config import RunConfig, StrategyConfig, load_config, refuse_strays
 from mlthon.data.rows import Source
 from mlthon.data.sources import NoData, open_sources
@@ -137,7 +137,11 @@ def _go(
     show_arsenals(arsenals, quiet=quiet)
     if options.report is not None:
         make_folder(options.report)
-    watch = ParamsWatch(config, run.assembly.engine.sessions) if options.mode == "paper" else None
+    watch = None
+    if options.mode == "paper":
+        watch = ParamsWatch(config, run.assembly.engine.sessions, None if bots is None else JoinsBots(bots))
+        if operations is not None:
+            operations.control.reread = watch.reread
     services = () if operations is None else operations.services
     with Interrupts() as interrupts:
         with make_view(quiet=quiet, title=run.name) as view:

@@ -36,7 +36,6 @@ from mlthon.config.checks import parse_duration as parse_duration
 from mlthon.config.file import load_config as load_config
 from mlthon.config.file import params_by_name as params_by_name
 from mlthon.config.file import refuse_strays as refuse_strays
-from mlthon.config.file import reload_params as reload_params
 from mlthon.config.operations import TELEGRAM_URL as TELEGRAM_URL
 from mlthon.config.operations import AlertConfig as AlertConfig
 from mlthon.config.operations import OpsConfig as OpsConfig

@@ -120,17 +120,7 @@ def refuse_strays(config: RunConfig) -> None:
             )
 
 
-def reload_params(config: RunConfig) -> dict[str, dict[str, Any]]:
-    """Read the configuration's file again: the parameters of each strategy by name, those of `[params]` under ``, those
-    of `[bots.NAME]` under `bot.NAME`.
-
-    Raises `UserError` as `load_config` does; the caller keeps the old parameters then.
-    """
-    again = load_config(config.file, config.overrides)
-    return params_by_name(again)
-
-
 def params_by_name(config: RunConfig) -> dict[str, dict[str, Any]]:
-    """The same of a configuration that has been read."""
+    """The parameters of each strategy by name, those of `[params]` under ``, of `[bots.NAME]` under `bot.NAME`."""
     found = {"": config.params} | {name: strategy.params for name, strategy in config.strategies.items()}
     return found | {f"{BOT_PREFIX}{name}": bot.as_params for name, bot in config.bots.items()}

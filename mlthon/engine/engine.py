@@ -97,8 +97,12 @@ class Engine:
 
     def start(self) -> None:
         """Connect every strategy; what their logins set off is queued on the clock."""
-        for name, session in self.sessions.items():
-            session.connect(self._envs[name])
+        for name in self.sessions:
+            self.connect(name)
+
+    def connect(self, name: str) -> None:
+        """Connect one strategy: one that was put in while the others run."""
+        self.sessions[name].connect(self._envs[name])
 
     def stop(self, reason: str = "") -> None:
         """Ask every running strategy to stop."""

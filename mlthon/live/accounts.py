@@ -19,7 +19,7 @@ from mlthon.engine.clock import MS, SECOND
 from mlthon.engine.engine import Engine
 from mlthon.engine.entries import OpenOrder
 from mlthon.engine.journal import JournalStage
-from mlthon.engine.risk import RiskBook, RiskStage, Touch
+from mlthon.engine.risk import RiskBook, RiskLimits, RiskStage, Touch
 from mlthon.errors import UserError
 from mlthon.live.account_edge import AccountEdge
 from mlthon.live.assembly import Venue
@@ -43,7 +43,7 @@ GOODBYE_S: Final = 0.5
 
 @frozen
 class LiveAccount:
-    """One account of the run, ready to be started."""
+    """One account of the run, ready to be started. `limits`: of its strategies by name; read with every order."""
 
     venue: Venue
     credentials: Credentials
@@ -51,6 +51,7 @@ class LiveAccount:
     stage: JournalStage
     check: AccountCheck
     codec: Codec
+    limits: dict[str, RiskLimits]
 
 
 async def open_account(
@@ -92,7 +93,7 @@ async def open_account(
     held = partial(_held, gateway)
     port.gateway = RiskStage(stage, port, engine.clock, risk, touch, limits, venue.settings.live.risk, held)
     port.holdings = held
-    return LiveAccount(venue, credentials, gateway, stage, check, codec)
+    return LiveAccount(venue, credentials, gateway, stage, check, codec, limits)
 
 
 def _set_offset(venue: Venue, offset: int) -> None:

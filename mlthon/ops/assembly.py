@@ -59,6 +59,7 @@ class Operations:
         self.control: Control
         self.services: list[Service] = []
         self.outbox: Outbox | None = None
+        self._config = None if config.file is None else str(config.file.resolve())
         self._parts = parts_of(config, places)
         self._bots_answer_s = ANSWER_S if config.web is None else config.web.timeout_s
         keep = Retention(days=config.ops.audit_days, megabytes=config.ops.audit_mb)
@@ -128,7 +129,7 @@ class Operations:
         if WEB in self._parts:
             keys = self.place.folder / KEYS_FILE
             self.services.append(Announcer(self._parts[WEB].settings, doors.routes, lambda: doors.loaded, keys))
-        self.place.tell(RunInfo(self.place.name, os.getpid(), self.mode, started, pid_file))
+        self.place.tell(RunInfo(self.place.name, os.getpid(), self.mode, started, pid_file, self._config))
 
     def _spec(self, guard: str | None) -> ProcessSpec:
         return ProcessSpec(

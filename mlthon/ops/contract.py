@@ -119,7 +119,12 @@ class Signal(Struct, frozen=True, tag=True):
     payload: Mapping[str, Any]
 
 
-Action = StartStrategy | StopStrategy | RunCommand | CancelAll | Kill | WebCall | Signal
+class Reread(Struct, frozen=True, tag=True):
+    """Read the configuration file again, if it has changed: changed parameters go to their strategies, new signal bots
+    join. Answered by what was done, a sentence a line. A run does so by itself about once a second."""
+
+
+Action = StartStrategy | StopStrategy | RunCommand | CancelAll | Kill | WebCall | Signal | Reread
 
 
 class Ask(Struct, frozen=True, tag=True):

@@ -4,7 +4,8 @@ Whoever operates a run (Telegram, webhooks, the command line) comes through `Con
 question only reads. An action is done, and written to the audit log with who, when and what came of it; where the log
 cannot be written, only what makes trading safer (stopping, cancelling, killing) is still done.
 
-Strategies that take signals and bots that have webhooks announce themselves in `signals`, `webs` and `routes`.
+Strategies that take signals and bots that have webhooks announce themselves in `signals`, `webs` and `routes`; `reread`
+reads the configuration file again, if the run has one, and says what came of it.
 """
 
 import logging
@@ -41,6 +42,7 @@ from mlthon.ops.contract import (
     Position,
     Profit,
     Question,
+    Reread,
     RunCommand,
     Signal,
     StartStrategy,
@@ -95,6 +97,7 @@ class Control:
         self.signals: dict[str, TakeSignal] = {}
         self.webs: dict[str, Web] = {}
         self.routes: Routes = dict
+        self.reread: Callable[[], Sequence[str]] | None = None
         self._engine = engine
         self._facts = facts
         self._audit = audit
@@ -115,6 +118,7 @@ class Control:
             CancelAll: self._cancel_all,
             Kill: self._kill,
             Signal: self._signal,
+            Reread: lambda _: self._reread(),
         }
 
     def answer(self, ask: Ask, reply: Reply) -> None:
@@ -306,6 +310,11 @@ class Control:
         for session in sessions:
             session.cancel_open_orders()
         return f"every strategy is stopping, and {count} open orders are being cancelled"
+
+    def _reread(self) -> str:
+        if self.reread is None:
+            raise UserError("this run cannot read its configuration again", "Start it anew.")
+        return "\n".join(self.reread()) or "nothing has changed"
 
     def _signal(self, asked: Signal) -> str:
         take = self.signals.get(asked.connector)

@@ -36,13 +36,15 @@ MOST_ALIKE: Final = 100
 
 
 class RunInfo(Struct, frozen=True):
-    """A run as its file tells it. `started`: ns. `guard`: the file with the guard process's id, None without one."""
+    """A run as its file tells it. `started`: ns. `guard`: the file with the guard process's id, None without one.
+    `config`: its configuration file, None without one."""
 
     name: str
     pid: int
     mode: str
     started: int
     guard: str | None = None
+    config: str | None = None
 
 
 def run_name(strategies: Iterable[str]) -> str:

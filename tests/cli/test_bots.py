@@ -1,12 +1,19 @@
 """`python -m mlthon bots …` on configuration files."""
 
 import json
+import os
+import socket
+import threading
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from mlthon.cli import main
 from mlthon.config import load_config
+from mlthon.link.wire import Decoder, encode, frame
+from mlthon.ops.contract import MOST_BYTES, Ask, Reread, Told
+from mlthon.ops.place import Place, RunInfo, control_folder
 
 TEXT = """\
 # my configuration
@@ -147,3 +154,50 @@ def test_a_bot_with_a_mistake_can_be_stopped_and_not_started(file: Path, capsys:
     assert run(file, "start", "a") == 2
     assert "max_position_size" in capsys.readouterr().err
     assert not load_config(file).bots["a"].enabled
+
+
+class Asked:
+    """The socket of a run, that answers what it is asked by a thread of its own."""
+
+    def __init__(self, state: Path, config: Path, answer: Told) -> None:
+        self.place = Place(control_folder(state), "trend")
+        self.place.tell(RunInfo("trend", os.getpid(), "paper", 1, None, str(config.resolve())))
+        self.asks: list[Ask] = []
+        self._answer = answer
+        self._listening = socket.socket(socket.AF_UNIX)
+        self._listening.bind(str(self.place.socket))
+        self._listening.listen()
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        with self._listening, self._listening.accept()[0] as client:
+            decoder: Decoder[Ask] = Decoder(msgspec.msgpack.Decoder(list[Ask]), MOST_BYTES)
+            while not self.asks:
+                self.asks += decoder.feed(client.recv(4096))
+            told = msgspec.structs.replace(self._answer, number=self.asks[0].number)
+            client.sendall(frame([encode(told)]))
+
+    def close(self) -> None:
+        self._thread.join(10)
+        self.place.close()
+
+
+@pytest.mark.parametrize(
+    ("answer", "shown"),
+    [
+        (Told(0, "bot.a: new parameters\nbot.b waits"), "run trend: bot.a: new parameters\nrun trend: bot.b waits\n"),
+        (Told(0, None, "it hangs"), "run trend: it hangs; it reads the file by itself about once a second\n"),
+    ],
+)
+def test_a_run_that_goes_on_says_what_it_makes_of_the_change(
+    file: Path, answer: Told, shown: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file.write_text(file.read_text("utf-8") + f'[ops]\nstate = "{file.parent / "state"}"\n', "utf-8")
+    assert run(file, "stop", "a") == 0
+    assert "no run with this configuration goes on" in capsys.readouterr().out
+    asked = Asked(file.parent / "state", file, answer)
+    assert run(file, "start", "a") == 0
+    asked.close()
+    assert [each.what for each in asked.asks] == [Reread()]
+    assert capsys.readouterr().out.endswith(shown)

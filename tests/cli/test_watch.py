@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from mlthon.cli.watch import ParamsWatch
-from mlthon.config import load_config
+from mlthon.config import BotConfig, RunConfig, load_config
+from mlthon.errors import UserError
 
 
 class Session:
@@ -84,3 +85,90 @@ def test_a_signal_bot_is_switched_changed_and_taken_out(tmp_path: Path) -> None:
     watch.look()
     assert one.got == [{"enabled": False, "params": {"a": 1}}, {"enabled": True, "params": {"a": 2}}, {}]
     assert other.got == []
+
+
+# -- signal bots -------------------------------------------------------------------------------------------------------
+
+BOT = """
+[bots.{name}]
+type = "position"
+venue = "V"
+symbol = "{symbol}"
+description = "d"
+params = {{ max_position_size = {size} }}
+"""
+
+
+def bot(name: str, size: int = 1, symbol: str = "XBTUSD") -> str:
+    return BOT.format(name=name, size=size, symbol=symbol)
+
+
+class Bots:
+    """The bots of a run: those of other symbols than XBTUSD cannot join."""
+
+    def __init__(self, sessions: dict[str, Session]) -> None:
+        self.sessions = sessions
+        self.symbols = {name.removeprefix("bot."): "XBTUSD" for name in sessions}
+        self.tried: list[str] = []
+
+    def same(self, name: str, config: BotConfig) -> bool | None:
+        return None if name not in self.symbols else self.symbols[name] == config.symbol
+
+    def join(self, name: str, config: RunConfig) -> str:
+        self.tried.append(name)
+        if config.bots[name].symbol != "XBTUSD":
+            raise UserError("no such symbol")
+        self.symbols[name] = config.bots[name].symbol
+        self.sessions[f"bot.{name}"] = Session()
+        return f"bot.{name} has joined"
+
+
+def watched(tmp_path: Path, *names: str) -> tuple[Path, ParamsWatch, Bots]:
+    file = tmp_path / "run.toml"
+    write(file, "".join(map(bot, names)), 1)
+    sessions = {f"bot.{name}": Session() for name in names}
+    bots = Bots(sessions)
+    return file, ParamsWatch(load_config(file), sessions, bots), bots
+
+
+def test_a_bot_that_is_new_in_the_file_joins_once(tmp_path: Path) -> None:
+    file, watch, bots = watched(tmp_path, "a")
+    write(file, bot("a") + bot("b"), 2)
+    assert watch.reread() == ["bot.b has joined"]
+    assert watch.reread() == []
+    write(file, bot("a") + bot("b", size=2), 3)
+    assert watch.reread() == [f"bot.b: new parameters from {file}"]
+    assert bots.tried == ["b"]
+    assert [each["params"] for each in bots.sessions["bot.b"].got] == [{"max_position_size": 2}]
+    assert bots.sessions["bot.a"].got == []
+
+
+def test_a_bot_that_cannot_join_is_told_once_and_tried_again_when_the_file_changes(tmp_path: Path) -> None:
+    file, watch, bots = watched(tmp_path)
+    write(file, bot("b", symbol="ETHUSD"), 2)
+    assert watch.reread() == ["bot.b waits for the next start of this run: no such symbol"]
+    write(file, bot("b", symbol="ETHUSD") + "# more\n", 3)
+    assert watch.reread() == []
+    write(file, bot("b"), 4)
+    assert watch.reread() == ["bot.b has joined"]
+    assert bots.tried == ["b", "b", "b"]
+
+
+def test_a_bot_that_is_gone_or_another_one_stops(tmp_path: Path) -> None:
+    file, watch, bots = watched(tmp_path, "a", "b")
+    write(file, bot("b", symbol="ETHUSD"), 2)
+    waits = "it has another type, venue or symbol than the bot of this name in the run"
+    gone = [f"bot.{name}: is no more in {file}" for name in "ab"]
+    assert watch.reread() == [f"bot.b waits for the next start of this run: {waits}", *gone]
+    assert [bots.sessions[each].got for each in ("bot.a", "bot.b")] == [[{}], [{}]]
+    write(file, bot("a", size=3) + bot("b"), 3)
+    assert watch.reread() == [f"bot.{name}: new parameters from {file}" for name in "ab"]
+    assert [each.got[-1]["params"]["max_position_size"] for each in bots.sessions.values()] == [3, 1]
+
+
+def test_a_run_without_bots_leaves_theirs_alone(tmp_path: Path) -> None:
+    file = tmp_path / "run.toml"
+    write(file, "", 1)
+    watch = ParamsWatch(load_config(file), {})
+    write(file, bot("a"), 2)
+    assert watch.reread() == []

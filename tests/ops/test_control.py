@@ -23,6 +23,7 @@ from mlthon.ops.contract import (
     GetProfit,
     GetStatus,
     Kill,
+    Reread,
     RunCommand,
     Signal,
     StartStrategy,
@@ -190,6 +191,14 @@ def test_signals_reach_their_strategy_and_their_token_reaches_no_log(desk: Desk)
     desk.ask(Signal("tv", {"action": "buy", "connectorToken": "s3cret"}))
     assert taken[0]["action"] == "buy"
     assert "s3cret" not in str(desk.trail())
+
+
+def test_the_configuration_is_read_again_where_there_is_one(desk: Desk) -> None:
+    assert "cannot read its configuration again" in str(desk.ask(Reread()).error)
+    told: list[list[str]] = [["bot.a: switched off", "bot.b has joined"], []]
+    desk.control.reread = lambda: told.pop(0)
+    assert desk.ask(Reread()).value == "bot.a: switched off\nbot.b has joined"
+    assert desk.ask(Reread()).value == "nothing has changed"
 
 
 def test_what_comes_from_outside_is_one_line_of_the_log(desk: Desk) -> None:

@@ -1,4 +1,7 @@
-"""The signal bots of a run: made from `[bots.NAME]`, and joined to the run's engine and to its `SignalBoard`."""
+"""The signal bots of a run: made from `[bots.NAME]`, and joined to the run's engine and to its `SignalBoard`.
+
+A bot that is created while the run goes on joins it then (`SignalBots.join`), if the run has all that it needs.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -63,6 +66,17 @@ class _Member:
     bot: SignalBot
 
     @property
+    def strategy(self) -> StrategyConfig:
+        """What it is to the engine."""
+        return StrategyConfig(
+            strategy=f"signal bot ({self.bot.kind.title})",
+            exchanges=[self.venue.exchange.name],
+            account=self.venue.account,
+            params=self.config.as_params,
+            risk=self.config.risk,
+        )
+
+    @property
     def symbol(self) -> str:
         """What it trades, as its exchange names it."""
         return self.venue.symbols.get(self.config.symbol, self.config.symbol)
@@ -79,12 +93,25 @@ class _Member:
         return self.venue.exchange, self.venue.account, self.symbol
 
 
+@frozen
+class _Joined:
+    """The run that bots have joined: see `SignalBots.attach`."""
+
+    engine: "Engine"
+    board: SignalBoard
+    desks: Desks
+    listings: Callable[[VenueChoice], Mapping[str, Listing]]
+    keeping: Keeping | None
+
+
 class SignalBots:
     """See the module. `bots`: by the names of their strategies, `bot.NAME`."""
 
     def __init__(self, configured: Mapping[str, BotConfig], venues: Mapping[str, VenueChoice]) -> None:
         """Raises `UserError` for a bot that cannot be."""
+        self._venues = venues
         self._members = [_member(name, config, venues) for name, config in configured.items()]
+        self._run: _Joined
 
     @property
     def bots(self) -> dict[str, SignalBot]:
@@ -93,19 +120,7 @@ class SignalBots:
     @property
     def strategies(self) -> dict[str, tuple[Any, StrategyConfig]]:
         """The bots, as strategies of an engine."""
-        return {
-            each.name: (
-                partial(_same, each.bot),
-                StrategyConfig(
-                    strategy=f"signal bot ({each.bot.kind.title})",
-                    exchanges=[each.venue.exchange.name],
-                    account=each.venue.account,
-                    params=each.config.as_params,
-                    risk=each.config.risk,
-                ),
-            )
-            for each in self._members
-        }
+        return {each.name: (partial(_same, each.bot), each.strategy) for each in self._members}
 
     def symbols(self, exchange: Exchange) -> list[str]:
         """What bots trade on an exchange."""
@@ -122,28 +137,73 @@ class SignalBots:
     ) -> None:
         """Join the bots to their sessions and accounts, and let them hear signals. Raises `UserError` for a symbol that
         the run has not."""
+        self._run = _Joined(engine, board, desks, listings, keeping)
         places = [each.place for each in self._members]
         for each in self._members:
-            known = listings(each.venue)
-            listing = known.get(each.config.symbol)
-            if listing is None:
-                raise UserError(
-                    f"bots.{_plain(each.name)}.symbol: this run has no {each.venue.src}:{each.config.symbol}"
-                    f"{near(each.config.symbol, known)}",
-                    f"It has {', '.join(known) or 'nothing'} of {each.venue.src}.",
-                )
             alone = places.count(each.place) == 1
-            desk = desks(each.bot, each.venue.account) if alone else None
-            each.bot.attach(
-                engine.sessions[each.name],
-                engine.clock,
-                listing,
-                None if desk is None else desk.position,
-                held=0 if keeping is None else keeping.held(each.name, listing.instrument),
-                memory=None if keeping is None else BotMemory(keeping.states(each.state_name, each.venue.exchange)),
-            )
-            board.listen(each.venue.src, each.config.symbol, each.bot.hear, (each.bot.kind.takes,))
+            self._attach(each, alone=alone)
             told.append(_say(each, alone))
+
+    def _attach(self, member: _Member, *, alone: bool) -> None:
+        run, bot, name = self._run, member.bot, member.name
+        known = run.listings(member.venue)
+        listing = known.get(member.config.symbol)
+        if listing is None:
+            raise UserError(
+                f"bots.{_plain(name)}.symbol: this run has no {member.venue.src}:{member.config.symbol}"
+                f"{near(member.config.symbol, known)}",
+                f"It has {', '.join(known) or 'nothing'} of {member.venue.src}.",
+            )
+        desk = run.desks(bot, member.venue.account) if alone else None
+        bot.attach(
+            run.engine.sessions[name],
+            run.engine.clock,
+            listing,
+            None if desk is None else desk.position,
+            held=0 if run.keeping is None else run.keeping.held(name, listing.instrument),
+            memory=None
+            if run.keeping is None
+            else BotMemory(run.keeping.states(member.state_name, member.venue.exchange)),
+        )
+        run.board.listen(member.venue.src, member.config.symbol, bot.hear, (bot.kind.takes,))
+
+    def join(self, name: str, config: BotConfig) -> str:
+        """Let a bot join the run that goes on, and say so. It begins with the last signal of its market. Raises
+        `UserError` for what this run cannot do; then the bot is none of its."""
+        member = _member(name, config, self._venues)
+        run = self._run
+        others = [each.name for each in self._members if each.place == member.place]
+        if others:
+            raise UserError(
+                f"{member.name} would share account and symbol with {others[0]}, which follows the account's position"
+            )
+        exchange, account, symbol = member.place
+        if (exchange, account) not in run.engine.ports:
+            raise UserError(f"this run has no account {account} on {exchange.name}")
+        if symbol not in [each.symbol for each in run.engine.universe.of(exchange)]:
+            raise UserError(f"this run has no {symbol} of {exchange.name}")
+        bound = member.strategy
+        run.engine.add_strategy(member.name, member.bot, [exchange], account, bound.params)
+        self._attach(member, alone=True)
+        self._members.append(member)
+        run.engine.connect(member.name)
+        latest = run.board.latest.get((member.venue.src, config.symbol))
+        if latest is not None:
+            member.bot.hear(latest)
+        return _say(member, alone=True)
+
+    def same(self, name: str, config: BotConfig) -> bool | None:
+        """Whether a bot of the configuration is the one of this name in the run: the same type, venue and symbol; None
+        where there is none of this name."""
+        for each in self._members:
+            if each.name == f"{BOT_PREFIX}{name}":
+                mine = each.config
+                return (kind_of(config.type, f"bots.{name}.type"), config.venue, config.symbol) == (
+                    each.bot.kind,
+                    mine.venue,
+                    mine.symbol,
+                )
+        return None
 
 
 def _member(name: str, config: BotConfig, venues: Mapping[str, VenueChoice]) -> _Member:

@@ -296,12 +296,13 @@ class SignalBot(IStrategy):
         enabled = bool(strat_params.get("enabled", False))
         try:
             params = params_of(self.kind, strat_params["params"], self.session.name) if enabled else self.params
-            if params != self.params:
-                self._plan = self._planned(params)
-                self.params = params
-                log.info("%s: new parameters", self.session.name)
+            plan = self._plan if params == self.params else self._planned(params)
         except UserError as error:
-            log.warning("%s: the parameters stay as they are: %s", self.session.name, error)
+            log.warning("%s: everything stays as it is: %s", self.session.name, error)
+            return
+        if params != self.params:
+            self.params, self._plan = params, plan
+            log.info("%s: new parameters", self.session.name)
         if enabled is not self.enabled:
             log.warning("%s: switched %s", self.session.name, "on" if enabled else "off")
             self.enabled = enabled

@@ -230,3 +230,66 @@ def test_the_documented_examples_reach_their_bots(
     run.go(says(**intents))
     bots = run.linked.bots.signal_bots.bots
     assert {bot.kind.name: bot.intent for bot in bots.values() if bot.intent is not None} == heard
+
+
+# -- while the run goes on ---------------------------------------------------------------------------------------------
+
+
+def made(**changes: Any) -> BotConfig:
+    given: dict[str, Any] = {
+        "type": "position",
+        "venue": "BitMEX",
+        "symbol": "XBTUSD",
+        "description": "d",
+        "params": {"max_position_size": 1000},
+    }
+    return BotConfig(**{**given, **changes})
+
+
+def test_a_bot_that_joins_later_begins_with_the_last_signal(tmp_path: Path) -> None:
+    run = linked(tmp_path, seconds=5, settings=['venues.BitMEX.src="bitmex"'])
+    bots = run.linked.bots.signal_bots
+    told: list[str] = []
+    run.go(
+        says(size=0.5),
+        lambda script: told.append(bots.join("late", made())),
+        lambda script: told.append(str(held(run, "bot.late"))),
+    )
+    assert told[0] == "bot.late: Position bot on BitMEX XBTUSD, hears size= of bitmex"
+    assert held(run, "bot.late") == 5
+    assert not run.linked.bots.board.unheard or run.linked.bots.board.unheard[("bitmex", "XBTUSD")] == 1
+    assert (bots.same("late", made()), bots.same("late", made(symbol="ETHUSD")), bots.same("x", made())) == (
+        True,
+        False,
+        None,
+    )
+    assert bots.same("late", made(type="Market Maker")) is False
+
+
+def test_what_a_run_has_not_cannot_join_it(tmp_path: Path) -> None:
+    run = linked(tmp_path, seconds=5, settings=settings("one"), subscribe=["bitmex:XBTUSD"])
+    bots = run.linked.bots.signal_bots
+    told = []
+    for name, config in (
+        ("b", made()),
+        ("b", made(symbol="ETHUSD")),
+        ("b", made(symbol="NONE")),
+        ("b", made(venue="Other")),
+        ("b", made(type="nothing")),
+        ("b", made(params={})),
+    ):
+        with pytest.raises(UserError) as caught:
+            bots.join(name, config)
+        told.append(caught.value.message)
+    assert told == [
+        "bot.b would share account and symbol with bot.one, which follows the account's position",
+        "this run has no ETHUSD of BitMEX",
+        "bots.b.symbol: BitMEX has no symbol 'NONE'",
+        "bots.b.venue: there is no venue 'Other'",
+        "bots.b.type: 'nothing' is no type of signal bot",
+        "bots.b: params lacks the key 'max_position_size'",
+    ]
+    assert list(bots.bots) == ["bot.one"]
+    assert list(run.linked.run.assembly.engine.sessions) == ["bot.BitMEX", "bot.one"]
+    run.go(says(size=0.5))
+    assert held(run, "bot.one") == 5

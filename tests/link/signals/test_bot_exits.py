@@ -146,3 +146,12 @@ def test_its_status_in_a_line() -> None:
         "BTCUSDT: flat, 0 open orders, size=0.5; no market data; closed by stop loss: -3.334 %"
     )
     assert table.session.command("status")
+
+
+def test_a_mistake_in_the_parameters_switches_nothing_on() -> None:
+    table = position()
+    table.session.update_params({**table.config.as_params, "enabled": False})
+    table.session.update_params({"enabled": True, "params": {"max_position_size": 0}})
+    table.session.update_params({"enabled": True, "params": {"max_position_size": 1e-9}})
+    table.signal(size=0.5)
+    assert (table.bot.enabled, table.held) == (False, 0)
