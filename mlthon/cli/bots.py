@@ -1,8 +1,7 @@
 """`python -m mlthon bots create|list|show|start|stop|delete`: the signal bots of a configuration file.
 
-A running engine watches its configuration file: a bot that is started, stopped or changed there does so in the run
-within a second or so. A bot that is created joins at the next run. Here are the commands and their options;
-`mlthon.cli.bot_tables` does the work.
+Runs with this file that go on read it again and say what they make of the change. Here are the commands and their
+options; `mlthon.cli.bot_tables` does the work.
 """
 
 from pathlib import Path
