@@ -31,40 +31,6 @@ def recorded(shared: Path, client: str = "ccxt") -> Mapping[str, dict[str, Any]]
     return {call.get("call", "") + call.get("path", ""): call for call in map(json.loads, lines)}
 
 
-# What ours does otherwise, and why: no broker tag (`text`); always a client order id; IOC as BitMEX spells it (ccxt's
-# "IOC" is not BitMEX's); a change names the order by client order id, which is known before the answer to the new one.
-IOC = {"tif": TIF.IOC, "exec_instr": ExecInstructions.ReduceOnly, "side": -1}
-
-CALLS: dict[str, tuple[Request, set[str]]] = {
-    "place_limit_post_only/api/v1/order": (
-        codec().new_order(order(exec_instr=ExecInstructions.PostOnly)),
-        {"text"},
-    ),
-    "place_limit_ioc/api/v1/order": (codec().new_order(order(**IOC)), {"text", "clOrdID", "timeInForce"}),
-    "place_market/api/v1/order": (
-        codec().new_order(order(order_type=OrderType.Market, price=0)),
-        {"text", "clOrdID"},
-    ),
-    "amend/api/v1/order": (codec().modify_order(order(), 98_000, 2), {"text", "orderID", "origClOrdID"}),
-    "cancel_by_client_id/api/v1/order": (codec().cancel_order(order()), set()),
-    "cancel_all/api/v1/order/all": (codec().cancel_all(XBTUSD)[0], set()),
-}
-
-
-@pytest.mark.parametrize("call", CALLS)
-def test_requests_are_those_of_recorded_clients(shared: Path, call: str) -> None:
-    request, different = CALLS[call]
-    theirs, ours = recorded(shared)[call], sent(request)
-    assert (ours.method, ours.target) == (theirs["method"], theirs["path"])
-    fields, expected = json.loads(ours.body), json.loads(theirs["body"])
-    assert {key: fields.get(key) for key in (fields.keys() | expected) - different} == {
-        key: expected.get(key) for key in (fields.keys() | expected) - different
-    }
-    assert ours.headers["api-expires"] == theirs["headers"]["api-expires"]
-    signed = spelling.sign("test-secret", ours.method, ours.target, 1735689605, ours.body.decode())
-    assert (ours.headers["api-key"], ours.headers["api-signature"]) == ("test-key", signed)
-
-
 def test_an_order_without_a_client_id_is_named_by_the_exchanges(shared: Path) -> None:
     foreign = order(wire_id="")
     foreign.exchange_id = "11111111-2222-4333-8444-555555555555"
