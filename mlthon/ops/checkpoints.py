@@ -1,5 +1,7 @@
-"""Write-ahead logs of SQLite copied into their files beside whoever writes: a checkpoint waits for the disk,
-milliseconds on a good day, and the engine is not to.
+"""What waits for the disk, done beside whoever writes: milliseconds on a good day, and the engine is not to wait.
+
+`Beside` is the thread on which that happens; `Checkpoints` are those of a write-ahead log of SQLite, which is copied
+into its file.
 """
 
 import logging
@@ -17,15 +19,15 @@ NEVER: Final = "PRAGMA wal_autocheckpoint = 0"
 """For the connection of whoever writes, which then makes none itself."""
 
 
-class Checkpoints:
-    """Makes one every `EVERY_S` and a last one when it is closed, on a thread and connections of its own. `before` is
-    called before each."""
+class Beside:
+    """Calls `work` every `EVERY_S`, and a last time (told so) when it is closed. What it raises of files is logged."""
 
-    def __init__(self, path: Path, before: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, path: Path, work: Callable[[bool], None]) -> None:
+        """`path`: of what is worked on, for the log."""
         self._path = path
-        self._before = before
+        self._work = work
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"checkpoints of {path.name}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"beside {path.name}", daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
@@ -33,14 +35,27 @@ class Checkpoints:
         while not last:
             last = self._closing.wait(EVERY_S)
             try:
-                self._before()
-                base = sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None)
-                base.execute(f"PRAGMA wal_checkpoint({'TRUNCATE' if last else 'PASSIVE'})")
-                base.close()
-            except sqlite3.Error as error:
-                log.warning("%s: checkpoint: %s", self._path, error)
+                self._work(last)
+            except (OSError, sqlite3.Error) as error:
+                log.warning("%s: %s", self._path, error)
 
     def close(self) -> None:
         """Wait for the last one."""
         self._closing.set()
         self._thread.join()
+
+
+class Checkpoints(Beside):
+    """Makes checkpoints on connections of its own. `before` is called before each."""
+
+    def __init__(self, path: Path, before: Callable[[], None] = lambda: None) -> None:
+        self._before = before
+        super().__init__(path, self._checkpoint)
+
+    def _checkpoint(self, last: bool) -> None:
+        try:
+            self._before()
+        finally:
+            base = sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None)
+            base.execute(f"PRAGMA wal_checkpoint({'TRUNCATE' if last else 'PASSIVE'})")
+            base.close()

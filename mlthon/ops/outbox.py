@@ -1,214 +1,200 @@
-"""Where the messages of strategies (`publish_telegram`) wait until Telegram has taken them.
+"""Where the messages of strategies (`publish_telegram`) wait until Telegram has taken them: the engine's end.
 
-Two files, so that nobody ever waits for anybody: the **outbox**, which the engine alone writes (SQLite, WAL; each
-message is on its way to the disk when `put` returns, and survives the death of this program), and the **sent mark**,
-which the reader alone writes: the number of the last message that Telegram has taken. Messages are numbered from 1 on
-without end, so a reader that is started again goes on after its mark and loses none. What was sent is taken out of the
-outbox again, two for each one that comes, so that neither the file nor any call grows with the run.
+Nobody ever waits for anybody: the engine alone writes the **outbox** (`mlthon.ops.letters`), and to publish is to
+append to a file, a few microseconds; a message that was appended survives the death of this program. The reader alone
+writes the **sent mark**: the number of the last message that Telegram has taken. Messages are numbered from 1 on
+without end, so a reader that is started again goes on after its mark and loses none. What waits for the disk, the mark,
+and files in which everything was sent are looked after on a thread beside the engine.
 
     engine      outbox.put("grid", "filled")
     reader      for message in reader.after(mark.number): send it; mark.keep(message.number)
 
-A message can reach Telegram twice where the reader dies between sending and marking, never not at all.
+A message can reach Telegram twice where the reader dies between sending and marking, never not at all. (A power cut can
+take what was published in the seconds before it.)
+
+Telegram takes one message a second of a chat. Of each strategy as many messages wait as `MOST_WAITING` and `MOST_LONG`
+say; one that publishes more is not heard while it is so, and when it is again, its chat is told how much is missing.
+The others do not feel it.
 """
 
 import logging
+import os
 import sqlite3
 import time
+from collections import deque
 from pathlib import Path
 from typing import Final
 
-from attrs import frozen
-
 from mlthon.errors import UserError
-from mlthon.ops.checkpoints import BUSY_S, NEVER, Checkpoints
+from mlthon.ops.checkpoints import Beside
+from mlthon.ops.letters import Frames, Message, framed, last_sent, segment, segments, sent_path
 
 log = logging.getLogger("mlthon.ops")
 
 LONGEST_TEXT: Final = 64 * 1024
 """Characters of one message that are kept."""
-MOST_WAITING: Final = 20_000
-"""Messages that wait at once: a strategy that publishes more is told of and not heard while it is so."""
-CLEARED_AT_ONCE: Final = 2
-"""Messages that were sent and are taken out for each that comes."""
+MOST_WAITING: Final = 5_000
+"""Messages of one strategy that wait at once: over an hour's worth."""
+MOST_LONG: Final = 16 * 1024 * 1024
+"""Characters that those of one strategy may have."""
+SEGMENT_BYTES: Final = 1024 * 1024
+"""Beyond this a new file is begun."""
+SETTLED_AT_ONCE: Final = 16
+"""Messages that were sent and are forgotten for each that comes."""
+IDLE_S: Final = 1.0
+"""Files are brought to the disk when nothing was written for so long: whoever writes then waits for nothing."""
 CUT: Final = " […]"
 
-_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS messages (
-    number INTEGER PRIMARY KEY AUTOINCREMENT, run TEXT NOT NULL, strategy TEXT NOT NULL, ts INTEGER NOT NULL,
-    text TEXT NOT NULL)
-"""
-_INSERT: Final = "INSERT INTO messages (run, strategy, ts, text) VALUES (?, ?, ?, ?)"
-_MARK_SCHEMA: Final = (
-    "CREATE TABLE IF NOT EXISTS sent (one INTEGER PRIMARY KEY CHECK (one = 1), number INTEGER NOT NULL)"
-)
 
+class _Waiting:
+    """What waits of one strategy: messages and characters; `lost`: messages since the last one that was kept, and
+    `why`."""
 
-@frozen
-class Message:
-    """A message of a strategy. `ts`: ns since 1970 UTC."""
+    __slots__ = ("count", "long", "lost", "why")
 
-    number: int
-    run: str
-    strategy: str
-    ts: int
-    text: str
+    def __init__(self) -> None:
+        self.count = self.long = self.lost = 0
+        self.why = ""
 
-
-def sent_path(outbox: Path) -> Path:
-    """The file of the sent mark that belongs to an outbox: `NAME.telegram.db` beside `NAME.outbox.db`."""
-    return outbox.with_name(outbox.name.removesuffix(".outbox.db") + ".telegram.db")
+    def full(self, text: str) -> bool:
+        """Whether there is no room for one more."""
+        return self.count >= MOST_WAITING or self.long + len(text) > MOST_LONG
 
 
 class Outbox:
-    """The engine's end. Raises `UserError` where the file cannot be used."""
+    """See the module. Raises `UserError` where the folder cannot be used."""
 
     def __init__(self, path: Path, run: str) -> None:
         self.path = path
         self.lost = 0
         """Messages that could not be kept."""
         self._run = run
-        self._failure = ""
+        self._of: dict[str, _Waiting] = {}
+        self._out: deque[tuple[int, str, int]] = deque()
+        """What waits: number, strategy, characters."""
         try:
-            path.touch(0o600)  # before SQLite makes the files beside it, which are then as private
-            path.chmod(0o600)
-            self._base = _connect(path)
-            self._base.execute("PRAGMA journal_mode = WAL")
-            self._base.execute("PRAGMA synchronous = NORMAL")
-            self._base.execute(NEVER)
-            self._base.execute(_SCHEMA)
+            path.mkdir(mode=0o700, exist_ok=True)
+            path.chmod(0o700)
             self._sent = last_sent(sent_path(path))
-            self._base.execute("DELETE FROM messages WHERE number <= ?", (self._sent,))
-            self._last = self._number_on(self._sent)
-            self._cleared = self._sent
+            self._last = self._sent
+            self._segments = segments(path)
+            self._take_up()
+            self._descriptor = self._begin()
         except (OSError, sqlite3.Error) as error:
             raise UserError(f"{path}: the outbox cannot be used: {error}", "Look at the state folder.") from None
-        self._checkpoints = Checkpoints(path, self._look)
+        self._beside = Beside(path, self._look)
+
+    def _take_up(self) -> None:
+        """What earlier runs left."""
+        for first in self._segments:
+            frames = Frames(segment(self.path, first))
+            while (message := frames.next()) is not None:
+                self._last = max(self._last, message.number)
+                if message.number > self._sent:
+                    self._count(message.number, message.strategy, len(message.text))
+            frames.close()
+
+    def _begin(self) -> int:
+        """Begin a segment; its file."""
+        first = self._last + 1
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+        descriptor = os.open(segment(self.path, first), flags, 0o600)
+        if first not in self._segments:
+            self._segments.append(first)
+        self._size = 0
+        self._written = self._synced = 0.0
+        return descriptor
 
     def put(self, strategy: str, text: str) -> None:
         """Keep a message. Never raises: a strategy is not to fail because nobody can be told."""
-        if self._last - self._sent >= MOST_WAITING:
-            self._lose(f"{MOST_WAITING:,} messages wait already")
-            return
+        waiting = self._of.get(strategy)
+        if waiting is None:
+            waiting = self._of[strategy] = _Waiting()
+        self._settle(SETTLED_AT_ONCE)
         if len(text) > LONGEST_TEXT:
             text = text[: LONGEST_TEXT - len(CUT)] + CUT
-        # what is no text (half a surrogate pair) would be refused by the file
-        plain = text.encode("utf-8", "replace").decode()
-        try:
-            kept = self._base.execute(_INSERT, (self._run, strategy, time.time_ns(), plain))
-        except sqlite3.Error as error:
-            self._lose(str(error))
+        if waiting.full(text):
+            self._settle(len(self._out))
+            if waiting.full(text):
+                self._lose(strategy, waiting, f"{waiting.count:,} of them wait already")
+                return
+        if waiting.lost and not self._append(strategy, f"({waiting.lost:,} messages were not kept: {waiting.why})"):
             return
-        self._last = kept.lastrowid or self._last + 1
-        self._failure = ""
-        self._clear()
+        waiting.lost = 0
+        self._append(strategy, text)
 
-    def _clear(self) -> None:
-        """Take out what was sent, as much as a call may take."""
-        if self._cleared >= self._sent:
-            return
-        upto = min(self._cleared + CLEARED_AT_ONCE, self._sent)
+    def _append(self, strategy: str, text: str) -> bool:
+        """Append a message; whether it is kept."""
+        number = self._last + 1
         try:
-            self._base.execute("DELETE FROM messages WHERE number <= ?", (upto,))
-        except sqlite3.Error as error:  # the next one takes out what this one left
-            log.debug("%s: what was sent stays for now: %s", self.path, error)
+            # what is no text (half a surrogate pair) could not be encoded
+            plain = text if text.isascii() else text.encode("utf-8", "replace").decode()
+            frame = framed(Message(number, self._run, strategy, time.time_ns(), plain))
+            written = os.write(self._descriptor, frame)
+            if written != len(frame):
+                os.ftruncate(self._descriptor, self._size)
+                raise OSError(28, "no room for the whole of it")
+        except OSError as error:
+            self._lose(strategy, self._of[strategy], str(error))
+            return False
+        self._last = number
+        self._size += written
+        self._written = time.monotonic()
+        self._count(number, strategy, len(text))
+        if self._size >= SEGMENT_BYTES:
+            self._turn_over()
+        return True
+
+    def _turn_over(self) -> None:
+        """Begin the next segment; where that cannot be, the old one goes on."""
+        old = self._descriptor
+        try:
+            self._descriptor = self._begin()
+        except OSError as error:
+            log.error("%s: no new file can be begun: %s", self.path, error)
         else:
-            self._cleared = upto
+            os.close(old)
 
-    def _number_on(self, sent: int) -> int:
-        """The number of the last message ever. What comes next has one after the mark even where the file was made
-        anew and the mark was not: everything up to it counts as sent."""
-        row = self._base.execute("SELECT seq FROM sqlite_sequence WHERE name = 'messages'").fetchone()
-        last = max(row[0] if row else 0, sent)
-        if row is None:
-            self._base.execute("INSERT INTO sqlite_sequence VALUES ('messages', ?)", (last,))
-        elif row[0] < last:
-            self._base.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = 'messages'", (last,))
-        return int(last)
+    def _count(self, number: int, strategy: str, size: int) -> None:
+        waiting = self._of.setdefault(strategy, _Waiting())
+        waiting.count += 1
+        waiting.long += size
+        self._out.append((number, strategy, size))
 
-    def _lose(self, why: str) -> None:
+    def _settle(self, most: int) -> None:
+        """Forget what was sent."""
+        out, sent = self._out, self._sent
+        while most and out and out[0][0] <= sent:
+            _, strategy, size = out.popleft()
+            waiting = self._of[strategy]
+            waiting.count -= 1
+            waiting.long -= size
+            most -= 1
+
+    def _lose(self, strategy: str, waiting: _Waiting, why: str) -> None:
         self.lost += 1
-        if why != self._failure:
-            self._failure = why
-            log.error("A MESSAGE FOR TELEGRAM IS LOST, and those after it while it is so: %s", why)
+        waiting.lost += 1
+        if waiting.lost == 1:
+            waiting.why = why
+            log.error("A MESSAGE OF %s FOR TELEGRAM IS LOST, and those after it while it is so: %s", strategy, why)
 
-    def _look(self) -> None:
-        """See what was sent meanwhile (called by the thread of checkpoints)."""
+    # -- beside the engine -------------------------------------------------------------------------------------------
+
+    def _look(self, last: bool) -> None:
+        """See what was sent, remove files in which everything was, bring what was written to the disk."""
         self._sent = max(self._sent, last_sent(sent_path(self.path)))
+        while len(self._segments) > 1 and self._segments[1] <= self._sent + 1:
+            segment(self.path, self._segments.pop(0)).unlink(missing_ok=True)
+        written = self._written
+        if written > self._synced and (last or time.monotonic() - written > IDLE_S):
+            descriptor = os.open(segment(self.path, self._segments[-1]), os.O_RDONLY)
+            try:
+                os.fdatasync(descriptor)
+            finally:
+                os.close(descriptor)
+            self._synced = written
 
     def close(self) -> None:
         """No more messages; those that wait, wait for the next reader."""
-        self._checkpoints.close()
-        self._base.close()
-
-
-class OutboxReader:
-    """The other end, which only reads. Raises `UserError` where there is no outbox."""
-
-    def __init__(self, path: Path) -> None:
-        try:
-            self._base = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_S)
-            self._base.execute("SELECT 1 FROM messages LIMIT 1")
-        except sqlite3.Error as error:
-            raise UserError(
-                f"{path}: no outbox can be read here: {error}", "The run makes it when it starts."
-            ) from None
-
-    def after(self, number: int, most: int = 100) -> list[Message]:
-        """The first messages after this number, in order. Raises `sqlite3.Error`."""
-        rows = self._base.execute(
-            "SELECT number, run, strategy, ts, text FROM messages WHERE number > ? ORDER BY number LIMIT ?",
-            (number, most),
-        )
-        return [Message(*row) for row in rows]
-
-    def waiting(self, number: int) -> int:
-        """How many messages come after this number. Raises `sqlite3.Error`."""
-        return int(self._base.execute("SELECT count(*) FROM messages WHERE number > ?", (number,)).fetchone()[0])
-
-    def close(self) -> None:
-        self._base.close()
-
-
-class SentMark:
-    """The number of the last message that Telegram has taken, in the reader's own file; 0 at first. A number is on the
-    disk when `keep` returns. Raises `sqlite3.Error`."""
-
-    def __init__(self, path: Path) -> None:
-        path.touch(0o600)
-        path.chmod(0o600)
-        self._base = _connect(path)
-        self._base.execute("PRAGMA journal_mode = WAL")
-        self._base.execute("PRAGMA synchronous = FULL")
-        self._base.execute(_MARK_SCHEMA)
-        self.number = _marked(self._base)
-
-    def keep(self, number: int) -> None:
-        """Everything up to this number is sent."""
-        self._base.execute("INSERT OR REPLACE INTO sent (one, number) VALUES (1, ?)", (number,))
-        self.number = number
-
-    def close(self) -> None:
-        self._base.close()
-
-
-def last_sent(path: Path) -> int:
-    """The mark in a file; 0 where there is none. Raises `sqlite3.Error`."""
-    if not path.exists():
-        return 0
-    base = _connect(path)
-    try:
-        return _marked(base)
-    except sqlite3.OperationalError:  # a file of which the table is not made yet
-        return 0
-    finally:
-        base.close()
-
-
-def _marked(base: sqlite3.Connection) -> int:
-    row = base.execute("SELECT number FROM sent").fetchone()
-    return 0 if row is None else int(row[0])
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
+        self._beside.close()
+        os.close(self._descriptor)

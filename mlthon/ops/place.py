@@ -2,7 +2,7 @@
 
     STATE/run/NAME.run          who runs: `RunInfo` as JSON; locked as long as the run lives
     STATE/run/NAME.sock         the control socket
-    STATE/run/NAME.outbox.db    messages of its strategies (`mlthon.ops.outbox`)
+    STATE/run/NAME.outbox/      messages of its strategies (`mlthon.ops.outbox`)
     STATE/run/audit.db          who had what done (`mlthon.ops.audit`), of all runs
 
 NAME is the run's name (its strategies'), with `+` and `_` for what a file should not be called. The lock goes with its
@@ -78,7 +78,7 @@ class Place:
         self.folder = folder
         self.name = name
         self.socket = folder / f"{name}.sock"
-        self.outbox = folder / f"{name}.outbox.db"
+        self.outbox = folder / f"{name}.outbox"
         self.audit = folder / "audit.db"
         if len(os.fsencode(self.socket)) > LONGEST_SOCKET:
             raise UserError(

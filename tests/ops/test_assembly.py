@@ -14,7 +14,7 @@ from mlthon.live.secrets import Places
 from mlthon.ops import assembly
 from mlthon.ops.assembly import Operations, open_operations
 from mlthon.ops.keeper import OpsService
-from mlthon.ops.outbox import OutboxReader
+from mlthon.ops.letters import OutboxReader
 from mlthon.ops.place import living_runs
 from tests.engine.rig import Recorder, Rig
 
@@ -70,8 +70,8 @@ def test_with_telegram_what_strategies_publish_waits_in_the_outbox(tmp_path: Pat
     assert [(each.strategy, each.text) for each in reader.after(0)] == [("grid", "filled")]
     reader.close()
     operations.close()
-    for path in (tmp_path / "run").iterdir():
-        assert SECRET.encode() not in path.read_bytes()
+    for path in (tmp_path / "run").rglob("*"):
+        assert path.is_dir() or SECRET.encode() not in path.read_bytes()
 
 
 def test_runs_on_paper_are_told_apart_and_a_second_live_one_refused(tmp_path: Path) -> None:

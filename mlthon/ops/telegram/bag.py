@@ -16,7 +16,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from mlthon.ops.outbox import Message, OutboxReader, SentMark, sent_path
+from mlthon.ops.letters import Message, OutboxReader, SentMark, sent_path
 from mlthon.ops.telegram.mail import Letter
 from mlthon.ops.telegram.store import Store
 
@@ -27,11 +27,11 @@ class Bag:
     """See the module. Raises `UserError` where there is no outbox, OSError where its lock cannot be made."""
 
     def __init__(self, path: Path, store: Store) -> None:
-        self._name = path.stem
+        self._name = path.name
         self._store = store
         self._reader = OutboxReader(path)
         self._path = path
-        self._lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        self._lock = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
         self._mark: SentMark | None = None
         """There as soon as the lock is held."""
         self._given = 0

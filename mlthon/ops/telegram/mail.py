@@ -1,10 +1,13 @@
 """Messages to Telegram, in order, as fast as it allows, until it has taken them.
 
 Each chat has a lane: answers first, so that a flood of alerts does not hold up the question whether a kill is meant;
-then alerts, then what strategies published, which waits in the outbox's file until Telegram has taken it. A message is
-tried again, with growing pauses, for as long as Telegram is away or says `429`; one that it will never take (400, 403)
-is logged and set aside, so that it does not hold up those behind it. Where an answer of Telegram's is lost after it
-took a message, the message goes out again: each arrives at least once.
+then alerts, those that wait as one message, in turns with what strategies published. That waits in the outbox until
+Telegram has taken it; where several strategies have one chat they take turns too, so a flood of one holds up no other.
+A long text goes in parts, and an answer may go between two of them.
+
+A message is tried again, with growing pauses, for as long as Telegram is away or says `429`; one that it will never
+take (400, 403) is logged and set aside, so that it does not hold up those behind it. Where an answer of Telegram's is
+lost after it took a message, the message goes out again: each arrives at least once.
 
 Answers that could not be sent for `ANSWER_S` are dropped: nobody waits for them any more. Alerts are kept for a day.
 """
@@ -13,15 +16,16 @@ import logging
 import random
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Final, Protocol
 
 import trio
-from attrs import field, frozen
+from attrs import define, field
 
 from mlthon.live.backoff import Backoff, BackoffSettings
 from mlthon.ops.telegram.api import BadToken, Button, Moved, Refused, TooMany, Trouble
 from mlthon.ops.telegram.pace import Pace
-from mlthon.ops.telegram.text import Text, messages, read
+from mlthon.ops.telegram.text import Piece, Text, messages, read
 
 log = logging.getLogger("mlthon.telegram")
 
@@ -30,9 +34,7 @@ ALERT_S: Final = 86_400.0
 MOST_ANSWERS: Final = 100
 """Answers that wait for one chat, and alerts as many; beyond it the oldest are dropped."""
 FETCH: Final = 100
-"""Letters that are taken out of the outbox at once."""
-MOST_LETTERS: Final = 2_000
-"""Letters held here; the others stay in the file."""
+"""Letters that are taken out of the outbox at once. (How many wait of a strategy the outbox bounds.)"""
 FETCH_S: Final = 0.25
 """How often the outbox is looked at."""
 PAUSES: Final = BackoffSettings(first_s=0.5, most_s=60.0)
@@ -70,40 +72,104 @@ class Sends(Protocol):
     async def send(self, chat: int, html: str, buttons: Sequence[Button] = ()) -> int: ...
 
 
-@frozen
+@define
 class _Item:
-    """Something to send. `until`: when it has lost its sense; None: never. `done` is told why it failed, or None."""
+    """Something to send: `read` gives its parts, of which `sent` are sent. `until`: when it has lost its sense; None:
+    never. `done` is told why it failed, or None."""
 
-    parts: Sequence[str]
+    read: Callable[[], Sequence[str]]
     buttons: Sequence[Button] = ()
     until: float | None = None
     done: Callable[[str | None], None] = field(default=lambda _: None)
+    parts: Sequence[str] | None = None
+    sent: int = 0
+
+    def next(self) -> tuple[str, Sequence[Button]] | None:
+        """The next part and the buttons under it; None when there is none left."""
+        if self.parts is None:
+            self.parts = self.read()
+        if self.sent >= len(self.parts):
+            return None
+        return self.parts[self.sent], self.buttons if self.sent == len(self.parts) - 1 else ()
 
 
 class _Lane:
-    """One chat."""
+    """One chat: what waits, and what has been begun (`alert`, and a letter of the strategy `begun`)."""
 
     def __init__(self, chat: int) -> None:
         self.chat = chat
         self.answers: deque[_Item] = deque(maxlen=MOST_ANSWERS)
-        self.alerts: deque[_Item] = deque(maxlen=MOST_ANSWERS)
-        self.letters: deque[_Item] = deque()
-        self.wake = trio.Event()
+        self.alerts: deque[tuple[Text, float]] = deque(maxlen=MOST_ANSWERS)
+        self.letters: dict[str, deque[_Item]] = {}
+        """By strategy; whose turn it is stands first."""
+        self._alert: _Item | None = None
+        self._letters_turn = False
+        self._wake = trio.Event()
 
-    def put(self, item: _Item, queue: deque[_Item]) -> None:
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits but letters."""
+        return not self.answers and not self.alerts and self._alert is None
+
+    def answer(self, item: _Item) -> None:
+        self._warn(self.answers)
+        self.answers.append(item)
+        self._wake.set()
+
+    def alert(self, text: Text, until: float) -> None:
+        self._warn(self.alerts)
+        self.alerts.append((text, until))
+        self._wake.set()
+
+    def letter(self, strategy: str, item: _Item) -> None:
+        self.letters.setdefault(strategy, deque()).append(item)
+        self._wake.set()
+
+    def _warn(self, queue: "deque[_Item] | deque[tuple[Text, float]]") -> None:
         if len(queue) == queue.maxlen:
             log.warning("an answer or alert to chat %d was dropped: %d wait already", self.chat, MOST_ANSWERS)
-        queue.append(item)
-        self.wake.set()
 
-    async def next(self) -> deque[_Item]:
-        """The queue whose first item is to be sent."""
+    async def next(self) -> _Item:
+        """What is to be sent now; it stays here until it is `over`."""
         while True:
-            for queue in (self.answers, self.alerts, self.letters):
+            if self.answers:
+                return self.answers[0]
+            alerted = self._alert or self.alerts
+            if alerted and not (self._letters_turn and self.letters):
+                return self._all_alerts()
+            if self.letters:
+                return next(iter(self.letters.values()))[0]
+            self._wake = trio.Event()
+            await self._wake.wait()
+
+    def _all_alerts(self) -> _Item:
+        """The alert that was begun, or else those that wait, as one."""
+        if self._alert is None:
+            texts, times = zip(*self.alerts, strict=True)
+            self.alerts.clear()
+            whole = tuple(piece for text in texts for piece in (*text, Piece("\n")))
+            self._alert = _Item(partial(messages, whole), (), max(times))
+        return self._alert
+
+    def over(self, item: _Item) -> None:
+        """It is sent, or given up."""
+        if item is self._alert:
+            self._alert = None
+            self._letters_turn = True
+        elif self.answers and self.answers[0] is item:
+            self.answers.popleft()
+        else:
+            self._letter_over(item)
+
+    def _letter_over(self, item: _Item) -> None:
+        for strategy, queue in self.letters.items():
+            if queue[0] is item:
+                queue.popleft()
+                del self.letters[strategy]
                 if queue:
-                    return queue
-            self.wake = trio.Event()
-            await self.wake.wait()
+                    self.letters[strategy] = queue
+                self._letters_turn = False
+                return
 
 
 class Mail:
@@ -133,7 +199,7 @@ class Mail:
     @property
     def idle(self) -> bool:
         """Whether nothing waits here."""
-        return not self._held and not any(each.answers or each.alerts for each in self._lanes.values())
+        return not self._held and all(each.idle for each in self._lanes.values())
 
     async def run(self, outbox: Letters | None, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Send until cancelled."""
@@ -148,19 +214,16 @@ class Mail:
 
     def answer(self, chat: int, text: Text, buttons: Sequence[Button] = ()) -> None:
         """Send an answer; the buttons stand under its end."""
-        lane = self._lane(chat)
-        lane.put(_Item(messages(text), buttons, trio.current_time() + ANSWER_S), lane.answers)
+        self._lane(chat).answer(_Item(partial(messages, text), buttons, trio.current_time() + ANSWER_S))
 
     def alert(self, chat: int, text: Text) -> None:
         """Send an alert."""
-        lane = self._lane(chat)
-        lane.put(_Item(messages(text), (), trio.current_time() + ALERT_S), lane.alerts)
+        self._lane(chat).alert(text, trio.current_time() + ALERT_S)
 
     def fetch(self, outbox: Letters) -> bool:
-        """Take what is new out of the outbox, as long as there is room; whether anything was."""
+        """Take what is new out of the outbox; whether anything was."""
         before = self._held
-        while self._held < MOST_LETTERS:
-            found = outbox.more(FETCH)
+        while found := outbox.more(FETCH):
             for letter in found:
                 self._take(outbox, letter)
             if len(found) < FETCH:
@@ -176,12 +239,8 @@ class Mail:
                 outbox.set_aside(letter, failure)
 
         self._held += 1
-        parts = messages(read(letter.text))
-        if not parts:
-            done("it shows nothing")
-            return
-        lane = self._lane(self._chat_of(letter.strategy))
-        lane.put(_Item(parts, done=done), lane.letters)
+        item = _Item(lambda: messages(read(letter.text)), done=done)
+        self._lane(self._chat_of(letter.strategy)).letter(letter.strategy, item)
 
     def _lane(self, chat: int) -> _Lane:
         lane = self._lanes.get(chat)
@@ -193,28 +252,28 @@ class Mail:
 
     async def _serve(self, lane: _Lane) -> None:
         while True:
-            queue = await lane.next()
-            # it stays in the queue while it is sent, so that `idle` is true only when it has arrived
-            item = queue[0]
-            item.done(await self._deliver(lane, item))
-            if queue and queue[0] is item:
-                queue.popleft()
-
-    async def _deliver(self, lane: _Lane, item: _Item) -> str | None:
-        """Send it, however long that takes; why it was given up, or None."""
-        for place, part in enumerate(item.parts, 1):
-            failure = await self._until_taken(lane, part, item.buttons if place == len(item.parts) else (), item.until)
+            item = await lane.next()
+            part = item.next()
+            if part is None:
+                item.done(None if item.sent else "it shows nothing")
+                lane.over(item)
+                continue
+            failure = await self._send(lane, item, *part)
             if failure is not None:
                 self.refused += 1
                 log.error("a message to chat %d is set aside: %s", lane.chat, failure)
-                return failure
-        return None
+                item.done(failure)
+                lane.over(item)
 
-    async def _until_taken(self, lane: _Lane, part: str, buttons: Sequence[Button], until: float | None) -> str | None:
+    async def _send(self, lane: _Lane, item: _Item, part: str, buttons: Sequence[Button]) -> str | None:
+        """Send a part, however long that takes; why it was given up, or None: also where an answer has come, which goes
+        before it."""
         backoff = Backoff(random.Random(), self._pauses)
         while True:
             await self._turn(lane.chat)
-            if until is not None and trio.current_time() > until:
+            if lane.answers and lane.answers[0] is not item:
+                return None
+            if item.until is not None and trio.current_time() > item.until:
                 return "it is too late for it"
             self._pace.sent(lane.chat, trio.current_time())
             try:
@@ -232,6 +291,7 @@ class Mail:
                 self._failed(error)
                 await trio.sleep(backoff.pause())
             else:
+                item.sent += 1
                 self.sent += 1
                 self._worked()
                 return None

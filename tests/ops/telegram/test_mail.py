@@ -10,7 +10,8 @@ import pytest
 import trio
 
 from mlthon.live.backoff import BackoffSettings
-from mlthon.ops.outbox import Outbox, SentMark, sent_path
+from mlthon.ops.letters import SentMark, sent_path
+from mlthon.ops.outbox import Outbox
 from mlthon.ops.telegram.api import Api
 from mlthon.ops.telegram.bag import Bag
 from mlthon.ops.telegram.mail import MOST_ANSWERS, Mail, strategies_chats
@@ -33,7 +34,7 @@ class Post:
     def __init__(self, folder: Path, fake: FakeTelegram) -> None:
         self.folder = folder
         self.fake = fake
-        self.outbox = Outbox(folder / "run.outbox.db", "run")
+        self.outbox = Outbox(folder / "run.outbox", "run")
 
     @property
     def mark(self) -> int:
@@ -209,8 +210,63 @@ async def test_alerts_do_not_hold_up_answers(post: Post, fake: FakeTelegram) -> 
         for number in range(MOST_ANSWERS + 20):
             mail.alert(OWNER, (Piece(f"alert {number}"),))
         mail.answer(OWNER, (Piece("sure?"),), [("Yes", "y")])
-        await fake.until_sent(3)
-    assert "sure?" in fake.texts()[:2]
+        await fake.until_sent(2)
+    assert fake.texts() == ["sure?", "\n".join(f"alert {number}" for number in range(20, MOST_ANSWERS + 20))]
+
+
+async def test_a_flood_of_one_strategy_holds_up_no_other(post: Post, fake: FakeTelegram) -> None:
+    for text in numbered(3_000):
+        post.outbox.put("flood", text)
+    for text in ("one", "two"):
+        post.outbox.put("quiet", text)
+        post.outbox.put("grid", text)
+    async with post.life(Limits(chat_s=0.02)):
+        await fake.until_said("message 4")
+    assert fake.texts(OWNER)[:6] == ["message 0", "one", "message 1", "two", "message 2", "message 3"]
+    assert fake.texts(OTHER) == ["one", "two"]
+
+
+async def test_a_flood_of_alerts_does_not_hold_up_letters(post: Post, fake: FakeTelegram) -> None:
+    for text in numbered(3):
+        post.outbox.put("demo", text)
+    async with post.life(Limits(chat_s=0.02)) as mail, trio.open_nursery() as nursery:
+
+        async def flapping() -> None:
+            for number in range(1_000):
+                mail.alert(OWNER, (Piece(f"alert {number}"),))
+                await trio.sleep(0.005)
+
+        nursery.start_soon(flapping)
+        await fake.until_said("message 2")
+        nursery.cancel_scope.cancel()
+    kinds = [each.split()[0] for each in fake.texts()]
+    assert [each for each in fake.texts() if each.startswith("message")] == numbered(3)
+    assert kinds.index("message") <= 1
+    assert len(kinds) <= 8
+
+
+async def test_an_answer_goes_between_the_parts_of_a_long_text(post: Post, fake: FakeTelegram) -> None:
+    post.outbox.put("demo", "\n".join("x" * 4_000 for _ in range(8)))
+    async with post.life(Limits(chat_s=0.1)) as mail:
+        await fake.until_sent(2)
+        mail.answer(OWNER, (Piece("sure?"),))
+        await fake.until_sent(9)
+        await post.until_idle(mail)
+    assert fake.texts().index("sure?") in (2, 3)
+    assert [len(each) for each in fake.texts() if each != "sure?"] == [4_000] * 8
+    assert post.mark == 1
+
+
+async def test_an_answer_does_not_wait_for_a_letter_that_telegram_does_not_take(post: Post, fake: FakeTelegram) -> None:
+    fake.faults["sendMessage"] += [Fault(status=500)] * 3
+    post.outbox.put("demo", "a letter")
+    async with post.life() as mail:
+        with trio.fail_after(10):
+            while len(fake.faults["sendMessage"]) == 3:
+                await trio.sleep(0.001)
+        mail.answer(OWNER, (Piece("sure?"),))
+        await fake.until_said("a letter")
+    assert fake.texts() == ["sure?", "a letter"]
 
 
 async def test_a_full_disk_neither_repeats_messages_nor_keeps_answers_back(
@@ -248,5 +304,5 @@ async def test_two_processes_do_not_send_the_same_letters(post: Post) -> None:
             assert second.more(10) == ()
             first.taken(1)
         assert [each.text for each in second.more(10)] == ["two"]
-    lock = post.outbox.path.with_suffix(".lock")
+    lock = post.outbox.path.with_name("run.outbox.lock")
     assert lock.stat().st_mode & 0o077 == 0

@@ -28,7 +28,7 @@ class Stage:
         self.engine = Engine()
         self.engine.replies[GetCommands] = {"demo": ["start", "stop"]}
         self.service = ControlService(folder / "run.sock", self.engine.answer)
-        self.outbox = Outbox(folder / "run.outbox.db", "run")
+        self.outbox = Outbox(folder / "run.outbox", "run")
         settings = {"token": TOKEN, "config": {"chat": OWNER, "base_url": fake.url, "poll_s": 1}}
         self.job = PartJob("telegram", settings, "run", "paper", folder, self.outbox.path, None)
         self.socket = trio.CancelScope()
