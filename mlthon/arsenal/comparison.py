@@ -28,6 +28,7 @@ class Comparison:
         self._moves = 0
         self._moves_asked = 0
         self._known: set[Pair] = set()
+        self._looks_again = False
         self._since: dict[Pair, tuple[int, int]] = {}
         """By pair the difference in lots, and since when (ns) it is the same."""
 
@@ -43,11 +44,16 @@ class Comparison:
         trader = self._trader
         held = trader.holdings[pair]
         difference = detail.lots - held.net
-        first = pair not in self._known
-        self._known.add(pair)
-        if not difference or self._moves != self._moves_asked:
+        if not difference:
+            self._known.add(pair)
             self._since.pop(pair, None)
             return
+        if self._moves != self._moves_asked:  # orders changed while it answered: that may explain it
+            self._since.pop(pair, None)
+            self._look_again()
+            return
+        first = pair not in self._known
+        self._known.add(pair)
         known, since = self._since.get(pair, (0, trader.now))
         if known != difference and not first:
             self._since[pair] = (difference, trader.now)
@@ -64,6 +70,15 @@ class Comparison:
         held.adopt(detail.lots, detail.entry)
         trader.keep(pair)
         trader.protection.fit(pair)
+
+    def _look_again(self) -> None:
+        if not self._looks_again:
+            self._looks_again = True
+            self._trader.session.clock.call_at(self._trader.now + SECOND, self._look)
+
+    def _look(self) -> None:
+        self._looks_again = False
+        self._trader.look()
 
     def _patience(self, pair: Pair) -> int:
         opened = self._trader.tickets.open_of(pair)

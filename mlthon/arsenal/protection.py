@@ -162,6 +162,9 @@ class Protection:
                 )
         for each in self._trader.tickets.open():
             self.changed(each)
+        for pair in self._trader.pairs:  # it may have become smaller before the orders were known
+            if not pair.spot:
+                self.fit(pair)
 
     def refused(self, ticket: Ticket, code: GtwRejectCode) -> None:
         """The exchange refused an order; if it was to protect a position, that still has to be."""

@@ -18,16 +18,17 @@ from attrs import frozen
 from mlthon.api.istrat_env import IStratEnv, MDSub
 from mlthon.api.istrategy import IStrategy
 from mlthon.arsenal.account import Detail, Frozen
+from mlthon.arsenal.children import Children
 from mlthon.arsenal.comparison import Comparison
 from mlthon.arsenal.holdings import Holdings
 from mlthon.arsenal.market import Pair
 from mlthon.arsenal.orders import OVER, OrderStatus, OrderView, Purpose, Ticket
-from mlthon.arsenal.placing import Placing, TooManyOrders
+from mlthon.arsenal.placing import Placing
 from mlthon.arsenal.protection import Protection
 from mlthon.arsenal.sizing import Funds
 from mlthon.arsenal.tickets import Tickets
 from mlthon.arsenal.turns import Turns
-from mlthon.arsenal.wishes import ArgumentError, Wish
+from mlthon.arsenal.wishes import ArgumentError
 from mlthon.basics.defs import (
     CancelCode,
     Exchange,
@@ -77,6 +78,7 @@ class Trader(IStrategy):
         self._stopped = False
         self.turns = Turns(self)
         self.comparison = Comparison(self)
+        self.children = Children(self)
 
     def attach(self, session: "Session", pairs: Sequence[Pair], state: State, settings: TraderSettings) -> None:
         """Join it to its session, before the run starts."""
@@ -151,6 +153,7 @@ class Trader(IStrategy):
         if self._resuming:
             self._resuming = False
             self.protection.resume(self.tickets.lost())
+            self.children.resume()
 
     def look(self) -> None:
         """Ask the exchange for the account, for its own sake."""
@@ -217,29 +220,12 @@ class Trader(IStrategy):
     def _changed(self, ticket: Ticket) -> None:
         """An order has changed: keep it, tell of it, and do what follows from it."""
         self.comparison.moved()
+        self.children.changed(ticket)
         protects = ticket.purpose is not Purpose.WISH
         self.tickets.keep(ticket, remember=protects and self._stopped and ticket.status is OrderStatus.CANCELED)
         if not protects or (ticket.status in OVER and not self.protection.is_replaced(ticket)):
             self.order_changed(ticket.view())
         self.protection.changed(ticket)
-        if ticket.status in OVER:
-            self._over(ticket)
-
-    def _over(self, ticket: Ticket) -> None:
-        children = ticket.wish.children if ticket.wish is not None else ()
-        if not children:
-            return
-        if ticket.status is not OrderStatus.FILLED:
-            self.say(f"order {ticket.client_id} was not filled: its child orders are not placed", logging.WARNING)
-            return
-        self.turn("child orders", lambda: self._place_children(children))
-
-    def _place_children(self, children: Sequence[Wish]) -> None:
-        for each in children:
-            try:
-                self.placing.place(each)
-            except (ArgumentError, TooManyOrders) as error:
-                self.say(f"child order: {error}", logging.ERROR)
 
     def keep(self, pair: Pair) -> None:
         """Keep what is held over a restart."""
@@ -265,6 +251,7 @@ class Trader(IStrategy):
     def on_stop(self, params: str) -> None:
         self._stopped = True
         self.turns.clear()
+        self.children.suspend()
         self.stopped()
         for each in self.tickets.open():
             if each.purpose is Purpose.WISH:

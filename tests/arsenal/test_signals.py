@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from mlthon.arsenal.signals import (
@@ -145,6 +146,7 @@ def parsed(payload: dict[str, Any]) -> Signal | SignalError:
 
 
 @given(PAYLOADS, st.none() | st.sampled_from(ACTIONS))
+@hypothesis_settings(suppress_health_check=[HealthCheck.too_slow])
 def test_any_json_is_an_action_or_a_named_error(payload: dict[str, Any], action: str | None) -> None:
     if action is not None:
         payload = {**payload, "action": action}

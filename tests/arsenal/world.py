@@ -17,7 +17,7 @@ from typing import Any, Final, cast
 from mlthon.arsenal.assembly import WEBHOOK, Arsenals, arsenal_files
 from mlthon.arsenal.market import Pair
 from mlthon.basics.catalogue import resolve
-from mlthon.basics.defs import GtwStatus, Side
+from mlthon.basics.defs import GtwStatus, OrderType, Side
 from mlthon.basics.money import UNIT
 from mlthon.config import RunConfig, StrategyConfig
 from mlthon.engine.candles import Candle
@@ -28,7 +28,7 @@ from mlthon.engine.risk import RiskBook
 from mlthon.exchange.config import ExchangeConfig
 from mlthon.exchange.dialects import find
 from mlthon.exchange.served.exchange import ServedExchange
-from mlthon.exchange.served.records import ServedOrder
+from mlthon.exchange.served.records import NewOrder, ServedOrder
 from mlthon.live.accounts import LiveAccount, restore
 from mlthon.live.assembly import adopt_orders
 from mlthon.live.journal_store import SqliteJournal
@@ -89,7 +89,7 @@ class World:
         self.clock = Clock(START)
         self.instrument = resolve(self.venue.exchange, self.venue.instrument)
         self.dialect = find(self.venue.dialect)
-        config = ExchangeConfig(balances=funds, maker_fee=0.0, taker_fee=0.0)
+        config = ExchangeConfig(balances=dict(funds), maker_fee=0.0, taker_fee=0.0)
         ids = self.dialect.ids
         self.served = ServedExchange(self.venue.exchange, [self.instrument], self.clock, config, seed=1, ids=ids)
         self.account = self.served.add_account(ACCOUNT, [KEY])
@@ -145,6 +145,14 @@ class World:
     def fills(self) -> list[tuple[Side, int]]:
         return [(Side.Buy if each.order.side > 0 else Side.Sell, each.qty) for each in self.account.executions]
 
+    def by_hand(self, lots: int) -> None:
+        """The account's owner trades at the exchange's own site."""
+        side = 1 if lots > 0 else -1
+        new = NewOrder(instrument=self.instrument, side=side, qty=abs(lots), order_type=OrderType.Market)
+        new.extra.update(type="MARKET", tif="GTC", working="CONTRACT_PRICE")
+        self.account.place(new)
+        self.play(1)
+
     # -- programs ----------------------------------------------------------------------------------------------------
 
     @contextmanager
@@ -152,9 +160,8 @@ class World:
         """A program, until it is killed or, at the end, stopped."""
         if code is not None:
             (self.folder / "strategy.py").write_text(textwrap.dedent(code))
-        program = self.program = Program(
-            self, str(self.folder / "strategy.py") if code is not None else WEBHOOK, **more
-        )
+        strategy = WEBHOOK if code is None else str(self.folder / "strategy.py")
+        program = self.program = Program(self, strategy, **more)
         log = logging.getLogger("mlthon.arsenal")
         log.addHandler(program.log)
         log.setLevel(logging.DEBUG)
