@@ -21,6 +21,8 @@ class Busy(IStrategy):
     """See the module. Every run does something else: nothing here has to be the same twice."""
 
     def __init__(self, cfg: dict[str, Any]) -> None:
+        """`quiet`: it sends nothing."""
+        self._quiet = bool(cfg.get("quiet"))
         self._env: Any = None
         self._rng = Random()
         self._instrument: Instrument | None = None
@@ -63,7 +65,13 @@ class Busy(IStrategy):
 
     def _on_timer(self) -> bool:
         instrument, bid, ask = self._instrument, self._bid, self._ask
-        if self._ready and not self._stopped and instrument is not None and bid is not None and ask is not None:
+        if (
+            self._ready
+            and not (self._stopped or self._quiet)
+            and instrument is not None
+            and bid is not None
+            and ask is not None
+        ):
             self._act(instrument, bid, ask)
         return not self._stopped
 

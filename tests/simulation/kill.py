@@ -32,7 +32,7 @@ INSTRUMENTS = {
 STRATEGY = Path(__file__).with_name("busy.py")
 BEGINS = "limits:"
 """What a live run says when all has been settled and it begins."""
-WAIT_S = 120.0
+WAIT_S = 240.0
 LAST = "30s"
 """How long the last run goes: until then what was on its way at a kill may still be in doubt (it is given its validity
 and a margin)."""
@@ -163,10 +163,11 @@ def killed_and_compared(folder: Path, exchange: str, kills: int, seed: int) -> t
 
 
 def settled(folder: Path, exchange: str, url: str) -> int:
-    """Have runs end by themselves until one leaves no order open; how many it took. Raises RuntimeError where none
-    does."""
+    """Have runs end by themselves until one leaves no order open; how many it took. The first goes on trading, the
+    others only settle what is left. Raises RuntimeError where none does."""
     for count in range(1, MOST_LAST + 1):
-        left = Session(folder, exchange, url, "--duration", LAST).end()["open_orders"]
+        quiet = ("--set", "quiet=true") if count > 1 else ()
+        left = Session(folder, exchange, url, "--duration", LAST, *quiet).end()["open_orders"]
         if not left:
             return count
     raise RuntimeError(f"{MOST_LAST} runs were allowed to end, and each left orders open: {', '.join(left)}")
