@@ -8,7 +8,7 @@ bots, the second of them with nothing to do.
 
 Figures depend on how many processor cores there are and on who else uses them: all cases and the quiet one are measured
 in turn, `--rounds` times, and the lowest figures of each are compared: what others do only adds. By default it takes
-under four minutes. A case's bot has a process of its own, but cores are shared.
+about four minutes. A case's bot has a process of its own, but cores are shared.
 """
 
 import argparse
@@ -27,6 +27,7 @@ from attrs import frozen
 
 from mlthon.config import load_config
 from mlthon.engine.clock import SECOND
+from mlthon.link.bot.keeper import LOOK_S, PATIENCE
 from mlthon.link.contract import Publish
 from mlthon.link.host.assembly import link_run
 from mlthon.link.host.host import BotHost, HostSettings
@@ -35,8 +36,8 @@ from mlthon.live.checks import run_trio
 from mlthon.live.paced import go_paced
 from mlthon.live.services import Host, Service
 
-WARM_S: Final = 1.0
-"""What is measured while processes still start is left out."""
+WARM_S: Final = LOOK_S * (PATIENCE + 1) + 1.0
+"""What is measured while processes still start, and their keepers get to know them, is left out."""
 START_S: Final = 1.5
 """What a run takes beyond its duration, about."""
 QUIET: Final = "quiet"
@@ -102,8 +103,9 @@ class Trading(Link):
     def on_start(self):
 """
 
-GOOD: Final = """
-import statistics
+GOOD: Final = (
+    f"WARM_S = {WARM_S}"
+    """
 import threading
 import time
 from profitview import Link
@@ -127,7 +129,7 @@ class Trading(Link):
         while not self.over:
             begun = time.monotonic()
             self.fetch_open_orders("Good")
-            if begun - self.begun > 1:
+            if begun - self.begun > WARM_S:
                 self.took.append(time.monotonic() - begun)
             time.sleep(0.02)
 
@@ -138,11 +140,12 @@ class Trading(Link):
         self.publish("pace", {
             "trades": self.trades_seen / lasted,
             "quotes": self.quotes_seen / lasted,
-            "asked": len(took) / max(lasted - 1, 0.1),
+            "asked": len(took) / max(lasted - WARM_S, 0.1),
             "p50": took[len(took) // 2] * 1000,
             "p99": took[int(len(took) * 0.99)] * 1000,
         })
 """
+)
 
 SENDER: Final = """
 import socket, sys, time
@@ -299,7 +302,7 @@ def go_first() -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.link.chaos", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("cases", nargs="*", default=CHAOS, help="some of the cases only, each by a part of its name")
-    parser.add_argument("--seconds", type=float, default=4.0, help="how long each run is measured")
+    parser.add_argument("--seconds", type=float, default=3.0, help="how long each run is measured")
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--set", action="append", default=[], help="a setting of the runs, as link.nice=19")
     parser.add_argument("--first", action="store_true", help="go before other programs (root, Linux)")

@@ -17,6 +17,10 @@ anything is imported) and without a lock that a bot could hold:
 
 The bot, not the keeper, steps back by `NICE` behind the engine. Keeper and bot stay in the engine's session: Linux
 shares processor time out between sessions first, so that in one of its own no niceness would count beside the engine.
+That alone still lets a bot that computes without end hold the engine up for as long as the scheduler leaves a task
+alone once it runs (some ms). So the keeper looks at what the bot uses: where that is more than `BUSY` of a core, the
+threads that do it are after some looks run as idle work (SCHED_IDLE), which anything that wakes interrupts at once,
+other bots and the bot's own callbacks included. Linux lets nobody but root take that back.
 
 This module imports next to nothing, because each bot costs a process of it.
 """
@@ -43,10 +47,20 @@ SWEEP_S: Final = 1.0
 ENDS_WITHIN_S: Final = GRACE + MARGIN + SWEEP_S
 """So many seconds after the end of its engine nothing is left of a bot."""
 
+LOOK_S: Final = 0.5
+"""Seconds between two looks at what a bot uses."""
+PATIENCE: Final = 4
+"""So many looks a bot may be busy: it has to import its libraries."""
+BUSY: Final = 0.5
+"""Of a core, between two looks: a bot that uses more computes without end."""
+SHARE: Final = 0.1
+"""Of a core: a thread that uses less is not the one."""
+
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_CHILD_SUBREAPER: Final = 36
 """prctl(2)."""
-_LOOK_S: Final = 0.02
+_RETRY_S: Final = 0.02
+_TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
 class Keeper:
@@ -57,6 +71,7 @@ class Keeper:
         self._engine = engine
         self._signals = signals
         self._kill_at = float("inf")
+        self._usage = Usage(bot) if hasattr(os, "SCHED_IDLE") else None
         self.terminated = False
         """SIGTERM has come."""
 
@@ -76,9 +91,12 @@ class Keeper:
                 self.terminated = False
                 self._signal(signal.SIGTERM)
                 self._end_within(TERM_S)
-            if time.monotonic() >= self._kill_at:
+            now = time.monotonic()
+            if now >= self._kill_at:
                 self._signal(signal.SIGKILL)
-                self._kill_at = time.monotonic() + _LOOK_S
+                self._kill_at = now + _RETRY_S
+            if self._usage is not None and now >= self._usage.due:
+                self._usage.look(now)
         self._sweep()
         return status
 
@@ -86,8 +104,8 @@ class Keeper:
         self._kill_at = min(self._kill_at, time.monotonic() + seconds)
 
     def _timeout_ms(self) -> float | None:
-        left = self._kill_at - time.monotonic()
-        return None if left == float("inf") else max(left, 0.0) * 1000 + 1
+        at = self._kill_at if self._usage is None else min(self._kill_at, self._usage.due)
+        return None if at == float("inf") else max(at - time.monotonic(), 0.0) * 1000 + 1
 
     def _reaped(self) -> int | None:
         """The bot's wait status once it has ended. Others that end are orphans of the bot's."""
@@ -116,7 +134,7 @@ class Keeper:
             for each in _children():
                 with suppress(ProcessLookupError, PermissionError):
                     os.kill(each, signal.SIGKILL)
-            time.sleep(_LOOK_S)
+            time.sleep(_RETRY_S)
 
     def _has_children(self) -> bool:
         """Whether any process is left; those that have ended are reaped."""
@@ -128,13 +146,53 @@ class Keeper:
                 return False
 
 
+class Usage:
+    """What a process and its threads use of the processors, by Linux's `/proc`. `due`: when the next look is."""
+
+    def __init__(self, process: int) -> None:
+        self._folder = Path(f"/proc/{process}")
+        self._looked = time.monotonic()
+        self.due = self._looked + LOOK_S
+        self._process = 0.0
+        self._threads: dict[str, float] = {}
+        self._busy = 0
+        """So many looks it has been busy without a break."""
+
+    def look(self, now: float) -> None:
+        """Have threads that compute without end run as idle work."""
+        passed = now - self._looked
+        self._looked, self.due = now, now + LOOK_S
+        with suppress(OSError):  # the process has ended
+            before, self._process = self._process, _used(self._folder)
+            self._busy = self._busy + 1 if self._process - before > BUSY * passed else 0
+            if self._busy:
+                self._look_at_threads(passed)
+
+    def _look_at_threads(self, passed: float) -> None:
+        before, self._threads = self._threads, {}
+        for thread in (self._folder / "task").iterdir():
+            with suppress(OSError):  # it has ended
+                self._threads[thread.name] = used = _used(thread)
+                if self._busy > PATIENCE and used - before.get(thread.name, 0.0) > SHARE * passed:
+                    os.sched_setscheduler(int(thread.name), os.SCHED_IDLE, os.sched_param(0))
+
+
+def _used(task: Path) -> float:
+    """Seconds of processor time that a process or thread has used."""
+    return sum(map(int, _stat(task / "stat")[11:13])) / _TICKS
+
+
+def _stat(path: Path) -> list[str]:
+    """The fields of a `/proc/PID/stat` that follow the name, which stands in parentheses and may hold anything."""
+    return path.read_text("utf-8", "replace").rpartition(")")[2].split()
+
+
 def _children() -> Iterator[int]:
     """The processes whose parent this one is, by Linux's `/proc`."""
     own = os.getpid()
     for each in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError, ValueError, IndexError):  # it has ended meanwhile
-            # the name, in parentheses, may hold anything
-            if int(each.read_text("utf-8", "replace").rpartition(")")[2].split()[1]) == own:
+            if int(_stat(each)[1]) == own:
                 yield int(each.parent.name)
 
 

@@ -195,6 +195,20 @@ def test_a_bot_steps_back_behind_its_engine_in_the_same_session(tmp_path: Path) 
         assert os.getpgid(pid) == pid != bot.process.pid == os.getpgid(bot.process.pid)
 
 
+@pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="other systems know no idle work")
+def test_threads_that_compute_without_end_are_run_as_idle_work_and_the_others_are_not(tmp_path: Path) -> None:
+    burning = (
+        "self.burner = self.create_thread(lambda: all(True for _ in itertools.count())); "
+        "note(self.burner.native_id); note(threading.get_native_id()); time.sleep(600)"
+    )
+    with kept(tmp_path, burning) as bot:
+        bot.begun()
+        until(lambda: len((tmp_path / "pids").read_text().split()) == 3)
+        _, burner, main = bot.begun()
+        until(lambda: os.sched_getscheduler(burner) == os.SCHED_IDLE)
+        assert os.sched_getscheduler(main) == os.SCHED_OTHER
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="it reads Linux's /proc")
 def test_a_keeper_is_small(tmp_path: Path) -> None:
     with kept(tmp_path) as bot:
