@@ -210,11 +210,11 @@ class InstrumentFeed(InstrumentStreams):
 
     def _check(self, *sides: list[wire.Level]) -> None:
         """Raises ValueError unless every level can be read: the message may have to wait, and is applied as a whole."""
-        ticks, lots = self._ticks, self._lots
+        ticks, lots = self._ticks.known, self._lots.known
         for levels in sides:
             for price, qty in levels:
-                # what a look-up finds it keeps, so that the next one costs little
-                ticks[price], lots[qty]
+                if price not in ticks or qty not in lots:
+                    self._ticks[price], self._lots[qty]
 
 
 class BinanceFeedHandler(StreamHandler[InstrumentFeed]):

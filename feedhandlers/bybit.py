@@ -112,16 +112,20 @@ class InstrumentFeed(InstrumentStreams):
 
     def _trade_route(self, counts: Counts) -> Route:
         """The way of `publicTrade`: a function with all it needs at hand, for it is what comes most often."""
-        events, ticks, lots, report = self._events, self._ticks, self._lots, self._report
+        events, report = self._events, self._report
+        ticks, lots, all_ticks, all_lots = self._ticks.known, self._lots.known, self._ticks, self._lots
         gate = events if isinstance(events, TradeIds) else None
 
         def trades(data: bytes, recv_ts: int) -> None:
             self.trades_heard += 1
             try:
                 named = gate is None or gate.reads_trade_ids
-                for trade in (decode_trades if named else decode_unnamed)(data).data:
-                    price = ticks[trade.price]
-                    qty = lots[trade.qty]
+                for trade in (decode_trades(data) if named else decode_unnamed(data)).data:
+                    try:
+                        price = ticks[trade.price]
+                        qty = lots[trade.qty]
+                    except KeyError:
+                        price, qty = all_ticks[trade.price], all_lots[trade.qty]
                     if not (price and qty):
                         raise ValueError(f"a trade of {trade.qty} at {trade.price}")
                     number = trade_id(trade.id) if named else 0
@@ -129,7 +133,10 @@ class InstrumentFeed(InstrumentStreams):
                         counts.block_trades += 1
                         continue
                     counts.trades += 1
-                    events.trade(price, qty, TAKERS[trade.side], number, trade.time * MS, recv_ts)
+                    # looked up each time, for a feed binds it anew when subscriptions change; not called as a method,
+                    # which costs twice as much where it is an attribute
+                    to_events = events.trade
+                    to_events(price, qty, TAKERS[trade.side], number, trade.time * MS, recv_ts)
             except BAD_MESSAGE as error:
                 report(error, data)
 

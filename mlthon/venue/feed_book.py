@@ -77,15 +77,18 @@ class FeedBook:
 
     def change(self, bids: Texts, asks: Texts, exch_ts: int, recv_ts: int) -> None:
         """The levels that a message changes. Raises ValueError as `start` does; the book must be lost then."""
-        ticks, lots = self._ticks, self._lots
+        ticks, lots = self._ticks.known, self._lots.known
         changed_bids: list[tuple[int, int]] = []
         changed_asks: list[tuple[int, int]] = []
         bid, ask = self._best_bid, self._best_ask
         if bids:
             levels = self._bids
             for price_text, qty_text in bids:
-                price = ticks[price_text]
-                qty = lots[qty_text]
+                try:
+                    price = ticks[price_text]
+                    qty = lots[qty_text]
+                except KeyError:
+                    price, qty = self._ticks[price_text], self._lots[qty_text]
                 if qty:
                     levels[price] = qty
                     if price > bid:
@@ -99,8 +102,11 @@ class FeedBook:
         if asks:
             levels = self._asks
             for price_text, qty_text in asks:
-                price = ticks[price_text]
-                qty = lots[qty_text]
+                try:
+                    price = ticks[price_text]
+                    qty = lots[qty_text]
+                except KeyError:
+                    price, qty = self._ticks[price_text], self._lots[qty_text]
                 if qty:
                     levels[price] = qty
                     if price < ask:
@@ -111,7 +117,8 @@ class FeedBook:
             if ask not in levels:
                 ask = next_best(levels, ask, 1)
             self._best_ask = ask
-        self._changes(changed_bids, changed_asks, exch_ts, recv_ts)
+        changes = self._changes
+        changes(changed_bids, changed_asks, exch_ts, recv_ts)
         if bid >= ask:
             self._crossed(exch_ts, recv_ts)
 

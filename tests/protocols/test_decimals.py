@@ -25,7 +25,7 @@ def test_what_is_no_decimal_number_is_refused_and_not_kept(text: str) -> None:
     for steps in (Steps(UNIT // 10), WholeSteps(UNIT // 10)):
         with pytest.raises(ValueError, match="is not a decimal number"):
             steps[text]
-        assert not steps
+        assert not steps.known
 
 
 def test_off_the_step() -> None:
@@ -49,5 +49,14 @@ def test_memory_is_bounded() -> None:
     steps = Steps(UNIT)
     for number in range(KEPT + 10):
         steps[str(number)]
-    assert len(steps) <= KEPT
+    assert len(steps.known) <= KEPT
     assert steps[str(KEPT + 5)] == KEPT + 5
+
+
+def test_what_was_found_is_known() -> None:
+    steps = Steps(UNIT // 10)
+    known = steps.known
+    assert steps["1.5"] == 15
+    assert known == {"1.5": 15}
+    known["x"] = 7
+    assert steps["x"] == 7
