@@ -39,10 +39,14 @@ from mlthon.ops.contract import (
     StopStrategy,
     StrategyState,
 )
+from mlthon.ops.killed import LOOK_S, Follow, Progress, progress_of_engine, progress_of_guard
 from mlthon.ops.place import RunInfo, control_folder, living_runs
 
 WAIT_S: Final = 3.0
 """An engine that has not answered for so long hangs."""
+FOLLOW_S: Final = 10.0
+"""How long it is waited for what comes of a kill."""
+NOT_KNOWN: Final = "what came of the rest is not known yet: look at the exchange itself"
 LOG_ROWS: Final = 20
 WIDE: Final = 200
 """Columns of a table that goes to no terminal."""
@@ -239,27 +243,65 @@ def cancel_all(strategy: str, /, *, run: RunName = None, state: State = None, js
 
 
 @app.command
-def kill(*, yes: bool = False, run: RunName = None, state: State = None, json: Json = False) -> int:
+def kill(
+    *, yes: bool = False, wait: float = FOLLOW_S, run: RunName = None, state: State = None, json: Json = False
+) -> int:
     """Stop every strategy of a run and cancel all its orders, at once and whatever state it is in.
 
     Parameters
     ----------
     yes
         Do not ask whether that is meant.
+    wait
+        How many seconds to wait for what comes of it (10); 0: do not wait.
     """
     reached = reach(run, state)
     if not yes and not _sure(f"Stop {reached.name} ({reached.info.mode}) and cancel all its orders?"):
         raise UserError("nothing was done", "Answer yes, or give --yes.")
+    since = time.time_ns()
+    told = _kill(reached)
+    if not json:
+        print(told, flush=True)
+    became = _became(reached, since, wait)
+    if json:
+        print(text_json.dumps(" ".join((told, *became))))
+    else:
+        print(*became, sep="\n", end="\n" if became else "", flush=True)
+    return 2 if any(NOT_KNOWN in each for each in became) else 0
+
+
+def _kill(reached: Reached) -> str:
+    """Have it killed, by its guard where it does not answer; what was done."""
     try:
-        return _do(reached, Kill(), json=json)
+        return str(reached.ask(Kill()))
     except UserError as error:
         if reached.info.guard is None:
             raise
         pid = fire_guard(Path(reached.info.guard))
         Console().error(error.message)
-        told = f"the engine does not answer; its guard (process {pid}) was told to cancel every order of {reached.name}"
-        print(text_json.dumps(told) if json else told, flush=True)
-        return 0
+        return f"the engine does not answer; its guard (process {pid}) was told to cancel every order of {reached.name}"
+
+
+def _became(reached: Reached, since: int, wait: float) -> Sequence[str]:
+    """What came of a kill in the time that is waited."""
+    began = time.monotonic()
+    follow = Follow(began)
+    while time.monotonic() - began < wait:
+        time.sleep(min(LOOK_S, wait))
+        told = list(follow.take(_progress(reached, since), time.monotonic()))
+        if follow.over:
+            return told
+    standing = _progress(reached, since) if wait > 0 else None
+    return [] if wait <= 0 else [NOT_KNOWN if standing is None else f"{standing.told}; {NOT_KNOWN}"]
+
+
+def _progress(reached: Reached, since: int) -> Progress | None:
+    if reached.info.guard is not None:
+        return progress_of_guard(Path(reached.info.guard), since)
+    try:
+        return progress_of_engine(reached.ask(GetStatus()))
+    except UserError:  # it hangs, or is gone
+        return None
 
 
 def _do(reached: Reached, action: Action, *, json: bool) -> int:

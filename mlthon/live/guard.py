@@ -14,7 +14,8 @@ cancel is accepted, or the exchange does not know the order although a request f
 journal cannot be read it says so and uses the ids that it knew last. An engine that comes back is watched on.
 
 What it is to do (`GuardSpec`, keys included) comes as the first line on its standard input, never in its arguments or
-environment. `GuardProcess` is the engine's end. What it does it says on standard error and in its log.
+environment. `GuardProcess` is the engine's end. What it does it says on standard error and in its log; what has come of
+it stands in a file beside that (`guard_report`).
 """
 
 import importlib
@@ -38,6 +39,7 @@ from mlthon.basics.defs import Exchange
 from mlthon.basics.instrument import Instrument
 from mlthon.engine.entries import OpenOrder, restored
 from mlthon.errors import UserError
+from mlthon.live.guard_report import MOST_NAMES, GuardReport, report_path, write_report
 from mlthon.live.heartbeat import read_beat
 from mlthon.live.journal_store import JournalReader
 from mlthon.venue.codec import BadMessage, Codec, Credentials, Endpoints, GatewayModule, Unsupported, gateway_module
@@ -91,6 +93,8 @@ class GuardSpec(Struct, kw_only=True, forbid_unknown_fields=True):
     request_timeout_s: float = 5.0
 
 
+CANCELLED: Final = "cancelled"
+
 Target = tuple[Exchange, str, str]
 """Exchange, account, wire id."""
 
@@ -126,8 +130,8 @@ class Canceller:
         return self._codec
 
     def cancel(self, order: OpenOrder) -> tuple[bool, str, float]:
-        """Ask the exchange to cancel: whether that is done with, what came of it, and how long (s) to wait before it
-        is tried again."""
+        """Ask the exchange to cancel: whether that is done with, what came of it (`CANCELLED`, or why not), and how
+        long (s) to wait before it is tried again."""
         try:
             codec = self._codec_for(order.sent.instrument)
             request = codec.cancel_order(restored(order, cast(Any, None), order.sent.instrument))
@@ -147,7 +151,7 @@ class Canceller:
 
     def _judged(self, order: OpenOrder, reply: Reply, validity_s: float) -> tuple[bool, str, float]:
         if reply.accepted:
-            return True, "cancelled", 0.0
+            return True, CANCELLED, 0.0
         if reply.missing:
             age_s = time.time_ns() / 1e9 - order.sent.created_ts / 1e9
             over = age_s > validity_s + MARGIN_S
@@ -218,7 +222,8 @@ class Guard:
         self._done: set[Target] = set()
         self._not_before: dict[Target, float] = {}
         self._targets: dict[Target, OpenOrder] = {}
-        self._why = ""
+        self._report: GuardReport | None = None
+        self._cancelled = self._gone = 0
         self._late = False
         self._finishing = False
         self._beat_failure = ""
@@ -266,9 +271,10 @@ class Guard:
 
     def fire(self, why: str) -> None:
         """Cancel everything that is open now."""
-        self._why = why
         orders = self._orders.look()
         self._aim(orders)
+        self._cancelled = self._gone = 0
+        self._tell(GuardReport(time.time_ns(), why))
         log.error("%s: cancelling our open orders: %d", why.upper(), len(self._targets))
 
     def _aim(self, orders: list[OpenOrder]) -> None:
@@ -276,6 +282,20 @@ class Guard:
             target = (order.exchange, order.account, order.wire_id)
             if target not in self._done:
                 self._targets.setdefault(target, order)
+
+    def _tell(self, report: GuardReport) -> None:
+        """Write down what has come of it, where that has changed."""
+        names = [f"{exchange.name} {account} {wire_id}" for exchange, account, wire_id in self._targets]
+        told = msgspec.structs.replace(
+            report, cancelled=self._cancelled, gone=self._gone, left=len(names), names=names[:MOST_NAMES]
+        )
+        if told == self._report:
+            return
+        self._report = told
+        try:
+            write_report(report_path(Path(self.spec.log)), told)
+        except OSError as error:
+            log.error("what came of it cannot be written down: %s", error)
 
     def _sweep(self) -> None:
         for target, order in list(self._targets.items()):
@@ -286,11 +306,15 @@ class Guard:
             name = f"{order.exchange.name} {order.account}: order {order.wire_id} of {order.sent.instrument.name}"
             if done:
                 log.warning("%s: %s", name, told)
+                self._cancelled += told == CANCELLED
+                self._gone += told != CANCELLED
                 self._done.add(target)
                 del self._targets[target]
             else:
                 log.error("%s: NOT cancelled: %s; trying again in %g s", name, told, wait_s)
                 self._not_before[target] = time.monotonic() + wait_s
+            if self._report is not None:
+                self._tell(self._report)
 
 
 def fire_guard(pid_file: Path) -> int:

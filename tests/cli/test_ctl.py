@@ -12,11 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import trio
 
 from mlthon.cli import USER_ERROR, ctl, main
 from mlthon.live.guard import MODULE
+from mlthon.live.guard_report import GuardReport, report_path, write_report
 from mlthon.ops.audit import AuditEntry, AuditLog
 from mlthon.ops.contract import (
     GetOrders,
@@ -188,7 +190,21 @@ def test_kill_asks_first(run: Run, command: Ctl) -> None:
     command("kill")
     assert "nothing was done" in command.error
     assert run.engine.asked == []
-    assert command("kill", "--yes") == "Kill\n"
+    assert command("kill", "--yes", "--wait", "0") == "Kill\n"
+
+
+def test_kill_says_what_came_of_it(run: Run, command: Ctl) -> None:
+    run.engine.replies[GetStatus] = STATUS
+    assert command("kill", "--yes", "--wait", "0.1").splitlines() == [
+        "Kill",
+        "2 MAY STILL BE OPEN; what came of the rest is not known yet: look at the exchange itself",
+    ]
+    assert command.status == USER_ERROR
+    closed = [msgspec.structs.replace(STATUS.strategies[0], open_orders=0)]
+    run.engine.replies[GetStatus] = msgspec.structs.replace(STATUS, strategies=closed)
+    assert command("kill", "--yes") == "Kill\nnothing is open any more.\n"
+    assert command.status == 0
+    assert json.loads(command("kill", "--yes", "--json")) == "Kill nothing is open any more."
 
 
 def test_the_log_shows_who_had_what_done(state: Path, command: Ctl) -> None:
@@ -227,7 +243,10 @@ def test_an_engine_that_hangs_is_said_to_and_its_guard_is_reached(hanging: tuple
         assert guard.stdout is not None
         guard.stdout.readline()
         pid_file.write_text(f"{guard.pid}\n")
-        assert "its guard" in command("kill", "--yes")
+        write_report(report_path(pid_file), GuardReport(time.time_ns() + 10**10, "told to", 3, 1, 0))
+        told = command("kill", "--yes")
+        assert "its guard" in told
+        assert "3 orders were cancelled (1 were over already); nothing is open any more." in told
         assert command.status == 0
         assert guard.wait(10) == 7
 

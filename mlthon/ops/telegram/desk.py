@@ -35,6 +35,7 @@ from mlthon.ops.contract import (
     Status,
     StopStrategy,
 )
+from mlthon.ops.killed import LOOK_S, Follow, Progress, progress_of_engine, progress_of_guard
 from mlthon.ops.telegram import answers
 from mlthon.ops.telegram.access import Access
 from mlthon.ops.telegram.api import Button
@@ -296,17 +297,37 @@ class Desk:
 
     async def _do_kill(self, sender: _Sender) -> Text:
         log.warning("KILL by %s", sender.who)
+        since = time.time_ns()
         try:
-            return answers.plain(f"Killed: {await self._engine.ask(Kill(), sender.who, KILL_S)}.")
+            done = await self._engine.ask(Kill(), sender.who, KILL_S)
+            self._soon(self._follow, sender, since)
+            return answers.plain(f"Killed: {done}.")
         except AskFailed as error:
             log.error("the engine did not carry out the kill of %s: %s", sender.who, error.message)
             failure = error.message
         guard = tell_guard(self._guard, failure)
+        self._soon(self._follow, sender, since)
         log.warning("the guard (process %d) was told to cancel, by %s", guard, sender.who)
         return answers.plain(
             f"The engine did not do it: {failure}.\nSo the guard (process {guard}) was told to cancel every open order "
             "of the run. An engine that comes back stops every strategy."
         )
+
+    async def _follow(self, sender: _Sender, since: int) -> None:
+        """Tell what comes of a kill."""
+        follow = Follow(trio.current_time())
+        while not follow.over:
+            await trio.sleep(LOOK_S)
+            for text in follow.take(await self._progress(sender, since), trio.current_time()):
+                self._say(sender, f"The kill: {text}")
+
+    async def _progress(self, sender: _Sender, since: int) -> Progress | None:
+        if self._guard is not None:
+            return progress_of_guard(self._guard, since)
+        try:
+            return progress_of_engine(await self._engine.ask(GetStatus(), sender.who))
+        except UserError:  # an engine that hangs, or is gone
+            return None
 
 
 def _failure(error: UserError) -> Text:

@@ -13,6 +13,7 @@ import pytest
 import trio
 
 from mlthon.config import TelegramConfig
+from mlthon.live.guard_report import GuardReport, report_path, write_report
 from mlthon.ops.client import AskFailed, NoAnswer
 from mlthon.ops.contract import (
     CancelAll,
@@ -404,8 +405,13 @@ async def test_a_kill_reaches_the_guard_when_the_engine_hangs_and_waits_for_no_c
             room.desk.take(read_update(room.fake.updates[-1]))
             assert await trio.to_thread.run_sync(guard.stdout.readline) == b"cancelled\n"
             assert time.monotonic() - began < 1.5
-            await trio.sleep(0.05)
+            report = GuardReport(time.time_ns(), "told to", cancelled=2)
+            write_report(report_path(file), report)
+            with trio.fail_after(5):
+                while "The kill" not in shown(room.answers[-1][1]):
+                    await trio.sleep(0.01)
             nursery.cancel_scope.cancel()
+        assert "The kill: 2 orders were cancelled; nothing is open any more." in shown(room.answers[-1][1])
         told = "".join(shown(html) for _, html, _ in room.answers)
         assert f"So the guard (process {guard.pid}) was told to cancel" in told
     finally:
