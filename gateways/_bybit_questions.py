@@ -77,31 +77,45 @@ class Questions:
         key = _decoded(wire.decode_key, result)
         result, _ = yield from self._ask(tables.ACCOUNT_INFO, {})
         account = _decoded(wire.decode_account, result)
-        hedged = yield from self._hedged()
+        held = yield from self._held()
+        hedged = [row.symbol for row in held if row.position_idx]
+        leverages = {row.symbol: row.leverage for row in held if row.leverage and not row.position_idx}
         refusal = ""
         if account.unified_margin_status == CLASSIC_ACCOUNT:
             refusal = "it is a classic account; this gateway trades unified accounts"
         elif hedged:
-            refusal = f"{', '.join(hedged)} in hedge mode; set the position mode to one-way"
+            refusal = f"{', '.join(dict.fromkeys(hedged))} in hedge mode; set the position mode to one-way"
         granted = {permission for several in key.permissions.values() for permission in several or ()}
         return AccountFact(
             user_id=str(key.user_id),
             position_mode="hedge" if hedged else "one-way",
             margin_mode=account.margin_mode,
+            fees="; ".join([f"tier {key.vip_level}"] * bool(key.vip_level) + (yield from self._fees())),
             may_trade=not key.read_only and bool(granted & {"Order", "SpotTrade"}),
             may_withdraw="Withdraw" in granted,
             refusal=refusal,
+            notes=tuple(f"{symbol}: leverage {leverage}" for symbol, leverage in leverages.items()),
         )
 
-    def _hedged(self) -> Question[list[str]]:
-        """The symbols in hedge mode: they have a position of index 1 and one of 2, be they empty."""
+    def _fees(self) -> Question[list[str]]:
+        """What trading costs, by symbol; nothing where the exchange refuses to say (a test site without the call)."""
         found = []
+        for category in self._categories:
+            try:
+                rows = yield from self._pages(tables.FEE_RATE, {"category": category}, wire.decode_fee_page)
+            except Refused:
+                continue
+            known = [row for row in rows if (category, row.symbol) in self._known]
+            found += [f"{row.symbol}: maker {row.maker_fee_rate}, taker {row.taker_fee_rate}" for row in known]
+        return found
+
+    def _held(self) -> Question[list[wire.Position]]:
+        """The positions in what is known, empty ones too; a symbol in hedge mode has one of index 1 and one of 2."""
+        found: list[wire.Position] = []
         for category, symbol in self._known:
             if category != tables.SPOT:
                 params = {"category": category, "symbol": symbol}
-                rows = yield from self._pages(tables.POSITIONS, params, wire.decode_position_page)
-                if any(row.position_idx for row in rows):
-                    found.append(symbol)
+                found += yield from self._pages(tables.POSITIONS, params, wire.decode_position_page)
         return found
 
     def open_orders(self, instrument: Instrument | None) -> Question[Sequence[OrderFact]]:

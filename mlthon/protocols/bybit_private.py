@@ -66,6 +66,7 @@ class Position(Row):
     size: str
     category: str = ""
     position_idx: int = 0
+    leverage: str | None = ""
     avg_price: str | None = ""
     entry_price: str | None = ""
     """The stream's name of `avgPrice`."""
@@ -167,6 +168,8 @@ class KeyInfo(Row):
     user_id: int = field(name="userID")
     read_only: int
     permissions: dict[str, list[str] | None]
+    vip_level: str = ""
+    """The fee tier (`No VIP`, `VIP-1`, ...)."""
 
 
 class AccountInfo(Row):

@@ -341,11 +341,19 @@ def test_account() -> None:
     hedge = {"list": [{"symbol": "BTCUSDT", "side": "", "size": "0", "positionIdx": 1}]}
     endpoints = module.environments(Exchange.Bybit)["main"]
     codec = module.codec(Exchange.Bybit, "a", [LINEAR], endpoints, KEY, {})
-    fact, _ = asked(codec.account_info(), answer(key), answer(account), answer(hedge))
+    fact, _ = asked(codec.account_info(), answer(key), answer(account), answer(hedge), answer({"list": []}))
     assert (fact.user_id, fact.may_trade, fact.may_withdraw, fact.margin_mode) == ("5", True, True, "REGULAR_MARGIN")
     assert "hedge mode" in fact.refusal
-    fact, _ = asked(codec.account_info(), answer(key), answer(account), answer({"list": []}))
-    assert fact.refusal == ""
+    flat = {"list": [{"symbol": "BTCUSDT", "side": "", "size": "0", "positionIdx": 0, "leverage": "10"}]}
+    rates = {
+        "list": [{"symbol": name, "takerFeeRate": "0.0005", "makerFeeRate": "0.0002"} for name in ("BTCUSDT", "X")]
+    }
+    key["vipLevel"] = "VIP-1"
+    fact, _ = asked(codec.account_info(), answer(key), answer(account), answer(flat), answer(rates))
+    assert (fact.refusal, fact.notes) == ("", ("BTCUSDT: leverage 10",))
+    assert fact.fees == "tier VIP-1; BTCUSDT: maker 0.0002, taker 0.0005"
+    fact, _ = asked(codec.account_info(), answer(key), answer(account), answer(flat), answer(code=10005))
+    assert fact.fees == "tier VIP-1"
     with pytest.raises(Refused) as caught:
         asked(codec.account_info(), answer(code=10003))
     assert caught.value.final
