@@ -102,6 +102,7 @@ def test_a_live_run_is_asked_and_killed_while_it_hangs(run: Live) -> None:
     assert "busy or hangs" in ctl(run.folder, "status").stderr
     killed = ctl(run.folder, "kill", "--yes")
     assert "its guard" in killed.stdout, killed.stderr
+    assert "1 order was cancelled; nothing is open any more." in killed.stdout
     log = Path(f"{run.folder / 'run.journal'}.guard.log")
     run.until(lambda: "cancelled" in log.read_text("utf-8"), 20)
     assert run.process.poll() is None
