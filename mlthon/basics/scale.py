@@ -1,8 +1,8 @@
 """`Scale`: whole steps (ticks, lots) on one side, `Price` and `Qty` on the other.
 
-Inside the engine a price is a number of ticks. `scale.values[n]` is the `Price` of n ticks: a dict that makes what it
-lacks, because the same few prices come again and again (a hit costs one dict lookup). `scale.steps(x)` is the way
-back, from anything an order may be given as.
+Inside the engine a price is a number of ticks. `scale.values[n]` is the `Price` of n ticks: what it lacks it makes and
+keeps, because the same few prices come again and again. Where every nanosecond counts the dict in which it keeps them,
+`scale.values.known`, is asked first. `scale.steps(x)` is the way back, from anything an order may be given as.
 """
 
 from typing import Final, Generic, TypeVar
@@ -24,20 +24,28 @@ class NotOnStep(ValueError):
     """A price that is no multiple of its tick, or a quantity that is no multiple of its lot."""
 
 
-class Values(dict[int, T]):
-    """n -> the value of n steps, each made once; the price of an empty side is 0."""
+class Values(Generic[T]):
+    """`values[n]` is the value of n steps, each made once; the price of an empty side is 0. `known`: those made so far,
+    always the same dict."""
 
-    __slots__ = ("_kind", "_per_unit", "_step_units")
+    __slots__ = ("_kind", "_per_unit", "_step_units", "known")
 
     def __init__(self, kind: type[T], step_units: int) -> None:
+        self.known: dict[int, T] = {}
         self._kind = kind
         self._step_units = step_units
         whole, rest = divmod(money.UNIT, step_units)
         self._per_unit = 0 if rest else whole
 
-    def __missing__(self, steps: int) -> T:
-        if len(self) >= CACHED:
-            self.clear()
+    def __getitem__(self, steps: int) -> T:
+        try:
+            return self.known[steps]
+        except KeyError:
+            return self._make(steps)
+
+    def _make(self, steps: int) -> T:
+        if len(self.known) >= CACHED:
+            self.known.clear()
         if steps in (NO_BID, NO_ASK):
             value = self._kind.from_units(0)
         elif self._per_unit and -_SMALL < steps < _SMALL:
@@ -45,7 +53,7 @@ class Values(dict[int, T]):
             value = known(self._kind, steps * self._step_units, steps / self._per_unit)
         else:
             value = self._kind.from_units(steps * self._step_units)
-        self[steps] = value
+        self.known[steps] = value
         return value
 
 

@@ -141,7 +141,7 @@ class InstrumentFeed:
 
     def _quote_to_pair(self, session: "Session") -> Lane:
         """The way of a quote to one strategy that takes both sides in one call: the shortest there is."""
-        exchange, number, prices = self._exchange, self._id, self._prices
+        exchange, number, all_prices, prices = self._exchange, self._id, self._prices, self._prices.known
         ladder, climb = self.instrument.qty_scale.ladder, self.instrument.qty_scale.climb
 
         def quote(bid: int, bid_qty: int, ask: int, ask_qty: int, exch_ts: int, recv_ts: int) -> None:
@@ -150,8 +150,12 @@ class InstrumentFeed:
             except IndexError:
                 shown_bid, shown_ask = climb(bid_qty), climb(ask_qty)
             try:
+                bid_price, ask_price = prices[bid], prices[ask]
+            except KeyError:
+                bid_price, ask_price = all_prices[bid], all_prices[ask]
+            try:
                 session.strategy.on_best_levels_update(
-                    exchange, number, prices[bid], shown_bid, prices[ask], shown_ask, recv_ts // MS
+                    exchange, number, bid_price, shown_bid, ask_price, shown_ask, recv_ts // MS
                 )
             except Exception as error:  # noqa: BLE001 - a strategy's own error must not stop the engine
                 session.failed("on_best_levels_update", error)
@@ -200,20 +204,29 @@ class InstrumentFeed:
 
     def _trade_to_one(self, session: "Session") -> Lane:
         """The way of a trade to one strategy."""
-        exchange, number, prices = self._exchange, self._id, self._prices
+        exchange, number, all_prices, prices = self._exchange, self._id, self._prices, self._prices.known
         ladder, climb = self.instrument.qty_scale.ladder, self.instrument.qty_scale.climb
         buy, sell = Side.Buy, Side.Sell
+        # when the latest came: all messages of a read bear the same object
+        latest, latest_ms = -1, -1
 
         def trade(price: int, qty: int, side: int, trade_id: int, exch_ts: int, recv_ts: int) -> None:
+            nonlocal latest, latest_ms
             try:
                 traded = ladder[qty]
             except IndexError:
                 traded = climb(qty)
-            taker = buy if side > 0 else sell
-            recv_ms = recv_ts // MS
-            exec_ms = recv_ms if exch_ts == recv_ts else exch_ts // MS
             try:
-                session.strategy.on_public_trade(exchange, number, taker, prices[price], traded, exec_ms, recv_ms)
+                at = prices[price]
+            except KeyError:
+                at = all_prices[price]
+            if recv_ts is not latest:
+                latest, latest_ms = recv_ts, recv_ts // MS
+            exec_ms = latest_ms if exch_ts is recv_ts else exch_ts // MS
+            try:
+                session.strategy.on_public_trade(
+                    exchange, number, buy if side > 0 else sell, at, traded, exec_ms, latest_ms
+                )
             except Exception as error:  # noqa: BLE001 - see _quote_to_pair
                 session.failed("on_public_trade", error)
 
@@ -368,7 +381,7 @@ class InstrumentFeed:
     def _few(
         self, quoted: "Sequence[Session]", pairs: "Sequence[Session]", traders: "Sequence[Session]"
     ) -> Hearers | None:
-        if self._top_books or len(quoted) > 1 or len(traders) > 1:
+        if self._books or len(quoted) > 1 or len(traders) > 1:
             return None
         if not self._taps:
             sides, pair, trader = (next(iter(each), None) for each in (self._sides, pairs, traders))
