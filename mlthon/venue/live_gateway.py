@@ -328,14 +328,21 @@ class LiveGateway:
         if not at_once:
             pause = pause_s(self._refusals)
             self._refusals += 1
-        self._later(pause, self._if_wanted, self._wanted(), self._open_lines)
+        self._later(pause, self._with_the_time, self._wanted(), self._open_lines)
 
     def lines_refused(self, reason: str) -> None:
         self._refused_for_good(reason)
 
-    def _if_wanted(self, wanted: Wanted, call: Callable[..., None], *args: Any) -> None:
+    def _with_the_time(self, wanted: Wanted, call: Callable[..., None], *args: Any) -> None:
+        """Measure the exchange's clock before something is tried again, if that is still wanted: ours may have stood
+        still while the machine slept, and everything that is signed with its time is refused then."""
+
+        def measured() -> None:
+            if wanted():
+                call(*args)
+
         if wanted():
-            call(*args)
+            self._measure_clock(1, [], measured)
 
     def heard(self, name: str, fact: Fact) -> None:
         if isinstance(fact, Reply):
@@ -378,7 +385,7 @@ class LiveGateway:
             self._count_bad("the account's state", trouble)
             pause = pause_s(tries, trouble)
             self._report(GtwStatus.Connecting, f"the account's state: {told(trouble)}; asked again in {pause:g} s")
-            self._later(pause, self._if_wanted, wanted, self._recover, tries + 1)
+            self._later(pause, self._with_the_time, wanted, self._recover, tries + 1)
 
         self._report(GtwStatus.Connecting, "fetching the account's orders and executions")
         self._sync.recover(wanted, self._now_ready, failed)

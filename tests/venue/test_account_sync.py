@@ -5,8 +5,9 @@ import logging
 import pytest
 
 from mlthon.basics.defs import CancelCode, GtwRejectCode, GtwStatus, OrderStatus
-from mlthon.engine.clock import SECOND
-from mlthon.venue.facts import LineReady
+from mlthon.engine.clock import MS, SECOND
+from mlthon.venue.codec import Refused
+from mlthon.venue.facts import LineReady, LineRefused
 from mlthon.venue.live_gateway import GatewaySettings
 
 from .scripted import BTC, START, Rig, fill, order_fact, tracked
@@ -58,6 +59,29 @@ def test_an_order_of_an_earlier_run_that_ended_since_is_told_with_its_fills():
     told = [call[0] for call in rig.events.calls if call[0].startswith("order_")]
     assert told == ["order_execution", "order_cancelled"]
     assert rig.events.of("order_execution")[0][1] == "2"
+
+
+def test_a_clock_that_stood_still_is_measured_before_the_account_is_asked_for_again():
+    """The machine slept: what is signed is refused as too old."""
+    rig = Rig()
+    rig.offset = 3600 * SECOND
+    rig.says["open_orders"] = lambda: Refused("too old") if rig.gateway.offset < rig.offset else []
+    rig.edge.loses()
+    rig.edge.opens()
+    rig.edge.tells(LineReady(line="private"))
+    rig.wait(5)
+    assert (rig.gateway.status(), rig.gateway.offset) == ((READY, ""), rig.offset)
+
+
+def test_a_clock_that_stood_still_is_measured_before_lines_that_were_refused_are_opened_again():
+    rig = Rig()
+    rig.offset = 3600 * SECOND
+    rig.edge.loses()
+    rig.edge.opens()
+    rig.edge.tells(LineRefused(line="private", reason="too old"))
+    rig.wait(5)
+    rig.edge.opens()
+    assert rig.edge.frames[-1] == ("private", f"login private {(rig.clock.now + rig.offset) // MS}")
 
 
 def test_after_a_reconnect_the_account_is_brought_up_to_date_first():
