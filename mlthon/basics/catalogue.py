@@ -94,8 +94,12 @@ _TABLE: Final[dict[Exchange, tuple[Row, ...]]] = {
         (1, "inverse", "ETHUSD_PERP", "eth-usd", "0.01", "1", "1", "100000", "", "10", ""),
     ),
     # GET /api/v1/instrument/active, 2021-07-22: XBTUSD, and the quantos ETHUSD, LTCUSD, XRPUSD (ETHUSD: 0.000001 XBT
-    # for each USD of price). XBTU23, XBTZ23: as XBTU21 and XBTZ21 there; bots name them. Spot: a recording of 2024-12.
-    # The USDT perpetuals from memory: one XBTUSDT contract is 0.000001 XBT, ETHUSDT 0.00001 ETH, SOLUSDT 0.0001 SOL.
+    # for each USD of price). XBTU23, XBTZ23: as XBTU21 and XBTZ21 there; bots name them. Spot, limits included: the
+    # instrument bodies of 2024-12 (XBT_USDT: lotSize 10000 and maxOrderQty 10000000000 of 0.00000001 XBT each).
+    # The USDT perpetuals: one XBTUSDT contract is 0.000001 XBT, ETHUSDT 0.00001 ETH (from memory), SOLUSDT 0.0001 SOL
+    # (a tradeBin1m of 2026-02); their largest orders, and LTCUSDT but for its name, are assumed, not to refuse any.
+    # LINKUSD: tick and lot as bots of 2023-10 have them (8.665 in a tradeBin1m of 2026-02 fits); that a contract is
+    # 0.00001 XBT for each USD is assumed: bots' usual order of 200 is then worth about as much as their others.
     Exchange.BitMEX: (
         (0, "inverse", "XBTUSD", "btc-usd", "0.5", "100", "100", "10000000", "", "", ""),
         (1, "perp", "XBTUSDT", "btc-usdt", "0.5", "1000", "1000", "1000000000", "", "0.000001", ""),
@@ -109,6 +113,8 @@ _TABLE: Final[dict[Exchange, tuple[Row, ...]]] = {
         (9, "perp", "XRPUSD", "xrp-usd", "0.0001", "1", "1", "100000000", "", "0.0002", "BTC"),
         (10, "inverse future", "XBTU23", "btc-usd-u23", "0.5", "100", "100", "10000000", "", "", ""),
         (11, "inverse future", "XBTZ23", "btc-usd-z23", "0.5", "100", "100", "10000000", "", "", ""),
+        (12, "perp", "LINKUSD", "link-usd", "0.001", "1", "1", "100000000", "", "0.00001", "BTC"),
+        (13, "perp", "LTCUSDT", "ltc-usdt", "0.01", "1000", "1000", "1000000000", "", "0.0001", ""),
     ),
     # GET /api/v3/brokerage/market/products, 2026-08-09, whose product_venue is this exchange (CBE).
     Exchange.CoinbaseExchange: (
@@ -117,14 +123,15 @@ _TABLE: Final[dict[Exchange, tuple[Row, ...]]] = {
         (2, "spot", "SOL-USD", "sol-usd", "0.01", "0.00000001", "0.00000001", "1274000", "1", "", ""),
     ),
     # SPOT_BTC_USDT: a sample of GET /v1/public/info (2023). PERP_BTC_USDT's tick and lot as in messages of 2023-01;
-    # the rest from memory.
+    # the rest from memory. The least value of an order of perpetuals is not known: it is taken to be that of spot,
+    # because bots traded 0.0001 BTC there when that was worth 3 USDT.
     Exchange.Woo: (
-        (0, "perp", "PERP_BTC_USDT", "btc-usdt", "0.01", "0.0001", "0.0001", "100", "10", "", ""),
-        (1, "perp", "PERP_ETH_USDT", "eth-usdt", "0.01", "0.001", "0.001", "1000", "10", "", ""),
+        (0, "perp", "PERP_BTC_USDT", "btc-usdt", "0.01", "0.0001", "0.0001", "100", "1", "", ""),
+        (1, "perp", "PERP_ETH_USDT", "eth-usdt", "0.01", "0.001", "0.001", "1000", "1", "", ""),
         (2, "spot", "SPOT_BTC_USDT", "btc-usdt", "0.01", "0.00000001", "0.00001", "300", "1", "", ""),
         (3, "spot", "SPOT_ETH_USDT", "eth-usdt", "0.01", "0.000001", "0.0001", "3000", "1", "", ""),
-        (4, "perp", "PERP_SOL_USDT", "sol-usdt", "0.001", "0.01", "0.01", "10000", "10", "", ""),
-        (5, "perp", "PERP_XRP_USDT", "xrp-usdt", "0.0001", "1", "1", "1000000", "10", "", ""),
+        (4, "perp", "PERP_SOL_USDT", "sol-usdt", "0.001", "0.01", "0.01", "10000", "1", "", ""),
+        (5, "perp", "PERP_XRP_USDT", "xrp-usdt", "0.0001", "1", "1", "1000000", "1", "", ""),
         (6, "spot", "SPOT_SOL_USDT", "sol-usdt", "0.001", "0.0001", "0.01", "30000", "1", "", ""),
     ),
     # GET /v3/accounts/{id}/instruments (EUR_USD, a sample); NZD_USD and XAU_USD: precision as in the tick recordings,

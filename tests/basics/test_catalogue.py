@@ -40,7 +40,7 @@ def test_every_row_makes_sense(instrument: Instrument) -> None:
         assert (instrument.mlt_symbol, instrument.valid_end_ts) == (pair, None)
     inverse = instrument.quantification is Quantification.Inverse
     usual = instrument.base_currency if inverse else instrument.quote_currency
-    assert instrument.settle_currency == usual or instrument.symbol in ("ETHUSD", "LTCUSD", "XRPUSD")
+    assert instrument.settle_currency == usual or instrument.symbol in ("ETHUSD", "LINKUSD", "LTCUSD", "XRPUSD")
     assert instrument.min_quantity is not None
     assert instrument.min_quantity.units % instrument.qty_scale.step_units == 0
     assert instrument.max_lots is None or instrument.max_lots >= instrument.min_lots

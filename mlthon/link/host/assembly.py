@@ -34,7 +34,7 @@ from mlthon.link.host.host import BotHost, HostSettings
 from mlthon.link.host.listing import Listing
 from mlthon.link.host.market import History, Markets
 from mlthon.link.host.signals import Channels, SignalBoard
-from mlthon.link.host.sources import EXCHANGES, by_symbol
+from mlthon.link.host.sources import EXCHANGES, by_symbol, size_unit
 from mlthon.link.host.venue import VenueStrategy
 from mlthon.link.signals.assembly import Keeping, SignalBots, venues_of
 
@@ -215,7 +215,7 @@ def _same(venue: VenueStrategy) -> VenueStrategy:
 def listings_of(venue: VenueChoice, instruments: Sequence[Instrument], told: list[str]) -> dict[str, Listing]:
     """The symbols of a venue. Raises `UserError` for a conversion that is none."""
     if not venue.elsewhere:
-        return {sym: Listing(venue.src, sym, each) for sym, each in by_symbol(instruments).items()}
+        return {sym: Listing(venue.src, sym, each, size_unit(each)) for sym, each in by_symbol(instruments).items()}
     home = _home(venue.src)
     there = by_symbol(instruments)
     found = {}
@@ -243,8 +243,8 @@ def _converted(venue: VenueChoice, home: Instrument, there: Instrument, where: s
             f"{_describe(there)} instead of {_describe(home)}",
             "Choose a contract on the same coin that is worth and settled the same way.",
         )
-    ratio = Fraction(home.multiplier_units, there.multiplier_units)
-    return Listing(venue.src, home.symbol, there, ratio)
+    ratio = Fraction(home.multiplier_units, there.multiplier_units) * size_unit(home)
+    return Listing(venue.src, home.symbol, there, ratio, rounds=True)
 
 
 def _describe(instrument: Instrument) -> str:
@@ -254,10 +254,11 @@ def _describe(instrument: Instrument) -> str:
 
 def _say(venue: VenueChoice, listing: Listing, home: Instrument) -> str:
     there = listing.instrument
+    before = Listing(venue.src, home.symbol, home, size_unit(home))
     return (
         f"{venue.name}: {venue.src} {listing.sym} is traded on {venue.exchange.name} as {there.symbol}: "
-        f"size 1 is {float(listing.ratio):g} there, lot {float(home.qty_scale.step):g} becomes {listing.sizes[1]:g}, "
-        f"tick {float(home.price_scale.step):g} becomes {listing.prices[1]:g}"
+        f"size 1 is {float(listing.ratio):g} there, lot {before.sizes[1]:g} becomes {listing.sizes[1]:g}, "
+        f"tick {before.prices[1]:g} becomes {listing.prices[1]:g}"
     )
 
 

@@ -3,7 +3,7 @@
 Bots speak in floats of the exchange's own units; inside there are ticks and lots. A price or size that a computation
 has blurred (`30000.300000000003`) counts as the tick or lot next to it; one between two is refused, as by the exchange.
 Where orders are executed on another exchange's equivalent contract, sizes are converted by a fixed ratio and rounded to
-its lots; prices are the same.
+its lots; prices are the same. BitMEX counts a spot coin in its smallest units (10000 is 0.0001 XBT); so do its bots.
 """
 
 import math
@@ -61,15 +61,18 @@ class Floats(dict[int, float]):
 
 class Listing:
     """One symbol of one src. `prices[ticks]` and `sizes[lots]` are floats. `ratio`: how much of the instrument's
-    quantity one unit of the bot's size is; 1 unless it is traded elsewhere."""
+    quantity one unit of the bot's size is. `rounds`: sizes are rounded to lots, because they were meant for others."""
 
-    __slots__ = ("_lot", "_tick", "instrument", "prices", "ratio", "sizes", "src", "sym")
+    __slots__ = ("_lot", "_rounds", "_tick", "instrument", "prices", "ratio", "sizes", "src", "sym")
 
-    def __init__(self, src: str, sym: str, instrument: Instrument, ratio: Fraction = Fraction(1)) -> None:
+    def __init__(
+        self, src: str, sym: str, instrument: Instrument, ratio: Fraction = Fraction(1), *, rounds: bool = False
+    ) -> None:
         self.src = src
         self.sym = sym
         self.instrument = instrument
         self.ratio = ratio
+        self._rounds = rounds
         self._tick = Fraction(instrument.price_scale.step_units, UNIT)
         self._lot = Fraction(instrument.qty_scale.step_units, UNIT) / ratio
         self.prices = Floats(self._tick)
@@ -95,7 +98,7 @@ class Listing:
         """The lots of a size. Raises `BadValue`."""
         number = _number("size", size)
         lots = round(number / self._lot)
-        if not lots or (self.ratio == 1 and abs(number / self._lot - lots) > BLUR):
+        if not lots or (not self._rounds and abs(number / self._lot - lots) > BLUR):
             raise BadValue(f"the size {size} of {self.sym} is no multiple of its lot size {float(self._lot):g}")
         return lots
 

@@ -92,6 +92,13 @@ class BitmexOrders(NativeOrders):
 
     # -- orders ------------------------------------------------------------------------------------------------------
 
+    def own(self, venue: VenueStrategy, order_id: Any, client_id: Any) -> TrackedOrder:
+        try:
+            return super().own(venue, order_id, client_id)
+        except Fault as fault:
+            # bots look for the exchange's own words
+            raise Fault(f"Invalid orderID: {fault.message}", 404) from None
+
     def _new(self, venue: VenueStrategy, params: Params, done: Done[Any], failed: Failed) -> None:
         instrument = self.instrument(params)
         listing = self.listing(venue, instrument)

@@ -4,12 +4,14 @@ The platform knows `bitmex`, `coinbasepro` and `woo`; every other exchange of ou
 """
 
 from collections.abc import Iterable
+from fractions import Fraction
 from typing import Final
 
 from mlthon.basics.catalogue import instruments
 from mlthon.basics.defs import Exchange, InstrumentType
 from mlthon.basics.instrument import Instrument
 from mlthon.errors import UserError, near
+from mlthon.protocols.bitmex import SCALES
 
 _DOCUMENTED: Final = {
     "bitmex": (Exchange.BitMEX, "BitMEX"),
@@ -61,3 +63,11 @@ def by_symbol(instruments: Iterable[Instrument]) -> dict[str, Instrument]:
     for each in sorted(instruments, key=lambda each: each.instrument_type is InstrumentType.Spot):
         found[each.name if each.symbol in found else each.symbol] = each
     return found
+
+
+def size_unit(instrument: Instrument) -> Fraction:
+    """How much of an instrument's quantity one unit of a size is on its exchange: BitMEX counts coins in their smallest
+    units."""
+    if instrument.exchange is not Exchange.BitMEX or instrument.instrument_type is not InstrumentType.Spot:
+        return Fraction(1)
+    return Fraction(1, 10 ** SCALES.get(instrument.base_currency or "", 0))

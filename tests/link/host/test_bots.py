@@ -373,3 +373,40 @@ def test_a_bot_that_never_says_that_it_has_stopped_is_not_waited_for(tmp_path: P
     run.linked.run.go()
     assert over == [False, True]
     assert "its on_stop must return" in caplog.text
+
+
+def test_a_coin_of_bitmex_is_traded_in_its_smallest_units(tmp_path: Path) -> None:
+    run = linked(tmp_path, subscribe=["bitmex:XBT_USDT"])
+
+    def buy(bot: ScriptedBot) -> None:
+        bot.ask("create_market_order", venue="BitMEX", sym="XBT_USDT", side="Buy", size=50_000)
+
+    bot = run.go(buy)
+    assert (bot.envelopes[1]["error"], bot.envelopes[1]["data"]["order_size"]) == (None, 50_000.0)
+    (order,) = bot.host.venues["BitMEX"].session.orders.values()
+    assert order is not None
+    assert str(order.instrument.qty_scale.values[order.qty]) == "0.0005"
+
+
+@pytest.mark.parametrize(
+    ("src", "sym", "size"),
+    [
+        ("bitmex", "LINKUSD", 200),
+        ("bitmex", "LTCUSDT", 1_000_000),
+        ("bitmex", "SOLUSDT", 500_000),
+        ("bitmex", "XRPUSD", 100),
+        ("woo", "PERP_BTC_USDT", 0.0001),
+        ("woo", "PERP_BTC_USDT", 10),
+    ],
+)
+def test_the_sizes_that_public_bots_trade_are_taken(tmp_path: Path, src: str, sym: str, size: float) -> None:
+    run = linked(tmp_path, seconds=5, subscribe=[f"{src}:{sym}"])
+    (venue,) = run.bot.host.venues
+
+    def rest(bot: ScriptedBot) -> None:
+        bid = bot.quotes[-1][1]
+        tick = bot.host.venues[venue].listings[sym].prices[1]
+        bot.ask("create_limit_order", venue=venue, sym=sym, side="Buy", size=size, price=bid - 10 * tick)
+
+    bot = run.go(rest)
+    assert bot.envelopes[1]["error"] is None

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from mlthon.basics.catalogue import resolve
-from mlthon.basics.defs import NO_ASK, NO_BID, Exchange
+from mlthon.basics.catalogue import instruments, resolve
+from mlthon.basics.defs import NO_ASK, NO_BID, Exchange, InstrumentType
 from mlthon.link.host.listing import BadValue, Listing, metadata
+from mlthon.link.host.sources import by_symbol, size_unit
 
 XBTUSD = Listing("bitmex", "XBTUSD", resolve(Exchange.BitMEX, "XBTUSD"))
 BTC_USDT = Listing("woo", "PERP_BTC_USDT", resolve(Exchange.Woo, "PERP_BTC_USDT"))
@@ -35,11 +36,29 @@ def test_what_is_no_price_is_refused(price: Any) -> None:
 
 
 def test_a_ratio_converts_sizes_and_rounds_them_to_lots() -> None:
-    elsewhere = Listing("bitmex", "XBTUSDT", resolve(Exchange.Bybit, "BTCUSDT"), Fraction(1, 1_000_000))
+    bybit = resolve(Exchange.Bybit, "BTCUSDT")
+    elsewhere = Listing("bitmex", "XBTUSDT", bybit, Fraction(1, 1_000_000), rounds=True)
     assert elsewhere.sizes[1] == 1000.0
     assert elsewhere.lots(1400) == 1
     with pytest.raises(BadValue, match="the size 400 of XBTUSDT is no multiple of its lot size 1000"):
         elsewhere.lots(400)
+
+
+def test_bitmex_counts_coins_in_their_smallest_units() -> None:
+    spot = resolve(Exchange.BitMEX, "XBT_USDT")
+    listing = Listing("bitmex", "XBT_USDT", spot, size_unit(spot))
+    assert listing.lots(50_000) == 5
+    assert (listing.sizes[1], metadata(listing)["maxOrderQty"]) == (10_000.0, 10_000_000_000.0)
+    with pytest.raises(BadValue, match="the size 15000 of XBT_USDT is no multiple of its lot size 10000"):
+        listing.lots(15_000)
+    assert {size_unit(resolve(Exchange.BitMEX, "XBTUSDT")), size_unit(resolve(Exchange.Woo, "SPOT_BTC_USDT"))} == {1}
+
+
+def test_a_pair_and_a_derivative_of_one_symbol_are_told_apart() -> None:
+    found = by_symbol(instruments(Exchange.Bybit))
+    assert found["BTCUSDT"].name == "byt:perp:btc-usdt"
+    assert found["byt:spot:btc-usdt"].instrument_type is InstrumentType.Spot
+    assert list(by_symbol([found["byt:spot:btc-usdt"]])) == ["BTCUSDT"]
 
 
 def test_metadata_are_what_json_can_say() -> None:
