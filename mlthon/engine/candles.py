@@ -1,4 +1,5 @@
-"""Candles of one market, kept by the minute in whole ticks and lots; longer ones are made of them when asked for.
+"""Candles of one market, kept by the minute in whole ticks and lots; longer ones are made of them when asked for, and
+those that are finished are remembered, because bots ask for a thousand of them every few seconds.
 
 A minute in which nothing traded is flat at the close before it, with no volume. Times are nanoseconds since 1970 UTC,
 and candles of every length begin at multiples of it. Nothing here reads a clock: whoever asks says what time it is.
@@ -6,6 +7,7 @@ and candles of every length begin at multiples of it. Nothing here reads a clock
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from itertools import takewhile
 from random import Random
 from typing import Final
 
@@ -41,11 +43,13 @@ class Candle:
 class MinuteCandles:
     """The candles of one market: one a minute without a hole, from the first known price on."""
 
-    __slots__ = ("minutes",)
+    __slots__ = ("_whole", "minutes")
 
     def __init__(self, history: Iterable[Candle] = (), kept: int = KEPT) -> None:
         """`history`: what is known from before, minute by minute, oldest first; holes in it are filled."""
         self.minutes: deque[Candle] = deque(maxlen=kept)
+        self._whole: dict[tuple[int, int], deque[Candle]] = {}
+        """The finished candles of each (interval, offset) that was asked for, whole ones, without a hole."""
         for each in history:
             if self.minutes:
                 self.roll(each.start - MINUTE)
@@ -79,6 +83,7 @@ class MinuteCandles:
             if late >= len(minutes):
                 return
             minute = minutes[-1 - late]
+            self._whole.clear()
         elif minute.trades:
             minute.close = price
         else:
@@ -105,23 +110,67 @@ class MinuteCandles:
     ) -> list[Candle]:
         """The newest `limit` candles of `interval` (ns, whole minutes) whose beginning lies from `start` to `end` (ns,
         both included), oldest first. They begin at multiples of the interval since 1970 plus `offset` (weeks that
-        begin on Mondays: 4 days). The last one may be unfinished."""
+        begin on Mondays: 4 days). The last one may be unfinished. They are not to be changed: they are given again."""
         self.roll(now)
+        if not self.minutes:
+            return []
+        latest = self.minutes[-1].start
+        present = latest - (latest - offset) % interval
+        whole = self._finished(interval, offset, present)
+        parts = [*self._cut(interval, offset, present), *whole, *self._since(present, interval, offset)]
+        if start is not None or end is not None:
+            first, last = start or 0, latest if end is None else end
+            parts = [each for each in parts if first <= each.start <= last]
+        return parts[-limit:] if limit > 0 else []
+
+    def _finished(self, interval: int, offset: int, present: int) -> "deque[Candle]":
+        """The candles that are whole here, up to the present one's beginning."""
+        whole = self._whole.setdefault((interval, offset), deque())
+        begin = self._first_whole(interval, offset)
+        while whole and whole[0].start < begin:
+            whole.popleft()
+        if whole:
+            begin = whole[-1].start + interval
+        new: list[Candle] = []
+        for minute in reversed(self.minutes):
+            if minute.start < begin:
+                break
+            if minute.start < present:
+                _extend_back(new, minute, minute.start - (minute.start - offset) % interval)
+        whole.extend(reversed(new))
+        return whole
+
+    def _first_whole(self, interval: int, offset: int) -> int:
+        """When the first candle begins of which no minute has been forgotten."""
+        first = self.minutes[0].start
+        return first + -(first - offset) % interval
+
+    def _cut(self, interval: int, offset: int, present: int) -> list[Candle]:
+        """What is left of a candle whose first minutes have been forgotten, or were before the first known price."""
+        until = min(self._first_whole(interval, offset), present)
+        found: list[Candle] = []
+        minutes = list(takewhile(lambda minute: minute.start < until, self.minutes))
+        for minute in reversed(minutes):
+            _extend_back(found, minute, minute.start - (minute.start - offset) % interval)
+        return found
+
+    def _since(self, present: int, interval: int, offset: int) -> list[Candle]:
+        """The present candle, as far as it has come."""
         found: list[Candle] = []
         for minute in reversed(self.minutes):
-            begin = minute.start - (minute.start - offset) % interval
-            if end is not None and begin > end:
-                continue
-            if start is not None and begin < start:
+            if minute.start < present:
                 break
-            if found and found[-1].start == begin:
-                _prepend(found[-1], minute)
-            elif len(found) == limit:
-                break
-            else:
-                found.append(_copy(minute, begin))
-        found.reverse()
+            _extend_back(found, minute, present)
         return found
+
+
+def _extend_back(found: list[Candle], minute: Candle, begin: int) -> None:
+    """Take a minute into candles that are made from the newest back: into the last of `found` if it begins at `begin`,
+    else into one more."""
+    if found and found[-1].start == begin:
+        _prepend(found[-1], minute)
+    else:
+        found.append(_copy(minute, begin))
 
 
 def joined(candles: Iterable[Candle], interval: int, offset: int = 0) -> list[Candle]:

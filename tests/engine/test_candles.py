@@ -3,7 +3,12 @@
 from itertools import pairwise
 from random import Random
 
+import pytest
+
 from mlthon.engine.candles import MINUTE, Candle, MinuteCandles, joined, made_up
+from mlthon.engine.clock import SECOND
+
+NOW = 1_735_689_600 * SECOND
 
 
 def ohlc(candle: Candle) -> tuple[int, int, int, int, int]:
@@ -80,3 +85,38 @@ def test_a_made_up_past_ends_at_the_price_and_comes_of_the_seed() -> None:
     assert all(each.low <= min(each.open, each.close) <= max(each.open, each.close) <= each.high for each in found)
     assert all(after.open == before.close for before, after in pairwise(found))
     assert past(1) == found != past(2)
+
+
+def joined_anew(series: MinuteCandles, interval: int, offset: int) -> list[Candle]:
+    """The same candles, made of all minutes at once."""
+    return joined(series.minutes, interval, offset)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_is_remembered_is_what_would_be_made_anew(seed: int) -> None:
+    draw, now = Random(seed), NOW - NOW % (60 * MINUTE) + draw_minute(seed)
+    series = MinuteCandles(kept=90)
+    for _ in range(300):
+        now += draw.choice([0, MINUTE // 3, MINUTE, 7 * MINUTE])
+        late = draw.choice([0, 0, 0, 0, MINUTE, 20 * MINUTE])
+        series.trade(draw.randrange(90, 110), draw.randrange(1, 5), 1, draw.choice([1, -1]), now - late)
+        interval, offset = draw.choice([(MINUTE, 0), (5 * MINUTE, 0), (60 * MINUTE, 0), (30 * MINUTE, 4 * MINUTE)])
+        series.roll(now)
+        whole = joined_anew(series, interval, offset)
+        assert series.candles(now, interval, 1000, offset=offset) == whole
+        assert series.candles(now, interval, 3, offset=offset) == whole[-3:]
+        start, end = whole[len(whole) // 3].start, whole[2 * len(whole) // 3].start
+        among = [each for each in whole if start <= each.start <= end]
+        assert series.candles(now, interval, 4, start, end, offset) == among[-4:]
+
+
+def draw_minute(seed: int) -> int:
+    """Where in an hour a history begins."""
+    return (0, 1, 37, 59)[seed] * MINUTE
+
+
+def test_no_limit_and_no_price_give_no_candles() -> None:
+    series = MinuteCandles()
+    assert series.candles(NOW, MINUTE, 10) == []
+    series.trade(100, 1, 1, 1, NOW)
+    assert series.candles(NOW, MINUTE, 0) == []

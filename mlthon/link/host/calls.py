@@ -137,7 +137,7 @@ def _candles(asked: "Asked", venue: VenueStrategy, count: int, since: int | None
     begin = None if since is None else since * MS
 
     def told(found: Sequence[Candle]) -> None:
-        rows = payloads.candles(listing, found, opens_at_close=opens_at_close)
+        rows = venue.candle_rows(listing, level, opens_at_close=opens_at_close).rows(found)
         asked.done(rows[-count:] if since is None else [row for row in rows if row["time"] >= since][:count])
 
     venue.desk.candles(

@@ -5,8 +5,8 @@ Prices and sizes are floats, times whole milliseconds since 1970 UTC; a position
 what BitMEX's row of the same would hold, whatever the exchange.
 """
 
+from bisect import bisect_left
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any, Final
 
 from mlthon.basics.defs import ExecInstructions, OrderStatus, OrderType
@@ -165,25 +165,49 @@ def _average(price: float) -> float:
     return float(f"{price:.12g}")
 
 
-def candles(listing: Listing, found: Sequence[Candle], *, opens_at_close: bool) -> list[Payload]:
-    """Rows of `fetch_candles`. `opens_at_close`: each but the first opens where the one before closed, as BitMEX's
-    do."""
-    prices, sizes = listing.prices, listing.sizes
-    rows = [
-        {
-            "open": prices[each.open],
-            "high": prices[each.high],
-            "low": prices[each.low],
-            "close": prices[each.close],
-            "volume": sizes[each.qty],
-            "time": each.start // MS,
+class CandleRows:
+    """Makes rows of `fetch_candles` of one symbol and level. `opens_at_close`: each but the first opens where the one
+    before closed, as BitMEX's do. A candle that is the very same object as when it was last asked for, and so the one
+    before it, has its row already."""
+
+    __slots__ = ("_found", "_listing", "_opens_at_close", "_rows")
+
+    def __init__(self, listing: Listing, *, opens_at_close: bool) -> None:
+        self._listing = listing
+        self._opens_at_close = opens_at_close
+        self._found: list[Candle] = []
+        self._rows: list[Payload] = []
+
+    def rows(self, found: Sequence[Candle]) -> list[Payload]:
+        """The rows of candles, oldest first: the caller's own."""
+        known, past = self._found, self._rows
+        shift = bisect_left(known, found[0].start, key=_start) if found else 0
+        rows: list[Payload] = []
+        for place, candle in enumerate(found):
+            at = place + shift
+            same = at < len(known) and known[at] is candle
+            before = found[place - 1] if place else None
+            if same and self._opens_at_close and (known[at - 1] if at else None) is not before:
+                same = False
+            rows.append(past[at] if same else self._row(candle, before))
+        self._found, self._rows = list(found), rows
+        return [row.copy() for row in rows]
+
+    def _row(self, candle: Candle, before: Candle | None) -> Payload:
+        prices = self._listing.prices
+        opened = before.close if self._opens_at_close and before is not None else candle.open
+        return {
+            "open": prices[opened],
+            "high": prices[candle.high],
+            "low": prices[candle.low],
+            "close": prices[candle.close],
+            "volume": self._listing.sizes[candle.qty],
+            "time": candle.start // MS,
         }
-        for each in found
-    ]
-    if opens_at_close:
-        for before, row in pairwise(rows):
-            row["open"] = before["close"]
-    return rows
+
+
+def _start(candle: Candle) -> int:
+    return candle.start
 
 
 def raw_order(listing: Listing, order: TrackedOrder, ts: int) -> Payload:

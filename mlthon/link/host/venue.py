@@ -34,7 +34,7 @@ from mlthon.engine.tracker import TrackedOrder
 from mlthon.link.host import payloads
 from mlthon.link.host.desk import AccountDesk, HeldPosition, OpenOrder, Others
 from mlthon.link.host.listing import Listing
-from mlthon.link.host.payloads import Payload
+from mlthon.link.host.payloads import CandleRows, Payload
 
 if TYPE_CHECKING:
     from mlthon.basics.instrument import Instrument
@@ -157,6 +157,7 @@ class VenueStrategy(IStrategy):
         self._amended: dict[str, deque[Waiting]] = {}
         self._cancels: list[_Cancels] = []
         self._asked: set[Instrument] = set()
+        self._rows: dict[tuple[Listing, str], CandleRows] = {}
 
     def show(self, listings: Mapping[str, Listing]) -> None:
         """These are the symbols of the venue."""
@@ -166,6 +167,13 @@ class VenueStrategy(IStrategy):
     def listing_of(self, instrument: "Instrument") -> Listing | None:
         """The symbol that an instrument is to the bot; None where it is none."""
         return self._by_instrument.get(instrument)
+
+    def candle_rows(self, listing: Listing, level: str, *, opens_at_close: bool) -> CandleRows:
+        """What makes the rows of a symbol's candles of a level."""
+        found = self._rows.get((listing, level))
+        if found is None:
+            found = self._rows[listing, level] = CandleRows(listing, opens_at_close=opens_at_close)
+        return found
 
     # -- requests ----------------------------------------------------------------------------------------------------
 
