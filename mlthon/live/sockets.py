@@ -3,8 +3,11 @@
 All messages of a read come out at once: no checkpoint lies between two of them, which is where the time of ordinary
 clients goes. And what nearly every frame is, a whole message neither compressed nor very long, is cut out of the read
 right here; every other frame (control frames, fragments, compressed and very long ones, wrong ones) goes to the
-library's protocol, which answers pings, watches limits and rules, and says why a connection is over. What is sent is
-queued and leaves by the task `send_queued`, so that sending never waits.
+library's protocol, which answers pings, watches limits and rules, and says why a connection is over.
+
+Sending never waits. On a plain TCP connection a message goes to the kernel in the very call that sends it, for a turn
+of the event loop between an order and its bytes costs more than all the rest of the way. What the kernel does not take
+at once, and all that goes over TLS, is queued and leaves by the task `send_queued`.
 
 Certificates are always verified. A proxy is taken from the settings or from the environment (`wss_proxy`, `all_proxy`,
 `https_proxy`, ... and `no_proxy`, as usual): HTTP CONNECT, with or without TLS, or SOCKS 5.
@@ -12,6 +15,7 @@ Certificates are always verified. A proxy is taken from the settings or from the
 What ends a connection is raised as `Lost`; its text never holds the URL, which may carry a signature.
 """
 
+import os
 import ssl
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -69,7 +73,9 @@ class WebSocket:
         "_sending",
         "_stream",
         "_tail",
+        "_unsent",
         "_wake",
+        "_write",
         "recv_ts",
     )
 
@@ -87,6 +93,9 @@ class WebSocket:
         self._now = now
         self._wake = trio.Event()
         self._sending = trio.Lock()
+        self._write = direct_write(stream)
+        self._unsent = b""
+        """What the kernel has not taken of a message."""
         self._fragments: list[bytes] = []
         self._over = ""
         self._most_cut = min(MOST_CUT, most_bytes)
@@ -115,11 +124,14 @@ class WebSocket:
         return self._take(bytes(data))
 
     def send_text(self, text: str) -> bool:
-        """Queue a message; False if the connection is closing."""
+        """Send a message, or queue it; False if the connection is closing."""
         if self._protocol.state is not State.OPEN:
             return False
         self._protocol.send_text(text.encode())
-        self._wake.set()
+        if self._write is None or self._unsent or self._sending.locked():
+            self._wake.set()
+        else:
+            self._send_at_once(self._write)
         return True
 
     def ping(self) -> None:
@@ -158,10 +170,22 @@ class WebSocket:
         with trio.CancelScope(shield=True):
             await trio.aclose_forcefully(self._stream)
 
+    def _send_at_once(self, write: Callable[[bytes], int]) -> None:
+        data = b"".join(self._protocol.data_to_send())
+        try:
+            taken = write(data)
+        except OSError:
+            # there is no room, or the connection is gone: the task waits, or finds out and says so
+            taken = 0
+        if taken < len(data):
+            self._unsent = data[taken:]
+            self._wake.set()
+
     async def _flush(self) -> None:
         async with self._sending:
             # an empty one among them asks for a half-close: the socket is closed soon after, whole
-            data = b"".join(self._protocol.data_to_send())
+            data = b"".join((self._unsent, *self._protocol.data_to_send()))
+            self._unsent = b""
             if not data:
                 return
             try:
@@ -256,6 +280,16 @@ def cut_messages(data: bytes, at: int, most_cut: int, messages: list[bytes]) -> 
         # it ends in the midst of a frame's head
         return at
     return at
+
+
+def direct_write(stream: trio.abc.Stream) -> Callable[[bytes], int] | None:
+    """What gives bytes to the kernel without waiting and says how many it took, or raises OSError; None where they do
+    not go there as they are, or the system has no such call for sockets."""
+    if not isinstance(stream, trio.SocketStream) or os.name != "posix":
+        return None
+    socket = stream.socket
+    # the number is asked for each time: it is -1 once the socket is closed, when another may have got the old one
+    return lambda data: os.write(socket.fileno(), data)
 
 
 async def connect(

@@ -7,6 +7,7 @@ import trio
 from websockets.client import ClientProtocol
 from websockets.frames import Frame, Opcode
 from websockets.protocol import State
+from websockets.server import ServerProtocol
 from websockets.uri import parse_uri
 
 from mlthon.live.sockets import Lost, WebSocket
@@ -117,3 +118,53 @@ async def test_a_ping_between_is_answered() -> None:
         await socket.send_queued()
     assert stream.sent[0] == 0x8A
     assert len(stream.sent) == 2 + 4 + len(b"are you there")
+
+
+async def pair() -> tuple[WebSocket, trio.SocketStream]:
+    """A client on a real connection, and its other end."""
+    near, far = trio.socket.socketpair()
+    protocol = ClientProtocol(parse_uri("ws://localhost/"), state=State.OPEN)
+    return WebSocket(trio.SocketStream(near), protocol, b"", lambda: 7), trio.SocketStream(far)
+
+
+def texts_of(data: bytes) -> list[bytes]:
+    """The texts that a client's frames carry, by the library's own protocol."""
+    server = ServerProtocol(state=State.OPEN)
+    server.receive_data(data)
+    return [bytes(event.data) for event in server.events_received() if isinstance(event, Frame)]
+
+
+async def test_on_a_plain_connection_a_message_leaves_in_the_call_that_sends_it() -> None:
+    socket, far = await pair()
+    assert socket.send_text("an order")
+    assert socket.send_text("a cancel")
+    with trio.fail_after(1):
+        assert texts_of(bytes(await far.receive_some())) == [b"an order", b"a cancel"]
+    await socket.abandon()
+    await far.aclose()
+
+
+async def test_what_the_kernel_does_not_take_follows_in_order() -> None:
+    socket, far = await pair()
+    sent = [f"{number} {'x' * 50_000}" for number in range(60)]
+    for text in sent:
+        assert socket.send_text(text)
+    data = b""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(socket.send_queued)
+        with trio.fail_after(5):
+            while len(data) < 60 * 50_000 or texts_of(data) != [text.encode() for text in sent]:
+                data += await far.receive_some()
+        nursery.cancel_scope.cancel()
+    await socket.abandon()
+    await far.aclose()
+
+
+async def test_that_the_other_side_is_gone_is_found_out_by_the_task_that_sends() -> None:
+    socket, far = await pair()
+    await far.aclose()
+    assert socket.send_text("to nobody")
+    assert socket.send_text("nor this")
+    with trio.fail_after(1), pytest.raises(Lost, match="broken"):
+        await socket.send_queued()
+    await socket.abandon()
