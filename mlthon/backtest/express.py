@@ -13,7 +13,7 @@ subscriptions change (`InstrumentFeed.hearers`) the express stops and is asked a
 empty side or prices far apart goes through the lanes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from operator import length_hint
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from mlthon.backtest.assembly import Assembly
 from mlthon.backtest.tapped import Tapped, tapped_of
-from mlthon.basics.defs import SIDES, Side
+from mlthon.basics.defs import SIDES
 from mlthon.basics.price import Price
 from mlthon.basics.qty import Qty
 from mlthon.basics.scale import LADDER
@@ -33,25 +33,22 @@ from mlthon.engine.feed import Hearers, InstrumentFeed
 from mlthon.exchange.market import Market
 
 Flags = NDArray[np.bool_]
-Objects = NDArray[np.object_]
 
 FEWEST: Final = 64
 """With fewer rows preparing columns costs more than it saves."""
 WIDEST: Final = 4_096
 """How many ticks may lie between the lowest and the highest price of a batch."""
 
+# What a row asks for once the exchange has had it.
+NOTHING: Final = 0
+TRADE: Final = 1
+PAIR: Final = 2
+BID_FIRST: Final = 3
+ASK_FIRST: Final = 4
+
 _QUOTE: Final = b"\x01"
 _NO_QUOTE: Final = b"\x00"
-
-
-def _objects(values: Sequence[object]) -> Objects:
-    """An array of these objects as they are."""
-    array = np.empty(len(values), object)
-    array[:] = values
-    return array
-
-
-_TAKERS: Final = _objects([SIDES[-1], SIDES[1]])
+_BUY, _SELL = SIDES[1], SIDES[-1]
 
 
 class Express:
@@ -73,7 +70,6 @@ class Express:
         self._tapped = tapped
         self._prices = feed.instrument.price_scale
         self._qtys = feed.instrument.qty_scale
-        self._ladder: Objects = _objects([])
 
     def play(self, batch: Batch, first: int, last: int) -> int | None:
         """Play the rows of a batch from `first` until before `last`; returns the row before which it stopped: `last`,
@@ -96,19 +92,19 @@ class Express:
         kinds = is_quote.tobytes()
         count = len(ts)
         lowest, highest = least_of - base, most_of - base
+        prices = self._prices_from(base, height)
+        qtys = self._qtys_of(rows, is_quote)
+        asks = self._asked(rows[2], is_quote, hearers)
+        columns = (asks, lowest, highest, rows[3], np.where(is_quote, rows[5], rows[4]), ts // MS)
         exchange, number = feed.instrument.venue, feed.instrument.number
-        quotes, pairs, trades = hearers.quotes, hearers.pairs, hearers.trades
+        pairs, trades = hearers.pairs, hearers.trades
         # a strategy may replace its callbacks, but nobody replaces a strategy
         to_pair: Any = None if pairs is None else pairs.strategy
         to_trades: Any = None if trades is None else trades.strategy
         told = 0
-        bid_before = feed.bid - base
         low, high = market.watch_low - base, market.watch_high - base
         times = iter(ts.tolist())
-        said = self._said(rows, is_quote, base, height, hearers)
-        for now, least, most, price, qty, ask, other, ms in zip(
-            times, lowest.tolist(), highest.tolist(), *said, (ts // MS).tolist(), strict=False
-        ):
+        for now, asked, least, most, q, s, ms in zip(times, *(each.tolist() for each in columns), strict=False):
             if now >= clock.due:
                 row = count - 1 - length_hint(times)
                 self._catch_up(rows, kinds, told, row)
@@ -121,25 +117,30 @@ class Express:
             clock.now = now
             if least <= low or most >= high:
                 row = count - 1 - length_hint(times)
-                self._catch_up(rows, kinds, told, row)
-                self._meet(rows, kinds, row, now)
+                self._meet(rows, kinds, told, row, now)
                 told = row + 1
                 low, high = market.watch_low - base, market.watch_high - base
-            if price is None:
-                continue
-            if ask is None:
+            if asked == PAIR:
                 try:
-                    to_trades.on_public_trade(exchange, number, other, price, qty, ms, ms)
+                    to_pair.on_best_levels_update(exchange, number, prices[least], qtys[q], prices[most], qtys[s], ms)
                 except Exception as error:  # noqa: BLE001 - a strategy's own error must not stop the engine
-                    trades.failed("on_public_trade", error)  # type: ignore[union-attr]
-            elif quotes is None:
-                try:
-                    to_pair.on_best_levels_update(exchange, number, price, qty, ask, other, ms)
-                except Exception as error:  # noqa: BLE001 - see above
                     pairs.failed("on_best_levels_update", error)  # type: ignore[union-attr]
-            else:
-                feed.tell_sides(quotes, least > bid_before, price, qty, ask, other, ms)
-                bid_before = least
+            elif asked == TRADE:
+                taker = _BUY if s > 0 else _SELL
+                try:
+                    to_trades.on_public_trade(exchange, number, taker, prices[least], qtys[q], ms, ms)
+                except Exception as error:  # noqa: BLE001 - see above
+                    trades.failed("on_public_trade", error)  # type: ignore[union-attr]
+            elif asked:
+                feed.tell_sides(
+                    hearers.quotes,  # type: ignore[arg-type]
+                    asked == ASK_FIRST,
+                    prices[least],
+                    qtys[q],
+                    prices[most],
+                    qtys[s],
+                    ms,
+                )
         else:
             self._catch_up(rows, kinds, told, count)
         quote = kinds.rfind(_QUOTE, 0, count)
@@ -149,54 +150,63 @@ class Express:
 
     # -- columns -----------------------------------------------------------------------------------------------------
 
-    def _said(
-        self, rows: Sequence[Ints], is_quote: Flags, base: int, height: int, hearers: Hearers
-    ) -> tuple[list[Price | None], list[Qty], list[Price | None], list[Qty | Side]]:
-        """What is said of each row: of a quote bid, its quantity, ask, its quantity, of a trade price, quantity, None
-        and the taker's side. The first is None where nobody hears the row."""
-        _, _, a, b, c, d, _ = rows
-        prices = _objects([self._prices.values[base + each] for each in range(height + 1)])
-        price, qty = prices[a - base], self._qtys_of(b)
-        if hearers.quotes is None and hearers.pairs is None:
-            price[is_quote] = None
-        if hearers.trades is None:
-            price[~is_quote] = None
-        ask, other = np.full(len(a), None), _TAKERS[(c > 0).astype(np.intp)]
-        ask[is_quote] = prices[c[is_quote] - base]
-        other[is_quote] = self._qtys_of(d[is_quote])
-        return price.tolist(), qty.tolist(), ask.tolist(), other.tolist()
+    def _prices_from(self, base: int, height: int) -> list[Price]:
+        """The prices from `base` on, up to `height` ticks above it."""
+        values = self._prices.values
+        return [values[base + each] for each in range(height + 1)]
 
-    def _qtys_of(self, lots: Ints) -> Objects:
-        """The quantities of so many lots each."""
-        if not len(lots) or int(lots.min()) < 0 or int(lots.max()) >= LADDER:
-            values = self._qtys.values
-            return _objects([values[each] for each in lots.tolist()])
-        if int(lots.max()) >= len(self._ladder):
-            self._qtys.climb(int(lots.max()))
-            self._ladder = _objects(self._qtys.ladder)
-        return self._ladder[lots]
+    def _qtys_of(self, rows: Sequence[Ints], is_quote: Flags) -> Sequence[Qty] | Mapping[int, Qty]:
+        """What gives the quantity of so many lots: the ladder, where it reaches far enough."""
+        _, _, _, b, _, d, _ = rows
+        most = max(int(b.max()), int((d * is_quote).max()))
+        least = min(int(b.min()), int((d * is_quote).min()))
+        if least < 0 or most >= LADDER:
+            return self._qtys.values
+        if most >= len(self._qtys.ladder):
+            self._qtys.climb(most)
+        return self._qtys.ladder
+
+    def _asked(self, bids: Ints, is_quote: Flags, hearers: Hearers) -> Ints:
+        """What each row asks for."""
+        of_trades = TRADE if hearers.trades else NOTHING
+        if hearers.quotes is None:
+            return np.where(is_quote, PAIR if hearers.pairs else NOTHING, of_trades)
+        asked = np.full(len(bids), of_trades)
+        rising = np.diff(bids[is_quote], prepend=self._feed.bid) > 0
+        asked[is_quote] = np.where(rising, ASK_FIRST, BID_FIRST)
+        return asked
 
     # -- the market --------------------------------------------------------------------------------------------------
 
     def _catch_up(self, rows: Sequence[Ints], kinds: bytes, told: int, row: int) -> None:
         """Tell the market of the rows from `told` until before `row`, all of them inside its watch band: of the last
         quote and the last trade among them. `kinds[n]`: whether row n is a quote."""
-        market = self._market
-        _, _, a, b, c, d, _ = rows
-        quote = kinds.rfind(_QUOTE, told, row)
-        if quote >= 0:
-            market.bid, market.bid_qty = a.item(quote), b.item(quote)
-            market.ask, market.ask_qty = c.item(quote), d.item(quote)
-        trade = kinds.rfind(_NO_QUOTE, told, row)
-        if trade >= 0:
-            market.last = a.item(trade)
+        if row > told:
+            self._last_quote(rows, kinds.rfind(_QUOTE, told, row))
+            self._last_trade(rows, kinds.rfind(_NO_QUOTE, told, row))
 
-    def _meet(self, rows: Sequence[Ints], kinds: bytes, row: int, now: int) -> None:
-        """A row outside the watch band."""
+    def _last_quote(self, rows: Sequence[Ints], quote: int) -> None:
+        """The touch is that of row `quote`; less than 0: nothing changed it."""
+        if quote >= 0:
+            market = self._market
+            _, _, bids, bid_qtys, asks, ask_qtys, _ = rows
+            market.bid, market.bid_qty = bids.item(quote), bid_qtys.item(quote)
+            market.ask, market.ask_qty = asks.item(quote), ask_qtys.item(quote)
+
+    def _last_trade(self, rows: Sequence[Ints], trade: int) -> None:
+        """The last trade is that of row `trade`; less than 0: there was none."""
+        if trade >= 0:
+            self._market.last = rows[2].item(trade)
+
+    def _meet(self, rows: Sequence[Ints], kinds: bytes, told: int, row: int, now: int) -> None:
+        """A row outside the watch band; those from `told` until before it are inside. Of them only what the row does
+        not replace itself is told."""
         _, _, a, b, c, d, _ = rows
         if kinds[row]:
+            self._last_trade(rows, kinds.rfind(_NO_QUOTE, told, row))
             self._market.on_quote(a.item(row), b.item(row), c.item(row), d.item(row), now)
         else:
+            self._last_quote(rows, kinds.rfind(_QUOTE, told, row))
             self._market.on_trade(a.item(row), b.item(row), c.item(row), now)
 
 
