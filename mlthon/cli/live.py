@@ -438,7 +438,13 @@ class _Session:
             cancel_on_stop=self._config.live.cancel_on_stop,
             ack_s=self._config.stop_ack_timeout_s,
         )
-        self._attach(driver, parts, mark=embedded_mark(embedded), at_exchange=embedded_position(embedded))
+        self._attach(
+            driver,
+            parts,
+            mark=embedded_mark(embedded),
+            at_exchange=embedded_position(embedded),
+            quotes=partial(_quote_times, self._venues),
+        )
         self._tell_figures(feeds, driver)
         return LiveRun(parts, driver), engine
 

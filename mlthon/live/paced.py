@@ -10,6 +10,7 @@ import logging
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from time import perf_counter_ns
 
 import trio
 
@@ -17,6 +18,7 @@ from mlthon.backtest.result import Progress, Result
 from mlthon.backtest.run import PROGRESS_EVERY_S, Run
 from mlthon.data.replay import Gap
 from mlthon.engine.clock import NEVER, SECOND, TimeStuck
+from mlthon.live.histogram import Histogram
 from mlthon.live.services import Host, Service, serving
 
 log = logging.getLogger("mlthon.live")
@@ -40,7 +42,7 @@ async def go_paced(
     if not 0 < speed < math.inf:
         raise ValueError(f"the speed of a paced run must be a number over 0, not {speed}")
     player = _Player(run, speed, on_progress, stop, look)
-    async with serving(services, Host(player.deliver, player.now)):
+    async with serving(services, Host(player.deliver, player.now, player.batches)):
         ended = await player.play()
         if services:
             await player.wind_down()
@@ -67,6 +69,7 @@ class _Player:
         """The time of the row that is played next: nothing may move the clock past it."""
         self._planned = 0
         self._wake = trio.Event()
+        self.batches = Histogram()
 
     def now(self) -> int:
         """The run's time (ns) at this moment of the wall clock."""
@@ -121,7 +124,9 @@ class _Player:
                 if not await self._wait_for(item.ts[first]):
                     return False
                 last = min(bisect_right(item.ts, self.now(), first), first + MOST_ROWS_AT_ONCE)
+                began = perf_counter_ns()
                 run.play_rows(item, first, last)
+                self.batches.observe(perf_counter_ns() - began)
                 first = last
                 self._next = item.ts[first] if first < len(item) else self._run.assembly.clock.now
                 await trio.lowlevel.checkpoint()

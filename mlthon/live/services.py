@@ -16,6 +16,8 @@ from typing import Protocol
 
 import trio
 
+from mlthon.live.histogram import Histogram
+
 log = logging.getLogger("mlthon.live")
 
 
@@ -26,13 +28,15 @@ class Deliver(Protocol):
 
 
 class Host:
-    """What a service has of its run: `deliver`, and `now`, the run's time (ns)."""
+    """What a service has of its run: `deliver`, and `now`, the run's time (ns). `batches`: how long rows took that were
+    played in one go, where rows are played."""
 
-    __slots__ = ("deliver", "now")
+    __slots__ = ("batches", "deliver", "now")
 
-    def __init__(self, deliver: Deliver, now: Callable[[], int]) -> None:
+    def __init__(self, deliver: Deliver, now: Callable[[], int], batches: Histogram | None = None) -> None:
         self.deliver = deliver
         self.now = now
+        self.batches = batches
 
 
 class Service(Protocol):

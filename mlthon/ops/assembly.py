@@ -31,7 +31,7 @@ from mlthon.ops.bots import ANSWER_S, BotDoors
 from mlthon.ops.control import Control, RunFacts
 from mlthon.ops.keeper import OpsService
 from mlthon.ops.lookout import Lookout, QuoteTimes
-from mlthon.ops.metrics import Figures, OrderTimes, one, tell_of_control, tell_of_run
+from mlthon.ops.metrics import Figures, HostTimes, OrderTimes, one, tell_of_control, tell_of_run
 from mlthon.ops.outbox import Outbox
 from mlthon.ops.place import Place, RunInfo, control_folder, free_place, run_name
 from mlthon.ops.process import PartSpec, ProcessSpec
@@ -93,7 +93,7 @@ class Operations:
         bots: Iterable[BotHost] = (),
     ) -> None:
         """Join it to the run's engine: see `RunFacts` and `Lookout`. `guard`: the file with the guard process's id.
-        `wall`: the clock (ns) that moves the engine's; with it the way of orders is timed."""
+        `wall`: the clock (ns) that moves the engine's; None where services are told it."""
         facts = RunFacts(
             name=self.place.name,
             mode=self.mode,
@@ -113,8 +113,8 @@ class Operations:
         self.control.routes = doors.routes
         lookout = Lookout(engine, service.publish, guard_alive, quotes)
         self.services = [service, lookout]
-        if wall is not None:
-            self._order_times.time(engine, wall)
+        self._order_times.time(engine, wall)
+        self.services.append(HostTimes(self.figures, None if wall is not None else self._order_times))
         tell_of_run(self.figures, engine, events, self.tally.counts, started)
         tell_of_control(self.figures, service, self.outbox)
         self._order_times.tell(self.figures)

@@ -6,7 +6,7 @@ from mlthon.live.accounts import LiveAccount
 from mlthon.live.assembly import Venue
 from mlthon.live.driver import Driver
 from mlthon.live.journal_store import SqliteJournal
-from mlthon.ops.metrics import Figures, one
+from mlthon.ops.metrics import BATCH, BATCH_LABELS, Figures, one
 from mlthon.venue.live_feed import LiveFeed
 
 
@@ -32,8 +32,8 @@ def tell_of_live(
     )
     figures.latency(
         "batch",
-        "How long the messages of one read took, strategies' callbacks included; of every eighth read.",
-        ("exchange", "use"),
+        BATCH,
+        BATCH_LABELS,
         {labels: edge.batch_times for labels, edge in edges},
     )
     figures.counter(

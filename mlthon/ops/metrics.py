@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
+import trio
 from attrs import frozen
 
 from mlthon.basics.defs import Exchange, GtwStatus
@@ -21,6 +22,7 @@ from mlthon.engine.faces import Gateway
 from mlthon.engine.stages import RequestsPassed
 from mlthon.engine.tracker import TrackedOrder
 from mlthon.live.histogram import Histogram
+from mlthon.live.services import Host
 
 if TYPE_CHECKING:
     from mlthon.ops.outbox import Outbox
@@ -31,6 +33,8 @@ log = logging.getLogger("mlthon.ops")
 MOST_TEXT: Final = 56 * 1024
 """Characters of the text: it has to fit into a frame of the control socket."""
 CUT: Final = "# cut: there are more figures than fit\n"
+BATCH: Final = "How long messages of one read (rows played at once) took, strategies' callbacks included."
+BATCH_LABELS: Final = ("exchange", "use")
 Labels = Sequence[str]
 Row = tuple[Labels, float]
 
@@ -209,6 +213,25 @@ def tell_of_control(figures: Figures, service: "ControlService", outbox: "Outbox
     figures.gauge("control_waiting_bytes", "Bytes that clients have not read.", (), one(lambda: service.waiting))
     if outbox is not None:
         figures.counter("messages_lost", "Strategies' messages that could not be kept.", (), one(lambda: outbox.lost))
+        figures.gauge("messages_waiting", "Messages that wait for Telegram.", ("strategy",), outbox.waiting)
+
+
+class HostTimes:
+    """A service that times a run which has its clock from whoever plays it: rows that are played, and the way of orders
+    where `orders` is given."""
+
+    name = "the timing of the run"
+
+    def __init__(self, figures: Figures, orders: "OrderTimes | None") -> None:
+        self._figures = figures
+        self._orders = orders
+
+    async def serve(self, host: Host, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        if self._orders is not None:
+            self._orders.by(host.now)
+        if host.batches is not None:
+            self._figures.latency("batch", BATCH, BATCH_LABELS, {("all", "recording"): host.batches})
+        task_status.started()
 
 
 # -- latencies of orders -----------------------------------------------------------------------------------------------
@@ -224,6 +247,7 @@ class OrderTimes:
     def __init__(self) -> None:
         self.out: dict[Labels, Histogram] = {}
         self.back: dict[Labels, Histogram] = {}
+        self._stages: list[TimedStage] = []
 
     def record(self, ts: int, kind: str, order: TrackedOrder | None, detail: tuple[object, ...]) -> None:
         if order is None:
@@ -234,11 +258,20 @@ class OrderTimes:
             histogram = self.back[key] = Histogram()
         histogram.observe(ts - order.created_ts)
 
-    def time(self, engine: Engine, now: Callable[[], int]) -> None:
-        """Time what goes down through the engine's ports. `now`: the wall clock (ns) that moves the engine's."""
+    def time(self, engine: Engine, now: Callable[[], int] | None) -> None:
+        """Time what goes down through the engine's ports. `now`: the wall clock (ns) that moves the engine's; None: it
+        is told later (`by`)."""
         for (exchange, account), port in engine.ports.items():
             histogram = self.out[exchange.name, account] = Histogram()
-            port.gateway = TimedStage(port.gateway, engine, now, histogram)
+            stage = port.gateway = TimedStage(port.gateway, engine, histogram)
+            self._stages.append(stage)
+        if now is not None:
+            self.by(now)
+
+    def by(self, now: Callable[[], int]) -> None:
+        """Time by this clock (ns)."""
+        for stage in self._stages:
+            stage.now = now
 
     def tell(self, figures: Figures) -> None:
         labels = ("exchange", "account")
@@ -249,28 +282,29 @@ class OrderTimes:
 
 
 class TimedStage(RequestsPassed):
-    """A stage that notes how long after the engine's present a request was through. Implements `Gateway`."""
+    """A stage that notes how long after the engine's present a request was through, by the clock `now` (ns). Implements
+    `Gateway`."""
 
-    def __init__(self, gateway: Gateway, engine: Engine, now: Callable[[], int], histogram: Histogram) -> None:
+    def __init__(self, gateway: Gateway, engine: Engine, histogram: Histogram) -> None:
         self.gateway = gateway
         self.exchange: Exchange = gateway.exchange
         self.account = gateway.account
         self.status = gateway.status
-        self._clock = engine.clock
-        self._now = now
+        self._clock = clock = engine.clock
+        self.now: Callable[[], int] = lambda: clock.now
         self._histogram = histogram
 
     def new_order(self, order: TrackedOrder) -> None:
         self.gateway.new_order(order)
-        self._histogram.observe(self._now() - self._clock.now)
+        self._histogram.observe(self.now() - self._clock.now)
 
     def modify_order(self, order: TrackedOrder, price: int | None, qty: int | None) -> None:
         self.gateway.modify_order(order, price, qty)
-        self._histogram.observe(self._now() - self._clock.now)
+        self._histogram.observe(self.now() - self._clock.now)
 
     def cancel_order(self, order: TrackedOrder) -> None:
         self.gateway.cancel_order(order)
-        self._histogram.observe(self._now() - self._clock.now)
+        self._histogram.observe(self.now() - self._clock.now)
 
     def cancel_all(self, instrument: Instrument) -> None:
         self.gateway.cancel_all(instrument)

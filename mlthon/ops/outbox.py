@@ -22,6 +22,7 @@ import os
 import sqlite3
 import time
 from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -104,6 +105,11 @@ class Outbox:
         self._size = 0
         self._written = self._synced = 0.0
         return descriptor
+
+    def waiting(self) -> Iterator[tuple[tuple[str], int]]:
+        """How many messages wait of each strategy, as far as is known."""
+        self._settle(len(self._out))
+        return (((strategy,), waiting.count) for strategy, waiting in self._of.items())
 
     def put(self, strategy: str, text: str) -> None:
         """Keep a message. Never raises: a strategy is not to fail because nobody can be told."""

@@ -15,6 +15,7 @@ from mlthon.ops.client import NoAnswer, ask_once
 from mlthon.ops.contract import GetFigures, GetOrders, GetStatus, RunCommand, Status
 from mlthon.ops.place import living_runs
 from tests.live.test_live_runs import BTC, COMMAND, exchange
+from tests.ops.prometheus import families, faults
 
 __all__ = ["exchange"]
 
@@ -95,6 +96,13 @@ def test_a_live_run_is_asked_and_killed_while_it_hangs(run: Live) -> None:
     assert 'mlthon_tick_to_order_seconds_count{exchange="Bybit",account="main"} 1' in figures
     assert 'mlthon_order_round_trip_seconds_count{exchange="Bybit",account="main"} 1' in figures
     assert 'mlthon_reconnects_total{exchange="Bybit",use="orders"} 0' in figures
+    assert faults(figures) == []
+    wanted = "feed_latency batch order_round_trip tick_to_order"
+    assert {f"mlthon_{each}_seconds" for each in wanted.split()} <= set(families(figures))
+    wanted = (
+        "market_events order_flow callback_errors book_gaps reconnects journal_waiting queued_calls requests_waiting"
+    )
+    assert {f"mlthon_{each}" for each in wanted.split()} <= set(families(figures))
     info = living_runs(run.folder / "run")["quiet"]
     assert info.guard == f"{run.folder / 'run.journal'}.guard.pid"
     with pytest.raises(NoAnswer):

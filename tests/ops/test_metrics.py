@@ -3,14 +3,17 @@
 from typing import Any
 
 import pytest
+import trio
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from mlthon.basics.defs import Exchange, GtwStatus, Side
 from mlthon.engine.taps import Tally
 from mlthon.live.histogram import LATENCIES_NS, Histogram
+from mlthon.live.services import Host
 from mlthon.ops.lookout import DEAD_GUARD, Lookout
-from mlthon.ops.metrics import MOST_TEXT, Figures, OrderTimes, one, tell_of_run
+from mlthon.ops.metrics import MOST_TEXT, Figures, HostTimes, OrderTimes, one, tell_of_run
 from tests.engine.rig import BTC, Recorder, Rig
+from tests.ops.prometheus import faults
 
 
 def values(figures: Figures, name: str) -> dict[tuple[str, ...], float]:
@@ -73,6 +76,34 @@ def test_histograms_count_each_value_once() -> None:
     assert histogram.count == 6
     assert histogram.total == 10 + 11 + 20 + 21 + 10**12
     assert list(LATENCIES_NS) == sorted(set(LATENCIES_NS))
+
+
+def test_whoever_plays_a_run_has_its_orders_and_rows_timed(desk: Desk) -> None:
+    """On paper the clock is known only when the run begins."""
+    desk.times.time(desk.rig.engine, None)
+    desk.times.tell(desk.figures)
+    batches = Histogram()
+    host = Host(lambda call, *args: True, lambda: desk.rig.clock.now + 30_000, batches)
+    trio.run(HostTimes(desk.figures, desk.times).serve, host)
+    batches.observe(40_000)
+    desk.order()
+    assert desk.times.out["Bybit", "main"].counts[2] == 1
+    assert values(desk.figures, "mlthon_batch_seconds_count") == {("all", "recording"): 1.0}
+    assert faults(desk.figures.text()) == []
+
+
+def test_faults_of_a_page_are_found() -> None:
+    """What the other tests rely on."""
+    figures = Figures()
+    figures.gauge("bad_total", "x", (), one(lambda: 3))
+    figures.gauge("slow_ms", "How slow it is.", ("a",), lambda: [(("x",), 1), (("x",), 2)])
+    assert faults(figures.text()) == [
+        "mlthon_bad_total: is not explained: 'x'",
+        "mlthon_bad_total: ends like something else",
+        "mlthon_slow_ms: units are seconds and bytes",
+        "mlthon_slow_ms: a series stands there twice",
+    ]
+    assert faults("mlthon_x 1") != []
 
 
 def test_a_figure_that_cannot_be_read_is_left_out(caplog: pytest.LogCaptureFixture) -> None:

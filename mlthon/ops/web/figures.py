@@ -6,9 +6,11 @@ another name than this machine's own (as a web page in a browser here could). `/
 engine answers: 200 if it does, 503 if not.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -24,6 +26,7 @@ from mlthon.ops.web.streams import BEARER, Streams
 
 _PASSED_ON: Final = ("x-forwarded-for", "forwarded", "via")
 """What proxies and tunnels add."""
+LABELS: Final = ("endpoint", "status")
 PROMETHEUS: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -39,6 +42,8 @@ class Figures:
         self._door = door
         self._keys = keys
         self._closed = closed or keys.metrics_token is not None
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
 
     async def metrics(self, visit: Visit) -> Response:
         if (self._closed or _from_elsewhere(visit.request)) and not self._may(_given(visit.request)):
@@ -47,40 +52,30 @@ class Figures:
             text: str = await self._engine.ask(GetFigures(), "metrics")
         except AskFailed as error:
             raise unanswered(error, self._engine) from None
-        own = "".join(f"{line}\n" for line in self._own())
-        return plain(f"{own}{text}", media_type=PROMETHEUS)
+        return plain(f"{generate_latest(self._registry).decode()}{text}", media_type=PROMETHEUS)
 
     def _may(self, given: str) -> bool:
         right = [same(given, each) for each in (self._keys.metrics_token, self._keys.api_key) if each]
         return any(right)
 
-    def _own(self) -> Iterator[str]:
+    def collect(self) -> Iterator[Metric]:
         """The web server's own figures."""
-        yield "# HELP mlthon_web_requests_total Requests of the web server."
-        yield "# TYPE mlthon_web_requests_total counter"
+        requests = CounterMetricFamily("mlthon_web_requests", "Requests of the web server.", labels=LABELS)
         for (what, status), count in sorted(self._edge.counts.items()):
-            yield f'mlthon_web_requests_total{{endpoint="{what}",status="{status}"}} {count}'
-        counts: tuple[tuple[str, str, str, Callable[[], int]], ...] = (
-            ("mlthon_web_connections", "gauge", "Connections of the web server.", lambda: self._door.connections),
-            (
-                "mlthon_web_connections_cut_total",
-                "counter",
-                "Connections that sent no request and were cut for others, or were turned away.",
-                lambda: self._door.cut + self._door.turned_away,
-            ),
-            (
-                "mlthon_web_connections_failed_total",
-                "counter",
-                "Connections in which the web server itself failed.",
-                lambda: self._door.failed,
-            ),
-            ("mlthon_web_stream_clients", "gauge", "Clients of the stream.", lambda: self._streams.clients),
-            ("mlthon_web_stream_lost_total", "counter", "Messages that slow clients lost.", lambda: self._streams.lost),
+            requests.add_metric((what, str(status)), count)
+        yield requests
+        door, streams = self._door, self._streams
+        yield GaugeMetricFamily("mlthon_web_connections", "Connections of the web server.", door.connections)
+        yield CounterMetricFamily(
+            "mlthon_web_connections_cut",
+            "Connections that sent no request and were cut for others, or were turned away.",
+            door.cut + door.turned_away,
         )
-        for name, kind, told, value in counts:
-            yield f"# HELP {name} {told}"
-            yield f"# TYPE {name} {kind}"
-            yield f"{name} {value()}"
+        yield CounterMetricFamily(
+            "mlthon_web_connections_failed", "Connections in which the web server itself failed.", door.failed
+        )
+        yield GaugeMetricFamily("mlthon_web_stream_clients", "Clients of the stream.", streams.clients)
+        yield CounterMetricFamily("mlthon_web_stream_lost", "Messages that slow clients lost.", streams.lost)
 
     async def health(self, visit: Visit) -> Response:
         lives = self._engine.state is EngineState.LIVES

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from mlthon.ops.client import EngineState, NoAnswer
+from tests.ops.prometheus import faults
 from tests.ops.web.kit import API_KEY, SECRET, Site
 
 pytestmark = pytest.mark.trio
@@ -20,9 +21,10 @@ async def test_metrics_are_the_engines_and_the_servers_own(tmp_path: Path) -> No
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
     lines = answer.text.splitlines()
     assert "mlthon_up 1" in lines
-    assert 'mlthon_web_requests_total{endpoint="bot",status="200"} 1' in lines
-    assert "mlthon_web_stream_clients 0" in lines
+    assert 'mlthon_web_requests_total{endpoint="bot",status="200"} 1.0' in lines
+    assert "mlthon_web_stream_clients 0.0" in lines
     assert SECRET not in answer.text
+    assert faults(answer.text.replace("mlthon_up 1\n", "")) == []
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ import pytest
 from websockets.sync.client import connect
 
 from benchmarks.web_server import free_port
+from tests.ops.prometheus import families, faults
 
 pytestmark = pytest.mark.slow
 
@@ -125,7 +126,11 @@ def test_bots_webhooks_and_what_they_publish(tmp_path: Path) -> None:
             failed = httpx.get(f"{base}/balances")
             assert (failed.status_code, failed.json()) == (500, {"error": "KeyError: 'venue'"})
         assert httpx.get(f"{run.url}/health").json() == {"engine": "lives"}
-        assert 'mlthon_order_flow_total{kind="new"} 1' in httpx.get(f"{run.url}/metrics").text
+        figures = httpx.get(f"{run.url}/metrics").text
+        assert 'mlthon_order_flow_total{kind="new"} 1' in figures
+        assert faults(figures) == []
+        wanted = {f"mlthon_{each}_seconds" for each in ("batch", "order_round_trip", "tick_to_order")}
+        assert all(any(each.value for each in families(figures)[name].samples) for name in wanted)
         assert run.key("webhook_secret") not in run.log
         assert run.key("api_key") not in run.log
         assert run.end()["orders"] == 1
