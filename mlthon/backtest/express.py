@@ -13,7 +13,7 @@ subscriptions change (`InstrumentFeed.hearers`) the express stops and is asked a
 empty side or prices far apart goes through the lanes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from operator import length_hint
 from typing import Any, Final
 
@@ -21,21 +21,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlthon.backtest.assembly import Assembly
-from mlthon.backtest.tapped import Tapped, tapped_of
+from mlthon.backtest.tapped import FEWEST, Tapped, tapped_of
 from mlthon.basics.defs import SIDES
 from mlthon.basics.price import Price
 from mlthon.basics.qty import Qty
-from mlthon.basics.scale import LADDER
+from mlthon.basics.scale import LADDER, Values
 from mlthon.data.replay import Batch, Replay
 from mlthon.data.rows import Ints, Kind
 from mlthon.engine.clock import MS, Clock
 from mlthon.engine.feed import Hearers, InstrumentFeed
-from mlthon.exchange.market import Market
+from mlthon.exchange.market import Lane, Market
 
 Flags = NDArray[np.bool_]
 
-FEWEST: Final = 64
-"""With fewer rows preparing columns costs more than it saves."""
 WIDEST: Final = 4_096
 """How many ticks may lie between the lowest and the highest price of a batch."""
 
@@ -79,7 +77,7 @@ class Express:
         if last - first < FEWEST or hearers is None:
             return None
         if hearers.tap is not None:
-            return None if self._tapped is None else self._tapped.play(batch, first, last, hearers.tap)
+            return None if self._tapped is None else self._tapped.play(batch, first, last)
         if not batch.one_time:
             return None
         rows = [array[first:last] for array in batch.arrays]
@@ -155,7 +153,7 @@ class Express:
         values = self._prices.values
         return [values[base + each] for each in range(height + 1)]
 
-    def _qtys_of(self, rows: Sequence[Ints], is_quote: Flags) -> Sequence[Qty] | Mapping[int, Qty]:
+    def _qtys_of(self, rows: Sequence[Ints], is_quote: Flags) -> Sequence[Qty] | Values[Qty]:
         """What gives the quantity of so many lots: the ladder, where it reaches far enough."""
         _, _, _, b, _, d, _ = rows
         most = max(int(b.max()), int((d * is_quote).max()))
@@ -210,17 +208,17 @@ class Express:
             self._market.on_trade(a.item(row), b.item(row), c.item(row), now)
 
 
-def express_of(replay: Replay, assembly: Assembly) -> Express | None:
-    """The express of a run on the rows of `replay`, None where they cannot go that way."""
+def express_of(replay: Replay, assembly: Assembly, lanes: Sequence[Lane]) -> Express | Tapped | None:
+    """The express of a run on the rows of `replay`, that go through `lanes` otherwise; None where they have none."""
+    tapped = tapped_of(replay, assembly, lanes)
     instruments = {stream.instrument for stream, _ in replay.lanes}
     simple = all(stream.kind in (Kind.QUOTE, Kind.TRADE) for stream, _ in replay.lanes)
     if len(instruments) != 1 or not simple:
-        return None
+        return tapped
     (instrument,) = instruments
     exchange = assembly.exchanges[instrument.venue]
     if instrument not in exchange.markets:
         return None
     is_quote = [stream.kind is Kind.QUOTE for stream, _ in replay.lanes]
     feed = assembly.engine.feed(instrument)
-    tapped = tapped_of(replay, exchange, feed, assembly.clock)
     return Express(assembly.clock, exchange.market(instrument), feed, is_quote, tapped)

@@ -80,14 +80,15 @@ def prepare(
         if sha is not None:
             replay.digest_into(sha.market)
         ending = DATA_ENDED if cut is None else CUT
+        lanes = lanes_of(replay, assembly)
         plan = Plan(
             shifted(replay, shift),
-            lanes_of(replay, assembly),
+            lanes,
             begin + shift,
             over + shift,
             replay.first_heard,
             ending,
-            express_of(replay, assembly),
+            express_of(replay, assembly, lanes),
         )
     return Run(
         ", ".join(classes),

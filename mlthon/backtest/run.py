@@ -17,6 +17,7 @@ from mlthon.backtest.assembly import Assembly, Lane
 from mlthon.backtest.express import Express
 from mlthon.backtest.portfolio import deposits_of, holdings_of, positions, profit
 from mlthon.backtest.result import Amounts, Progress, Result
+from mlthon.backtest.tapped import Tapped
 from mlthon.data.replay import Batch, Gap
 from mlthon.engine.clock import SECOND
 from mlthon.engine.taps import Digest, Tally
@@ -81,7 +82,7 @@ class Plan:
     first_heard: int = 0
     ending: str = DATA_ENDED
     """Why it is over when it is."""
-    express: Express | None = None
+    express: Express | Tapped | None = None
     """The short way of most of its rows, where it has one."""
 
 

@@ -66,7 +66,8 @@ TRADE_ROW: Final = 2
 class Rows(NamedTuple):
     """Rows of market data in order of time, a column a field: `ts` (ns) as a list, `kinds` a byte each (`QUOTE_ROW`,
     `TRADE_ROW`, 0), and as arrays the four arguments of `quote` or `trade` (those of rows that are not told are 0) and
-    the time on the exchange (ns)."""
+    the time on the exchange (ns). They may be of several instruments: `of` says of which each is, a byte each, and
+    `each` has the kinds again for every instrument, 0 for the rows of others."""
 
     ts: list[int]
     kinds: bytes
@@ -75,11 +76,12 @@ class Rows(NamedTuple):
     c: "NDArray[np.int64]"
     d: "NDArray[np.int64]"
     exch_ts: "NDArray[np.int64]"
+    of: bytes
+    each: tuple[bytes, ...]
 
 
-@runtime_checkable
-class BatchEvents(MarketEvents, Protocol):
-    """A `MarketEvents` that can go through many rows by itself, once it has been shown them (`board`)."""
+class Rider(Protocol):
+    """Goes through rows by itself, once it has been shown them (`board`)."""
 
     def board(self, rows: Rows) -> None:
         """These rows come next."""
@@ -90,6 +92,14 @@ class BatchEvents(MarketEvents, Protocol):
 
     def settle(self, row: int) -> None:
         """Before anybody looks: know what the rows before `row` said."""
+
+
+@runtime_checkable
+class BatchEvents(MarketEvents, Protocol):
+    """A `MarketEvents` that can go through many rows by itself. Of books it then hears before somebody may look."""
+
+    def rider(self, taps: "Sequence[BatchEvents | None]") -> Rider:
+        """Who goes through the rows of several instruments, heard by these, itself among them; None: by nobody."""
 
 
 @runtime_checkable

@@ -229,6 +229,12 @@ class Market(Queueing):
         self.quoted = True
         self.rewatch()
 
+    @property
+    def only_keeps_depth(self) -> bool:
+        """Whether a changed level of the depth is kept and does nothing else: the touch comes from quotes, and nobody's
+        order rests or took anywhere."""
+        return self._source == QUOTES and not (self.bids.keys or self.asks.keys or self.taken_bids or self.taken_asks)
+
     # -- what it does to resting orders ------------------------------------------------------------------------------
 
     def _look(self) -> None:

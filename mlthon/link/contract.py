@@ -109,10 +109,11 @@ class BotFace(Protocol):
 
 
 class Told(NamedTuple):
-    """Rows of one market as a bot is told them, a column a field: when they are told (`ts`, ns), whether each is a
-    quote, a trade or nothing to it (`kinds`: a byte each, as of `mlthon.engine.faces.Rows`), and what `BotFace.quote`
-    and `trade` are given: bid, bid size, ask, ask size, time (ms); of a trade price, size, a number of the sign of its
-    side, nothing, time."""
+    """Rows of a bot's markets as it is told them, a column a field: when they are told (`ts`, ns), whether each is a
+    quote, a trade or nothing to it (`kinds`: a byte each, as of `mlthon.engine.faces.Rows`), what `BotFace.quote` and
+    `trade` are given: bid, bid size, ask, ask size, time (ms); of a trade price, size, a number of the sign of its
+    side, nothing, time; and the number of its market. `by_market` has the kinds again for each market, 0 for the rows
+    of others."""
 
     ts: list[int]
     kinds: bytes
@@ -121,13 +122,15 @@ class Told(NamedTuple):
     c: list[float]
     d: list[float]
     time: list[int]
+    markets: list[int]
+    by_market: Mapping[int, bytes]
 
 
 @runtime_checkable
 class BatchFace(BotFace, Protocol):
     """A `BotFace` whose bot goes through many rows by itself."""
 
-    def ride(self, market: int, told: Told, row: int, stop: int) -> int:
+    def ride(self, told: Told, row: int, stop: int) -> int:
         """Tell rows from `row` on until before `stop`, before the first at whose time something else is due, or until
         the bot is busy; gives the row before which it stopped: `row` itself where the bot is busy already."""
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from mlthon.api.istrat_env import MDSub
 from mlthon.api.istrategy import IStrategy
 from mlthon.backtest import express
+from mlthon.backtest.express import Express
 from mlthon.basics.defs import NO_ASK, NO_BID, ExecInstructions, OrderType, Side
 from mlthon.config import ErrorBudget, ExchangeSettings, RunConfig
 from mlthon.data.replay import Batch
@@ -183,7 +184,7 @@ def test_pieces_of_batches_are_played_alike(seed: int, monkeypatch: pytest.Monke
 
 def has_express(*tapes: Tape, model: FeedModel = FeedModel.NONE) -> bool:
     settings = RunConfig(timing=FeedTiming(model=model))
-    return ready(Paired(1), source(*tapes), settings).run.plan.express is not None
+    return isinstance(ready(Paired(1), source(*tapes), settings).run.plan.express, Express)
 
 
 def test_one_instrument_heard_of_at_once_has_one() -> None:

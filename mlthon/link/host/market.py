@@ -6,12 +6,14 @@ keeps the market's minute candles, by the exchange's time of each trade. Candles
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
+
+import numpy as np
 
 from mlthon.engine.candles import Candle, MinuteCandles
 from mlthon.engine.clock import MS, Clock
-from mlthon.engine.faces import NO_ASK, NO_BID, QUOTE_ROW, TRADE_ROW, Rows
+from mlthon.engine.faces import NO_ASK, NO_BID, QUOTE_ROW, TRADE_ROW, BatchEvents, Rider, Rows
 from mlthon.exchange.contracts import Contract
 from mlthon.link.contract import BatchFace, Told
 from mlthon.link.host.listing import CACHED
@@ -35,37 +37,14 @@ class Reader:
     """One bot's way of hearing one market: `market` is the market's number in its `Hello`. `quote` and `trade` are
     closures, the shortest way there is: a bot may hear hundreds of thousands of them a second."""
 
-    __slots__ = ("_listing", "_market", "_ride", "_rows", "_told", "face", "quote", "trade")
+    __slots__ = ("face", "listing", "market", "quote", "trade")
 
     def __init__(self, face: "BotFace", market: int, listing: "Listing") -> None:
         self.face = face
-        self._market = market
-        self._listing = listing
-        self._rows: Rows | None = None
-        self._told: Told
+        self.market = market
+        self.listing = listing
         self.quote = _quotes(face, market, listing)
         self.trade = _trades(face, market, listing)
-        self._ride = face.ride if isinstance(face, BatchFace) else None
-
-    def ride(self, rows: Rows, row: int, stop: int) -> int:
-        """See `BatchFace`; `row` itself where the face is none."""
-        if self._ride is None:
-            return row
-        if self._rows is not rows:
-            self._rows, self._told = rows, self._told_of(rows)
-        return self._ride(self._market, self._told, row, stop)
-
-    def _told_of(self, rows: Rows) -> Told:
-        prices, sizes = self._listing.prices, self._listing.sizes
-        return Told(
-            rows.ts,
-            rows.kinds,
-            prices.column(rows.a),
-            sizes.column(rows.b),
-            prices.column(rows.c),
-            sizes.column(rows.d),
-            (rows.exch_ts // MS).tolist(),
-        )
 
 
 def _quotes(face: "BotFace", market: int, listing: "Listing") -> QuoteLane:
@@ -114,10 +93,6 @@ class _FirstQuote:
         self._done = done
         self.face = None
 
-    def ride(self, rows: Rows, row: int, stop: int) -> int:
-        """Row by row, please."""
-        return row
-
     def quote(self, bid: int, bid_qty: int, ask: int, ask_qty: int, exch_ts: int) -> None:
         self._tap.drop(self)
         self._done()
@@ -131,14 +106,15 @@ class MarketTap:
     its quantity; `quoted` the same with its time (ns), `traded` the last trade: price, quantity, taker's side, time
     (ns); `last`: its price. None before there is one."""
 
-    __slots__ = ("_clock", "_readers", "_rows", "_settled", "_values", "candles", "quoted", "traded")
+    __slots__ = ("_clock", "_kinds", "_rows", "_settled", "_values", "candles", "quoted", "readers", "traded")
 
     def __init__(self, contract: Contract, history: Iterable[Candle], clock: Clock) -> None:
         self._clock = clock
         self._rows: Rows
+        self._kinds = b""
         self._settled = 0
         self._values = _Values(contract.unit_value)
-        self._readers: tuple[Reader | _FirstQuote, ...] = ()
+        self.readers: tuple[Reader | _FirstQuote, ...] = ()
         self.candles = MinuteCandles(history)
         self.quoted: tuple[int, int, int, int, int] | None = None
         self.traded: tuple[int, int, int, int] | None = None
@@ -153,67 +129,58 @@ class MarketTap:
 
     def await_quote(self, done: Callable[[], None]) -> None:
         """Call `done` at the next quote, once."""
-        self._readers = (*self._readers, _FirstQuote(self, done))
+        self.readers = (*self.readers, _FirstQuote(self, done))
 
     def add(self, reader: Reader) -> None:
         """Tell one more bot."""
-        self._readers = (*self._readers, reader)
+        self.readers = (*self.readers, reader)
 
     def drop(self, reader: "_FirstQuote") -> None:
-        self._readers = tuple(each for each in self._readers if each is not reader)
+        self.readers = tuple(each for each in self.readers if each is not reader)
 
     def leave(self, face: "BotFace") -> None:
         """Tell a bot nothing more."""
-        self._readers = tuple(each for each in self._readers if each.face is not face)
+        self.readers = tuple(each for each in self.readers if each.face is not face)
 
     def quote(self, bid: int, bid_qty: int, ask: int, ask_qty: int, exch_ts: int, recv_ts: int) -> None:
         self.quoted = (bid, bid_qty, ask, ask_qty, exch_ts)
-        for reader in self._readers:
+        for reader in self.readers:
             reader.quote(bid, bid_qty, ask, ask_qty, exch_ts)
 
     def trade(self, price: int, qty: int, side: int, trade_id: int, exch_ts: int, recv_ts: int) -> None:
         self.traded = (price, qty, side, exch_ts)
         self.candles.trade(price, qty, qty * self._values[price], side, exch_ts)
-        for reader in self._readers:
+        for reader in self.readers:
             reader.trade(price, qty, side, exch_ts)
 
-    def board(self, rows: Rows) -> None:
+    def rider(self, taps: Sequence[BatchEvents | None]) -> Rider:
+        return Riders(taps, self._clock)
+
+    def board(self, rows: Rows, kinds: bytes) -> None:
+        """These rows come next; `kinds`: of those of this market."""
         self._rows = rows
+        self._kinds = kinds
         self._settled = 0
 
-    def ride(self, row: int, stop: int) -> int:
-        readers = self._readers
-        if not readers:
-            return self._pass(row, stop)
-        if len(readers) == 1 and (reached := readers[0].ride(self._rows, row, stop)) > row:
-            return reached
-        self._hear(row)
-        return row + 1
-
-    def _pass(self, row: int, stop: int) -> int:
-        """Rows that nobody hears."""
-        stop = bisect_left(self._rows.ts, self._clock.due, row + 1, stop)
-        self._clock.now = self._rows.ts[stop - 1]
-        return stop
-
-    def _hear(self, row: int) -> None:
+    def hear(self, row: int) -> None:
         """A row on the way of those that come one by one."""
         self.settle(row)
         self._settled = row + 1
         rows = self._rows
-        kind, exch_ts = rows.kinds[row], rows.exch_ts.item(row)
-        a, b, c, d = (each.item(row) for each in rows[2:6])
+        kind, exch_ts = self._kinds[row], rows.exch_ts.item(row)
+        a, b, c, d = rows.a.item(row), rows.b.item(row), rows.c.item(row), rows.d.item(row)
         if kind == QUOTE_ROW:
             self.quote(a, b, c, d, exch_ts, rows.ts[row])
         elif kind == TRADE_ROW:
             self.trade(a, b, c, d, exch_ts, rows.ts[row])
 
     def settle(self, row: int) -> None:
+        """Know what the rows before `row` said."""
         first = self._settled
         if row <= first:
             return
         self._settled = row
-        _, kinds, a, b, c, d, exch_ts = self._rows
+        kinds, (_, _, a, b, c, d, exch_ts, _, _) = self._kinds, self._rows
         quote = kinds.rfind(_QUOTE, first, row)
         if quote >= 0:
             self.quoted = (a.item(quote), b.item(quote), c.item(quote), d.item(quote), exch_ts.item(quote))
@@ -225,6 +192,98 @@ class MarketTap:
 
     def book(self, op: int, price: int, qty: int, level_id: int, exch_ts: int, recv_ts: int) -> None:
         """Bots have quotes and trades alone."""
+
+
+class Riders:
+    """A `Rider` of several markets. Where one bot hears them all, and can, it goes through the rows by itself."""
+
+    def __init__(self, taps: Sequence[BatchEvents | None], clock: Clock) -> None:
+        """`taps`: by the numbers of their instruments in the rows. Raises TypeError for others than `MarketTap`."""
+        self._taps: list[MarketTap | None] = []
+        for tap in taps:
+            if tap is not None and not isinstance(tap, MarketTap):
+                raise TypeError(f"{tap!r} is no tap of a market")
+            self._taps.append(tap)
+        self._clock = clock
+        self._rows: Rows
+        self._readers: list[tuple[Reader | _FirstQuote, ...]] | None = None
+        self._face: BatchFace | None = None
+        self._told: Told
+
+    def board(self, rows: Rows) -> None:
+        """See `Rider`."""
+        self._rows = rows
+        self._readers = None
+        for tap, kinds in zip(self._taps, rows.each, strict=True):
+            if tap is not None:
+                tap.board(rows, kinds)
+
+    def settle(self, row: int) -> None:
+        """See `Rider`."""
+        for tap in self._taps:
+            if tap is not None:
+                tap.settle(row)
+
+    def ride(self, row: int, stop: int) -> int:
+        """See `Rider`."""
+        readers = [() if tap is None else tap.readers for tap in self._taps]
+        if readers != self._readers:
+            self._readers = readers
+            self._face = self._only_face(readers)
+        if self._face is not None:
+            reached = self._face.ride(self._told, row, stop)
+            if reached > row:
+                return reached
+        elif not any(readers):
+            return self._pass(row, stop)
+        tap = self._taps[self._rows.of[row]]
+        if tap is not None:
+            tap.hear(row)
+        return row + 1
+
+    def _pass(self, row: int, stop: int) -> int:
+        """Rows that nobody hears."""
+        stop = bisect_left(self._rows.ts, self._clock.due, row + 1, stop)
+        self._clock.now = self._rows.ts[stop - 1]
+        return stop
+
+    def _only_face(self, readers: "Sequence[Sequence[Reader | _FirstQuote]]") -> BatchFace | None:
+        """The one face that hears all that is heard, if it can go through rows; then `_told` is what it is told."""
+        alone: list[tuple[int, Reader]] = []
+        for number, mine in enumerate(readers):
+            if len(mine) > 1 or (mine and not isinstance(mine[0], Reader)):
+                return None
+            alone += [(number, each) for each in mine if isinstance(each, Reader)]
+        faces = {id(each.face): each.face for _, each in alone}
+        (face, *others) = faces.values() or (None,)
+        if others or not isinstance(face, BatchFace):
+            return None
+        self._told = _told(self._rows, alone)
+        return face
+
+
+def _told(rows: Rows, readers: "Sequence[tuple[int, Reader]]") -> Told:
+    """Rows as their one bot is told them; `readers`: by the number of the instrument that each hears."""
+    exch_ms = (rows.exch_ts // MS).tolist()
+    if len(rows.each) == 1:
+        ((_, only),) = readers
+        prices, sizes = only.listing.prices, only.listing.sizes
+        columns = prices.column(rows.a), sizes.column(rows.b), prices.column(rows.c), sizes.column(rows.d)
+        return Told(rows.ts, rows.kinds, *columns, exch_ms, [only.market] * len(rows.ts), {only.market: rows.kinds})
+    of = np.frombuffer(rows.of, np.uint8)
+    kinds = np.zeros(len(of), np.uint8)
+    floats = [np.zeros(len(of)) for _ in range(4)]
+    markets = np.zeros(len(of), np.int64)
+    for number, reader in readers:
+        mine = np.flatnonzero(of == number)
+        kinds[mine] = np.frombuffer(rows.each[number], np.uint8)[mine]
+        markets[mine] = reader.market
+        prices, sizes = reader.listing.prices, reader.listing.sizes
+        for column, given, scale in zip(floats, rows[2:6], (prices, sizes, prices, sizes), strict=True):
+            column[mine] = scale.column(given[mine])
+    a, b, c, d = (column.tolist() for column in floats)
+    by_market = {reader.market: rows.each[number] for number, reader in readers}
+    return Told(rows.ts, kinds.tobytes(), a, b, c, d, exch_ms, markets.tolist(), by_market)
 
 
 class Markets:

@@ -23,8 +23,10 @@ from mlthon.link.contract import Answer, Hello, HostFace, ToBot, ToHost, Told
 from mlthon.link.simulated.threads import Thread, threads
 from mlthon.link.wire import QUOTE_LENGTH, TRADE_LENGTH
 
-Row: TypeAlias = tuple[int, int, int, float, float, float, float, int]
-"""A number, then the columns of `Told`."""
+Row: TypeAlias = tuple[int, int, int, float, float, float, float, int, int]
+"""A number, then what `Told` has of a row."""
+COLUMNS: Final = 8
+"""Fields of `Told` that have something of each row."""
 
 _TRADE: Final = bytes((TRADE_ROW,))
 SHORTEST: Final = 16
@@ -98,16 +100,16 @@ class Handed(Mailbox):
             super().trade(market, side, price, size, time)
             self._rouse()
 
-    def ride(self, market: int, told: Told, row: int, stop: int) -> int:
+    def ride(self, told: Told, row: int, stop: int) -> int:
         """See `BatchFace`."""
         if not self._free or threads.visiting:
             return row
         stop = bisect_left(told.ts, threads.clock.due, row + 1, min(stop, row + self._length))
         numbers = iter(range(row, stop))
-        rows = zip(numbers, *(column[row:stop] for column in told), strict=False)
+        rows = zip(numbers, *(column[row:stop] for column in told[:COLUMNS]), strict=False)
         threads.current = reader = self._reader
         self._stopped = False
-        self._switch((market, rows))
+        self._switch((rows,))
         if reader.loop is not None:
             threads.leave_loop()
         reached = stop - length_hint(numbers) - self._stopped
@@ -117,7 +119,8 @@ class Handed(Mailbox):
             self._length = SHORTEST
             for _ in numbers:
                 """The reader finds nothing left when it comes back."""
-        self.posted[market] += told.kinds.count(_TRADE, row, reached)
+        for market, kinds in told.by_market.items():
+            self.posted[market] += kinds.count(_TRADE, row, reached)
         return reached
 
     def post(self, message: ToBot) -> None:
@@ -147,14 +150,13 @@ class Handed(Mailbox):
                 self._go(me, *datum)
         return super().take_some()
 
-    def _go(self, me: Thread, market: int, rows: Iterator[Row]) -> None:
+    def _go(self, me: Thread, rows: Iterator[Row]) -> None:
         """Run the callbacks of rows, each at its time. `_stopped`: it stopped before the row it took last, because
         something else is due. When a callback has blocked, nothing is left of the rows after it."""
-        runtime, clock = self.runtime, threads.clock
-        at, bot, on_trade = runtime.markets.at[market], runtime.bot, runtime.handle_trade
-        src, sym, quotes = at.src, at.sym, at.quotes
-        first = True
-        for _, now, kind, a, b, c, d, time in rows:
+        runtime, clock, markets = self.runtime, threads.clock, self.runtime.markets.at
+        bot, on_trade = runtime.bot, runtime.handle_trade
+        before, first = -1, True
+        for _, now, kind, a, b, c, d, time, market in rows:
             if now >= clock.due and not first:
                 self._stopped = True
                 return
@@ -163,6 +165,9 @@ class Handed(Mailbox):
             me.ticket += 1
             if me.reads:
                 me.calm()
+            if market != before:
+                before, at = market, markets[market]
+                src, sym, quotes = at.src, at.sym, at.quotes
             if kind == QUOTE_ROW:
                 quotes[sym] = data = {"bid": [a, b], "ask": [c, d], "time": time}
                 try:
@@ -201,7 +206,7 @@ class SimulatedBot:
         """See `BotFace`; as `quote`."""
         raise RuntimeError("a trade for a bot that has not said Loaded")
 
-    def ride(self, market: int, told: Told, row: int, stop: int) -> int:
+    def ride(self, told: Told, row: int, stop: int) -> int:
         """See `BatchFace`; as `quote`."""
         raise RuntimeError("market data for a bot that has not said Loaded")
 
