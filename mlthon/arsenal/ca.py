@@ -6,9 +6,10 @@ of the moment when the callback began; what it orders shows from the next one on
 
 import json
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from functools import wraps
+from inspect import signature
 from typing import TYPE_CHECKING, Any, Concatenate, Final, NamedTuple, ParamSpec, TypeVar, cast
 
 from attrs import frozen
@@ -17,7 +18,7 @@ from mlthon.arsenal.market import ExchangeName
 from mlthon.arsenal.orders import OrderStatus as Status
 from mlthon.arsenal.orders import OrderType as Kind
 from mlthon.arsenal.orders import OrderView
-from mlthon.arsenal.wishes import Action, ArgumentError, number, text_id, wish_of
+from mlthon.arsenal.wishes import Action, ArgumentError, number, shown, text_id, text_or_none, wish_of
 from mlthon.basics.money import UNIT
 from mlthon.errors import near
 
@@ -31,6 +32,7 @@ R = TypeVar("R")
 MOST_HISTORY: Final = 5000
 """Candles that `get_history_candles` gives at most."""
 DEFAULT_LIMIT: Final = 100
+LONGEST_KEY: Final = 1000
 _NOTHING: Final = object()
 DIGITS: Final = 10
 """Of average prices behind the point: more is a float's noise."""
@@ -75,17 +77,33 @@ class PositionView:
 
 
 def told(method: Callable[Concatenate["Arsenal", P], R]) -> Callable[Concatenate["Arsenal", P], R]:
-    """A method of `CA` whose complaints are logged too."""
+    """A method of `CA` whose complaints are logged too; arguments that it does not have are such a complaint."""
+    names = list(signature(method).parameters)[1:]
 
     @wraps(method)
     def call(self: "Arsenal", *args: P.args, **kwargs: P.kwargs) -> R:
         try:
+            _fits(names, args, kwargs)
             return method(self, *args, **kwargs)
         except (ArgumentError, RuntimeError) as error:
             self._strategy.say(f"CA.{method.__name__}: {error}", logging.ERROR)
             raise
 
     return cast(Callable[Concatenate["Arsenal", P], R], call)
+
+
+def _fits(names: Sequence[str], args: Sequence[object], kwargs: Mapping[str, object]) -> None:
+    """Raises `ArgumentError`."""
+    if len(args) > len(names):
+        raise ArgumentError(
+            names[-1] if names else "arguments", f"there are {len(args)} arguments, at most {len(names)}"
+        )
+    for name in kwargs:
+        if name not in names:
+            raise ArgumentError(name[:40], f"there is no such argument{near(name[:40], names)}")
+    for name in names[: len(args)]:
+        if name in kwargs:
+            raise ArgumentError(name, "it is given twice, by position and by name")
 
 
 def _simply(action: Action) -> Callable[..., OrderView | None]:
@@ -101,15 +119,15 @@ def _simply(action: Action) -> Callable[..., OrderView | None]:
     ) -> OrderView | None:
         kind = "MARKET" if order_type is None else str(order_type).upper()
         if kind not in ("MARKET", "LIMIT"):
-            raise ArgumentError("order_type", f"{order_type!r} is neither MARKET nor LIMIT")
+            raise ArgumentError("order_type", f"{shown(order_type)} is neither MARKET nor LIMIT")
         if number(amount, "amount") is None:
             raise ArgumentError("amount", "a number is needed")
         if kind == "LIMIT" and number(price, "price") is None:
             raise ArgumentError("price", "a LIMIT order needs one")
         wish = wish_of(
             action,
-            exchange=_text(exchange, "exchange"),
-            pair=_text(pair, "pair"),
+            exchange=text_or_none(exchange, "exchange"),
+            pair=text_or_none(pair, "pair"),
             limit=price if kind == "LIMIT" else None,
             amount=amount,
         )
@@ -146,7 +164,11 @@ class Arsenal:
 
     def log(self, message: Any = "", log_type: Any = None) -> None:
         """A line in the strategy's log; of type DEBUG only with the option IS_DEBUG."""
-        self._strategy.log(str(message), debug=str(log_type or "").upper() == "DEBUG")
+        try:
+            text = str(message)
+        except Exception:  # noqa: BLE001 - whatever it is, a log must not fail for it
+            text = shown(message)
+        self._strategy.log(text, debug=isinstance(log_type, str) and log_type.upper() == "DEBUG")
 
     # -- asking ------------------------------------------------------------------------------------------------------
 
@@ -167,9 +189,9 @@ class Arsenal:
     def get_balance(self, exchange: Any = None, currency: Any = None) -> Balance:
         """0 of a currency that is neither of the pair's nor what it settles in."""
         strategy = self._strategy
-        pair = strategy.find_pair(_text(exchange, "exchange"), None)
+        pair = strategy.find_pair(text_or_none(exchange, "exchange"), None)
         venue = pair.instrument.venue
-        name = _text(currency, "currency")
+        name = text_or_none(currency, "currency")
         if name is None:
             raise ArgumentError("currency", "a currency is needed, such as USDT")
         total, available = strategy.frozen.wallets.get((venue, name.upper()), (0, 0))
@@ -179,10 +201,10 @@ class Arsenal:
     def get_position(self, exchange: Any = None, pair: Any = None, position_side: Any = None) -> PositionView | None:
         """None where there is none, and on spot."""
         strategy = self._strategy
-        market = strategy.find_pair(_text(exchange, "exchange"), _text(pair, "pair"))
+        market = strategy.find_pair(text_or_none(exchange, "exchange"), text_or_none(pair, "pair"))
         side = str(position_side).upper()
         if side not in ("LONG", "SHORT"):
-            raise ArgumentError("position_side", f"{position_side!r} is neither LONG nor SHORT")
+            raise ArgumentError("position_side", f"{shown(position_side)} is neither LONG nor SHORT")
         return self._position(market, 1 if side == "LONG" else -1)
 
     def _position(self, market: "Pair", leg: int) -> PositionView | None:
@@ -217,9 +239,9 @@ class Arsenal:
         count = number(length, "length")
         seconds = number(period, "period")
         if count is None or count != int(count) or count > MOST_HISTORY:
-            raise ArgumentError("length", f"{length!r} is no whole number from 1 to {MOST_HISTORY}")
+            raise ArgumentError("length", f"{shown(length)} is no whole number from 1 to {MOST_HISTORY}")
         if seconds is None or seconds != int(seconds) or int(seconds) % 60:
-            raise ArgumentError("period", f"{period!r} is no whole number of minutes, in seconds")
+            raise ArgumentError("period", f"{shown(period)} is no whole number of minutes, in seconds")
         found = self._strategy.history_candles(int(count), int(seconds))
         if is_reverse:
             found = {exchange: {pair: rows[::-1] for pair, rows in each.items()} for exchange, each in found.items()}
@@ -229,18 +251,19 @@ class Arsenal:
     def get_orders(self, status: Any = None, limit: Any = DEFAULT_LIMIT) -> list[OrderView]:
         """The strategy's orders of this status (all where it is None), the newest first."""
         wanted = None
-        if status not in (None, ""):
-            if str(status).upper() not in Status.__members__:
-                raise ArgumentError("status", f"{status!r} is none of {', '.join(Status.__members__)}")
-            wanted = Status[str(status).upper()]
+        given = text_or_none(status, "status")
+        if given is not None:
+            if given.upper() not in Status.__members__:
+                raise ArgumentError("status", f"{shown(status)} is none of {', '.join(Status.__members__)}")
+            wanted = Status[given.upper()]
         most = number(limit, "limit")
         return self._strategy.order_views(wanted, DEFAULT_LIMIT if most is None else int(most))
 
     @told
     def storage(self, key: Any = None, value: Any = _NOTHING) -> Any:
         """What was stored under the key, None where nothing was; with a value it is stored (None: forgotten)."""
-        if not isinstance(key, str) or not key:
-            raise ArgumentError("key", f"{key!r} is no text")
+        if not isinstance(key, str) or not key or len(key) > LONGEST_KEY or not _can_be_written(key):
+            raise ArgumentError("key", f"{shown(key)} is no text of 1 to {LONGEST_KEY} characters")
         state, name = self._strategy.state, f"storage/{key}"
         if value is _NOTHING:
             kept = state.get(name)
@@ -272,8 +295,8 @@ class Arsenal:
         """See `mlthon.arsenal.wishes`. None where the order comes to nothing, which the log explains."""
         wish = wish_of(
             action,
-            exchange=_text(exchange, "exchange"),
-            pair=_text(pair, "pair"),
+            exchange=text_or_none(exchange, "exchange"),
+            pair=text_or_none(pair, "pair"),
             limit=limit,
             amount=amount,
             percent=percent,
@@ -296,11 +319,13 @@ class Arsenal:
     @told
     def cancel_order(self, order: Any = None) -> None:
         """Cancel an order: one that `CA` gave, or its `id` or `order_id`."""
-        order_id = order.get("orderId") or order.get("id") if isinstance(order, dict) else getattr(order, "id", order)
-        if not isinstance(order_id, str | int) or isinstance(order_id, bool):
-            raise ArgumentError("order", f"{order!r} is no order")
-        numbered = self._strategy.tickets.of_number(order_id) if isinstance(order_id, int) else None
-        self._strategy.cancel_named(str(order_id) if numbered is None else numbered.client_id, "order")
+        name = order.get("orderId") or order.get("id") if isinstance(order, dict) else getattr(order, "id", order)
+        if not isinstance(name, str | int) or isinstance(name, bool):
+            raise ArgumentError("order", f"{shown(order)} is no order")
+        if isinstance(name, int):
+            numbered = self._strategy.tickets.of_number(name)
+            name = shown(name) if numbered is None else numbered.client_id
+        self._strategy.cancel_named(name, "order")
 
     @told
     def cancel_order_by_client_order_id(self, client_order_id: Any = None) -> None:
@@ -334,16 +359,16 @@ def missing_members(names: Iterable[str]) -> list[str]:
     return [each for each in names if not each.startswith("_") and not hasattr(Arsenal, each)]
 
 
+def _can_be_written(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _as_json(value: Any) -> Any:
     """numpy's numbers and arrays as Python's. Raises TypeError for what is neither."""
     if hasattr(value, "tolist"):
         return value.tolist()
     raise TypeError(f"{type(value).__name__} is no JSON value")
-
-
-def _text(value: Any, name: str) -> str | None:
-    if value is None or value == "":
-        return None
-    if not isinstance(value, str):
-        raise ArgumentError(name, f"{value!r} is no text")
-    return value

@@ -15,7 +15,7 @@ from attrs import asdict
 
 from mlthon.arsenal.market import Pair
 from mlthon.arsenal.orders import OVER, OrderView
-from mlthon.arsenal.wishes import Action, ArgumentError, Wish, number, wish_of
+from mlthon.arsenal.wishes import Action, ArgumentError, Wish, number, shown, text_or_none, wish_of
 from mlthon.basics.money import UNIT
 
 if TYPE_CHECKING:
@@ -88,8 +88,8 @@ def wish_of_row(row: Any, strategy: "ArsenalStrategy") -> Wish | None:
     """An order of the returned list; None for an amount of 0, as of a currency of which nothing is held. Raises
     `ArgumentError`."""
     if not isinstance(row, Mapping):
-        raise ArgumentError("trade", f"returned {row!r}, which is no order: a dict is needed")
-    names = {"exchange": _name(row, "exchange"), "pair": _name(row, "pair")}
+        raise ArgumentError("trade", f"returned {shown(row)}, which is no order: a dict is needed")
+    names = {"exchange": text_or_none(row.get("exchange"), "exchange"), "pair": text_or_none(row.get("pair"), "pair")}
     pair = strategy.find_pair(names["exchange"], names["pair"])
     amount = row.get("amount")
     text = str(amount).strip()
@@ -101,7 +101,7 @@ def wish_of_row(row: Any, strategy: "ArsenalStrategy") -> Wish | None:
         raise ArgumentError("amount", "an order needs one")
     kind = str(row.get("type", "MARKET")).upper()
     if kind not in ("MARKET", "LIMIT"):
-        raise ArgumentError("type", f"{row.get('type')!r} is neither MARKET nor LIMIT")
+        raise ArgumentError("type", f"{shown(row.get('type'))} is neither MARKET nor LIMIT")
     limit = number(row.get("price"), "price") if kind == "LIMIT" else None
     if kind == "LIMIT" and limit is None:
         raise ArgumentError("price", "a LIMIT order needs one")
@@ -115,13 +115,6 @@ def _action(pair: Pair, strategy: "ArsenalStrategy", selling: bool) -> Action:
     if selling:
         return Action.CLOSE_LONG if held.lots(1) else Action.OPEN_SHORT
     return Action.CLOSE_SHORT if held.lots(-1) else Action.OPEN_LONG
-
-
-def _name(row: Mapping[str, Any], key: str) -> str | None:
-    value = row.get(key)
-    if value is not None and not isinstance(value, str):
-        raise ArgumentError(key, f"{value!r} is no text")
-    return value
 
 
 def older_globals(strategy: "ArsenalStrategy") -> dict[str, Any]:

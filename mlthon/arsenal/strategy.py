@@ -20,7 +20,7 @@ from mlthon.arsenal.sizing import Funds
 from mlthon.arsenal.source import CLASS, RESERVED, Form, Source, StrategyBase, load
 from mlthon.arsenal.tickets import KEPT as KEPT_ORDERS
 from mlthon.arsenal.trader import Trader
-from mlthon.arsenal.wishes import ArgumentError, Wish
+from mlthon.arsenal.wishes import ArgumentError, Wish, shown
 from mlthon.backtest.loader import place_of
 from mlthon.basics.defs import Exchange, FeedHandlerStatus
 from mlthon.engine.candles import Candle
@@ -283,7 +283,7 @@ class ArsenalStrategy(Trader):
         """Cancel the order of this id; one that is over already is left alone. Raises `ArgumentError`."""
         ticket = self.tickets.find(client_id)
         if ticket is None:
-            raise ArgumentError(argument, f"there is no order {client_id}")
+            raise ArgumentError(argument, f"there is no order {shown(client_id)}")
         if ticket.leaves:
             self.cancel(ticket)
 

@@ -28,7 +28,7 @@ from mlthon.arsenal.protection import Protection
 from mlthon.arsenal.sizing import Funds
 from mlthon.arsenal.tickets import Tickets
 from mlthon.arsenal.turns import Turns
-from mlthon.arsenal.wishes import ArgumentError
+from mlthon.arsenal.wishes import ArgumentError, shown
 from mlthon.basics.defs import (
     CancelCode,
     Exchange,
@@ -129,7 +129,7 @@ class Trader(IStrategy):
         known = ", ".join(f"{each.exchange} {each.name}" for each in self.pairs)
         wrong = "exchange" if exchange is not None and not self._has_exchange(exchange) else "pair"
         given = exchange if wrong == "exchange" else pair
-        raise ArgumentError(wrong, f"this run has no {given!r}; it has {known}")
+        raise ArgumentError(wrong, f"this run has no {shown(given)}; it has {known}")
 
     def _has_exchange(self, name: str) -> bool:
         return any(_plain(name) == _plain(each.exchange) for each in self.pairs)
@@ -342,14 +342,13 @@ class Trader(IStrategy):
         self._changed(ticket)
 
     def _foreign(self, exchange: Exchange, client_id: str, side: Side, price: Any, qty: Any) -> None:
-        """A fill of an order that is not ours: a liquidation, for instance. Which pair it is about is known only if
-        the exchange has one."""
-        mine = [each for each in self.pairs if each.instrument.venue is exchange and not each.spot]
+        """A fill of an order that is not ours, such as a liquidation. The account knows which pair it is about."""
+        order = self.session.ports[exchange].find(client_id)
+        pair = None if order is None else self._by_number.get((exchange, order.instrument.number))
         self.say(f"a fill of order {client_id}, which is not ours: {side.name} {qty} at {price}", logging.WARNING)
         self.comparison.moved()
         self.look()
-        if len(mine) == 1:
-            pair = mine[0]
+        if pair is not None and not pair.spot:
             scales = pair.instrument.qty_scale, pair.instrument.price_scale
             self.holdings[pair].foreign(side.sign, scales[0].steps(qty), scales[1].steps(price))
             self.keep(pair)

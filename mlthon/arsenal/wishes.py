@@ -19,6 +19,9 @@ from mlthon.errors import near
 LONGEST_ID: Final = 64
 """Characters that a client order id may have."""
 MOST_CHILDREN: Final = 10
+DEEPEST: Final = 3
+"""How many generations of child orders there may be."""
+_LONGEST_SHOWN: Final = 60
 HUNDRED: Final = Decimal(100)
 MOST_LEVERAGE: Final = 1000
 """What `leverage` may be at most. An open of futures may be of so many times 100 percent; with the leverage that there
@@ -115,16 +118,16 @@ def number(value: Any, name: str) -> Decimal | None:
         value = value.strip()
     elif isinstance(value, float):  # numpy's float64 too
         value = float(value)
-    elif not isinstance(value, int | Decimal) and hasattr(value, "item"):
-        value = value.item()
     try:
+        if not isinstance(value, str | int | float | Decimal) and hasattr(value, "item"):
+            value = value.item()
         found = to_decimal(value)
     except (TypeError, ValueError):
-        raise ArgumentError(name, f"{_shown(value)} is no number") from None
+        raise ArgumentError(name, f"{shown(value)} is no number") from None
     if found <= 0:
-        raise ArgumentError(name, f"{_shown(value)} is not above 0")
+        raise ArgumentError(name, f"{shown(value)} is not above 0")
     if found.adjusted() >= WHOLE_DIGITS or found.adjusted() < -DIGITS:
-        raise ArgumentError(name, f"{_shown(value)} is too large or too small to be meant")
+        raise ArgumentError(name, f"{shown(value)} is too large or too small to be meant")
     return found
 
 
@@ -132,19 +135,19 @@ def percentage(value: Any, name: str, most: Decimal = HUNDRED) -> Decimal | None
     """A number above 0 and at most `most`, None where nothing is given. Raises `ArgumentError`."""
     found = number(value, name)
     if found is not None and found > most:
-        raise ArgumentError(name, f"{_shown(value)} is above {most}")
+        raise ArgumentError(name, f"{shown(value)} is above {most}")
     return found
 
 
 def text_id(value: Any, name: str) -> str | None:
     """A client order id; None where nothing is given. Raises `ArgumentError`."""
-    if value is None or value == "":
+    if value is None or (isinstance(value, str) and not value):
         return None
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise ArgumentError(name, f"a client order id is text, not {_shown(value)}")
-    text = str(value)
+        raise ArgumentError(name, f"a client order id is text, not {shown(value)}")
+    text = value if isinstance(value, str) else shown(value)
     if len(text) > LONGEST_ID or not text.isprintable() or not text.strip():
-        raise ArgumentError(name, f"{_shown(value)} is no client order id: 1 to {LONGEST_ID} printable characters")
+        raise ArgumentError(name, f"{shown(value)} is no client order id: 1 to {LONGEST_ID} printable characters")
     return text
 
 
@@ -153,11 +156,11 @@ def action_of(value: Any, name: str = "action") -> Action:
     if isinstance(value, Action):
         return value
     if not isinstance(value, str):
-        raise ArgumentError(name, f"{_shown(value)} is no action: one of {', '.join(ACTIONS)}")
+        raise ArgumentError(name, f"{shown(value)} is no action: one of {', '.join(ACTIONS)}")
     found = ACTIONS.get(re.sub(r"(?<=[a-z])([A-Z])", r"_\1", value.strip()).lower())
     if found is None:
         raise ArgumentError(
-            name, f"{_shown(value)} is no action{near(value[:40], ACTIONS)}; one of {', '.join(ACTIONS)}"
+            name, f"{shown(value)} is no action{near(value[:40], ACTIONS)}; one of {', '.join(ACTIONS)}"
         )
     return found
 
@@ -229,31 +232,49 @@ _CHILD_KEYS: Final = frozenset({"action", *_TEXTS, "conditional_order_type", "ch
 
 
 def _children(kind: Any, children: Any, exchange: str | None, pair: str | None, where: str) -> tuple[Wish, ...]:
-    if kind not in (None, "") and (not isinstance(kind, str) or kind.upper() != "OTO"):
-        raise ArgumentError(f"{where}conditional_order_type", f"{_shown(kind)} is not OTO, the only one there is")
+    given = kind is not None and not (isinstance(kind, str) and not kind)
+    if given and (not isinstance(kind, str) or kind.upper() != "OTO"):
+        raise ArgumentError(f"{where}conditional_order_type", f"{shown(kind)} is not OTO, the only one there is")
     name = f"{where}child_conditional_orders"
     if children is None or (isinstance(children, Sequence) and not children):
         return ()
-    if isinstance(children, str) or not isinstance(children, Sequence):
-        raise ArgumentError(name, f"a list of dicts is needed, not {_shown(children)}")
-    if not kind:
+    if isinstance(children, str | bytes) or not isinstance(children, Sequence):
+        raise ArgumentError(name, f"a list of dicts is needed, not {shown(children)}")
+    if not given:
         raise ArgumentError(f"{where}conditional_order_type", "child orders need conditional_order_type='OTO'")
-    if len(children) > MOST_CHILDREN or where.count("[") >= MOST_CHILDREN:
+    if len(children) > MOST_CHILDREN:
         raise ArgumentError(name, f"more than {MOST_CHILDREN} child orders")
+    if where.count("[") >= DEEPEST:
+        raise ArgumentError(name, f"more than {DEEPEST} generations of child orders")
     found = []
     for place, child in enumerate(children):
         here = f"{name}[{place}]"
         if not isinstance(child, Mapping):
-            raise ArgumentError(here, f"a dict is needed, not {_shown(child)}")
+            raise ArgumentError(here, f"a dict is needed, not {shown(child)}")
         for key in child:
             if key not in _CHILD_KEYS:
-                raise ArgumentError(f"{here}.{key}", f"there is no such argument{near(str(key)[:40], _CHILD_KEYS)}")
-        given = {"exchange": exchange, "pair": pair, "action": None, **child}
-        found.append(wish_of(given.pop("action"), **given, where=f"{here}."))
+                wrong = str(key)[:40]
+                raise ArgumentError(f"{here}.{wrong}", f"there is no such argument{near(wrong, _CHILD_KEYS)}")
+        arguments = {"action": None, **child}
+        for key, own in (("exchange", exchange), ("pair", pair)):
+            arguments[key] = text_or_none(child.get(key), f"{here}.{key}") or own
+        found.append(wish_of(arguments.pop("action"), **arguments, where=f"{here}."))
     return tuple(found)
 
 
-def _shown(value: Any) -> str:
+def text_or_none(value: Any, name: str) -> str | None:
+    """A text; None where nothing is given. Raises `ArgumentError`."""
+    if value is None or (isinstance(value, str) and not value):
+        return None
+    if not isinstance(value, str):
+        raise ArgumentError(name, f"{shown(value)} is no text")
+    return value
+
+
+def shown(value: Any) -> str:
     """A value as it is shown in an error: never long."""
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:60]}..."
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - a strategy's own object, or a number of more digits than Python prints
+        text = f"a value of {type(value).__name__}"
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
