@@ -15,8 +15,9 @@ from mlthon.errors import near
 from mlthon.link.candles import OPENS_AT_CLOSE
 from mlthon.link.contract import BARS, LEVELS, Call
 from mlthon.link.host import payloads
+from mlthon.link.host.cancels import Gone, Waiting
 from mlthon.link.host.listing import BadValue, Listing
-from mlthon.link.host.venue import Gone, VenueStrategy, Waiting
+from mlthon.link.host.venue import VenueStrategy
 from mlthon.link.levels import LENGTHS, offset_of
 
 if TYPE_CHECKING:

@@ -46,7 +46,7 @@ class LinkFlow:
         if kind == "cancel_reject":
             code, reason = detail
             for venue in self._watched.pop(order):
-                venue.clock.call_soon(venue.cancel_refused, order, GtwRejectCode[code], reason)
+                venue.clock.call_soon(venue.cancels.refused, order, GtwRejectCode[code], reason)
         elif kind == "cancelled" or (kind == "fill" and not order.leaves):
             for venue in self._watched.pop(order):
-                venue.clock.call_soon(venue.cancel_settled, order, venue.clock.now, kind == "fill")
+                venue.clock.call_soon(venue.cancels.settled, order, venue.clock.now, kind == "fill")

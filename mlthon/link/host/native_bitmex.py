@@ -19,10 +19,11 @@ from mlthon.engine.tracker import TrackedOrder
 from mlthon.exchange.dialects import bitmex_rows as rows
 from mlthon.exchange.dialects.bitmex_orders import ENDED_AT_ONCE
 from mlthon.exchange.dialects.bitmex_request import Fault, Params, filter_of, listed, lots_of, ticks_of
+from mlthon.link.host.cancels import Gone, Waiting
 from mlthon.link.host.desk import Done, Failed
 from mlthon.link.host.native import Change, NativeOrders
 from mlthon.link.host.payloads import STATUSES, exec_inst
-from mlthon.link.host.venue import Gone, VenueStrategy, Waiting
+from mlthon.link.host.venue import VenueStrategy
 from mlthon.protocols import bitmex as wire
 
 _TYPES: Final = {

@@ -17,9 +17,10 @@ from mlthon.basics.instrument import Instrument
 from mlthon.engine.clock import MS, Clock
 from mlthon.engine.tracker import TrackedOrder
 from mlthon.exchange.dialects.bitmex_request import Fault, Params, is_set, ticks_of
+from mlthon.link.host.cancels import Gone, Waiting
 from mlthon.link.host.desk import Done, Failed
 from mlthon.link.host.native import Change, NativeOrders, lots_of, only
-from mlthon.link.host.venue import Gone, VenueStrategy, Waiting
+from mlthon.link.host.venue import VenueStrategy
 from mlthon.protocols import bybit as tables
 
 _NAMED: Final = frozenset({"category", "symbol", "positionIdx", "orderFilter"})

@@ -13,9 +13,7 @@ the outcome once:
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final, Protocol
-
-from attrs import frozen
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mlthon.api.istrat_env import IStratEnv, MDSub
 from mlthon.api.istrategy import IStrategy
@@ -32,7 +30,8 @@ from mlthon.basics.defs import (
 )
 from mlthon.engine.tracker import TrackedOrder
 from mlthon.link.host import payloads
-from mlthon.link.host.desk import AccountDesk, HeldPosition, OpenOrder, Others
+from mlthon.link.host.cancels import Cancels, Waiting
+from mlthon.link.host.desk import AccountDesk, HeldPosition
 from mlthon.link.host.listing import Listing
 from mlthon.link.host.payloads import CandleRows, Payload
 
@@ -56,26 +55,6 @@ class Teller(Protocol):
     def stop_asked(self, venue: "VenueStrategy", reason: str) -> None: ...
 
 
-class Waiting:
-    """Who waits for the outcome of a request: one of the two is called, once."""
-
-    __slots__ = ("_done", "_failed")
-
-    def __init__(self, done: Callable[[Any], None], failed: Callable[[GtwRejectCode, str], None]) -> None:
-        self._done: Callable[[Any], None] | None = done
-        self._failed = failed
-
-    def done(self, outcome: Any) -> None:
-        done, self._done = self._done, None
-        if done is not None:
-            done(outcome)
-
-    def failed(self, code: GtwRejectCode, reason: str) -> None:
-        if self._done is not None:
-            self._done = None
-            self._failed(code, reason)
-
-
 class _Sent:
     """An order whose call has not been answered: what it traded so far."""
 
@@ -91,45 +70,12 @@ class _Sent:
         return listing.prices[1] * self.cost / self.lots if self.lots else None
 
 
-_OVER: Final = frozenset({GtwRejectCode.UnknownOrder, GtwRejectCode.OrderNotOpen})
-"""Why a cancel is refused that comes too late: the order is over, as was wanted."""
-
-
-@frozen
-class Gone:
-    """An order that a cancel ended (or that had ended by then), and when (ns)."""
-
-    order: TrackedOrder | OpenOrder
-    ts: int
-
-
-class _Cancels:
-    """The cancels of one call: when each order was over, None while it is open. `strict`: a cancel that comes too late
-    fails the call too. `refused`: why an order stays open. `strange`: those gone that nobody here had sent. `asking`:
-    what there is to cancel is not known yet."""
-
-    __slots__ = ("asking", "outcomes", "refused", "strange", "strict", "waiting")
-
-    def __init__(self, waiting: Waiting, orders: Iterable[TrackedOrder], *, strict: bool) -> None:
-        self.waiting = waiting
-        self.refused: tuple[GtwRejectCode, str] | None = None
-        self.outcomes: dict[TrackedOrder, int | None] = dict.fromkeys(orders)
-        self.strange: list[Gone] = []
-        self.strict = strict
-        self.asking = False
-
-
-def _id_of(order: TrackedOrder | OpenOrder) -> str:
-    """The exchange's id of an order."""
-    return order.exchange_id if isinstance(order, TrackedOrder) else order.order_id
-
-
 class VenueStrategy(IStrategy):
     """See the module. `name`: what the bot calls the venue; `src`: its exchange as the bot knows it, `exchange` the one
     that is traded on. `listings`: by symbol. `session`, `desk`, `port`, `clock` and `watch` are set when the run is put
-    together (`watch` tells of an order of another by `cancel_settled` or `cancel_refused`), `noted` by the tap: (order,
-    detail) of the event that the next callback is about. It subscribes to quotes and trades that its bot hears of by a
-    tap (`mlthon.link.host.market`)."""
+    together (`watch` tells `cancels` of an order of another), `noted` by the tap: (order, detail) of the event that the
+    next callback is about. It subscribes to quotes and trades that its bot hears of by a tap
+    (`mlthon.link.host.market`)."""
 
     hears_by_tap = True
     env: IStratEnv
@@ -155,7 +101,7 @@ class VenueStrategy(IStrategy):
         self._ids: dict[str, TrackedOrder] = {}
         self._sent: dict[str, _Sent] = {}
         self._amended: dict[str, deque[Waiting]] = {}
-        self._cancels: list[_Cancels] = []
+        self.cancels = Cancels(self)
         self._asked: set[Instrument] = set()
         self._rows: dict[tuple[Listing, str], CandleRows] = {}
 
@@ -225,64 +171,16 @@ class VenueStrategy(IStrategy):
     def cancel(self, orders: Iterable[TrackedOrder], waiting: Waiting, *, strict: bool) -> None:
         """Cancel orders of the venue's own; `waiting` is given those that are gone (`Gone`). `strict`: it fails when
         one is refused."""
-        self._cancel(_Cancels(waiting, orders, strict=strict))
+        self.cancels.own(orders, waiting, strict=strict)
 
     def cancel_account(self, listing: Listing | None, waiting: Waiting, side: int | None = None) -> None:
         """Cancel every open order of the account, whoever sent it, of one symbol or of all of the venue's, of one side
         or of both; `waiting` is given those that are gone."""
-        own = [each for each in self.open_orders(listing) if side in (None, each.side)]
-        group = _Cancels(waiting, own, strict=False)
-        self._ask_others(group, listing, lambda order: side in (None, order.side), "")
-        self._cancel(group)
+        self.cancels.every(listing, waiting, side)
 
     def cancel_one(self, order_id: str, waiting: Waiting) -> None:
         """Cancel the open order of the exchange's id, whoever sent it; fails where there is none, or it is refused."""
-        own = self.order(order_id)
-        if own is not None and own.is_open:
-            self.cancel([own], waiting, strict=True)
-            return
-        group = _Cancels(waiting, (), strict=True)
-        self._cancels.append(group)
-        missing = f"the order {order_id!r} is not open on {self.name}"
-        self._ask_others(group, None, lambda order: _id_of(order) == order_id, missing)
-
-    def _cancel(self, group: _Cancels) -> None:
-        self._cancels.append(group)
-        for order in list(group.outcomes):
-            self.env.send_cancel_order(self.exchange, order.instrument.number, order.client_id)
-
-    def _ask_others(
-        self, group: _Cancels, listing: Listing | None, wanted: Callable[[TrackedOrder | OpenOrder], bool], missing: str
-    ) -> None:
-        """Find the orders of the group that the venue did not send. `missing`: what a strict one is told of none."""
-        group.asking = True
-
-        def found(others: Others) -> None:
-            tracked = [each for each in others.tracked if each.instrument in self._by_instrument and wanted(each)]
-            strange = [each for each in others.strange if each.instrument in self._by_instrument and wanted(each)]
-            for order in tracked:
-                group.outcomes[order] = None
-                self.watch(order, self)
-                self.port.cancel_for_account(order)
-            if strange:
-                self.desk.cancel_strange(self, strange, lambda: over(strange), failed)
-            elif group.strict and not tracked:
-                failed(GtwRejectCode.UnknownOrder, missing)
-            elif not group.outcomes:
-                self.desk.ask(lambda: over(()), failed)
-            else:
-                over(())
-
-        def over(strange: Iterable[OpenOrder]) -> None:
-            group.strange += [Gone(each, self.clock.now) for each in strange]
-            group.asking = False
-            self._look_at(group)
-
-        def failed(code: GtwRejectCode, reason: str) -> None:
-            group.refused = (code, reason)
-            over(())
-
-        self.desk.others(self, None if listing is None else listing.instrument, found, failed)
+        self.cancels.one(order_id, waiting)
 
     def open_orders(self, listing: Listing | None = None) -> list[TrackedOrder]:
         """The venue's open orders, of one symbol or of all."""
@@ -430,46 +328,14 @@ class VenueStrategy(IStrategy):
         self._answer(order, ts)
         # fills may come late, but nothing is asked of it any more
         self.clock.call_soon(self._ids.pop, order.exchange_id, None)
-        self.cancel_settled(order, ts, filled)
+        self.cancels.settled(order, ts, filled)
 
     def on_cancel_order_reject(
         self, exchange: Exchange, client_id: str | None, code: GtwRejectCode, reason: str
     ) -> None:
         order = None if client_id is None else self.session.orders.get(client_id)
         if order is not None:
-            self.cancel_refused(order, code, reason)
-
-    def cancel_refused(self, order: TrackedOrder, code: GtwRejectCode, reason: str) -> None:
-        """The cancel of an order was refused: it is about the first call that waits for it."""
-        for group in list(self._cancels):
-            if order not in group.outcomes or group.outcomes[order] is not None:
-                continue
-            del group.outcomes[order]
-            if group.strict or code not in _OVER:
-                group.refused = (code, reason)
-            self._look_at(group)
-            return
-
-    def cancel_settled(self, order: TrackedOrder, ts: int, filled: bool) -> None:
-        """An order is over. The cancel of a single one that was filled is still to be refused."""
-        for group in list(self._cancels):
-            if order not in group.outcomes or group.outcomes[order] is not None:
-                continue
-            if filled and group.strict and order.session is not self.session:
-                self.cancel_refused(order, GtwRejectCode.OrderNotOpen, "the order is over: it was filled")
-            elif not (filled and group.strict):
-                group.outcomes[order] = ts
-                self._look_at(group)
-
-    def _look_at(self, group: _Cancels) -> None:
-        gone = [Gone(order, ts) for order, ts in group.outcomes.items() if ts is not None]
-        if group.asking or len(gone) != len(group.outcomes) or group not in self._cancels:
-            return
-        self._cancels.remove(group)
-        if group.refused is None:
-            group.waiting.done(gone + group.strange)
-        else:
-            group.waiting.failed(*group.refused)
+            self.cancels.refused(order, code, reason)
 
     def _noted(self) -> tuple[TrackedOrder | None, tuple[Any, ...]]:
         noted, self.noted = self.noted, None

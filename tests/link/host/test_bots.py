@@ -114,7 +114,7 @@ def test_a_cancel_of_anothers_order_that_is_refused_fails(tmp_path: Path) -> Non
 
     run.go(create)
     assert other.envelopes[1]["error"] == {"type": "api_error", "message": "no"}
-    assert not one.host.venues["BitMEX"]._cancels
+    assert not venue.cancels.under_way
 
 
 def test_channels_are_shared_by_all_bots_of_a_run(tmp_path: Path) -> None:
