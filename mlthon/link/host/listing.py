@@ -42,19 +42,24 @@ class Floats(dict[int, float]):
 
     def __init__(self, step: Fraction) -> None:
         self._step = step
+        self._above, self._below = step.numerator, step.denominator
+        # a division of two exact numbers is rounded as by Fraction
+        self._exact = EXACT // step.numerator if step.denominator < EXACT else 0
 
     def __missing__(self, steps: int) -> float:
         if len(self) >= CACHED:
             self.clear()
-        value = self[steps] = math.nan if steps in (NO_BID, NO_ASK) else float(steps * self._step)
+        if -self._exact < steps < self._exact:
+            value = steps * self._above / self._below
+        else:
+            value = math.nan if steps in (NO_BID, NO_ASK) else float(steps * self._step)
+        self[steps] = value
         return value
 
     def column(self, steps: NDArray[np.int64]) -> list[float]:
         """The same of many, none of an empty side."""
-        above, below = self._step.numerator, self._step.denominator
-        if len(steps) and max(int(steps.max()), -int(steps.min())) * above < EXACT and below < EXACT:
-            # one division of two exact numbers: rounded as by Fraction
-            found: list[float] = (steps * above / below).tolist()
+        if len(steps) and max(int(steps.max()), -int(steps.min())) < self._exact:
+            found: list[float] = (steps * self._above / self._below).tolist()
             return found
         return [self[each] for each in steps.tolist()]
 

@@ -2,13 +2,15 @@
 
 import math
 from fractions import Fraction
+from random import Random
 from typing import Any
 
+import numpy as np
 import pytest
 
 from mlthon.basics.catalogue import instruments, resolve
 from mlthon.basics.defs import NO_ASK, NO_BID, Exchange, InstrumentType
-from mlthon.link.host.listing import BadValue, Listing, metadata
+from mlthon.link.host.listing import BadValue, Floats, Listing, metadata
 from mlthon.link.host.sources import by_symbol, size_unit
 
 XBTUSD = Listing("bitmex", "XBTUSD", resolve(Exchange.BitMEX, "XBTUSD"))
@@ -65,3 +67,12 @@ def test_metadata_are_what_json_can_say() -> None:
     told = metadata(XBTUSD)
     assert (told["tickSize"], told["lotSize"], told["isInverse"], told["settlCurrency"]) == (0.5, 100.0, True, "BTC")
     assert metadata(BTC_USDT)["tickSize"] == 0.01
+
+
+@pytest.mark.parametrize("step", [Fraction(1, 2), Fraction(1, 10**18), Fraction(1, 3), Fraction(100), Fraction(10**17)])
+def test_each_float_is_the_nearest_to_the_exact_number(step: Fraction) -> None:
+    floats, draw = Floats(step), Random(1)
+    numbers = [0, 1, -1, 10**6 + 1, *(draw.randrange(-(1 << bits), 1 << bits) for bits in range(1, 62))]
+    assert [floats[each] for each in numbers] == [float(each * step) for each in numbers]
+    small = [each for each in numbers if abs(each) < 1 << 40]
+    assert floats.column(np.array(small)) == [float(each * step) for each in small]
