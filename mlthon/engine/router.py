@@ -214,6 +214,7 @@ class Port:
             True,
             self._clock.now,
         )
+        self._foreign[wire_id].exchange_id = wire_id
 
     def new_order_ack(self, wire_id: str, exchange_id: str, price: int, qty: int, leaves: int, engine_ts: int) -> None:
         order = self._order(wire_id)

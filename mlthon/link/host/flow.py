@@ -1,12 +1,13 @@
 """The tap that tells venues what strategies are not told: execution id, fee, the exchange's time.
 
 A tap hears of an event just before the strategy does; so what it heard last is what a venue's next callback is about.
-It also tells a venue what becomes of orders of others that it cancels.
+It also tells a venue what becomes of orders of others that it cancels, and of fills of others on its account, which
+change its positions: those of other bots, of orders sent by hand, of liquidations.
 """
 
 from typing import TYPE_CHECKING, Any
 
-from mlthon.basics.defs import GtwRejectCode
+from mlthon.basics.defs import Exchange, GtwRejectCode
 from mlthon.engine.tracker import TrackedOrder
 
 if TYPE_CHECKING:
@@ -22,10 +23,12 @@ class LinkFlow:
     def __init__(self) -> None:
         self._venues: dict[Session, VenueStrategy] = {}
         self._watched: dict[TrackedOrder, list[VenueStrategy]] = {}
+        self._accounts: dict[tuple[Exchange, str], list[VenueStrategy]] = {}
 
     def add(self, session: "Session", venue: "VenueStrategy") -> None:
         """The orders of `session` are the venue's."""
         self._venues[session] = venue
+        self._accounts.setdefault((venue.exchange, venue.port.account), []).append(venue)
 
     def watch(self, order: TrackedOrder, venue: "VenueStrategy") -> None:
         """Tell the venue, once, that this order of another is over, or that it could not be cancelled."""
@@ -36,6 +39,10 @@ class LinkFlow:
             return
         if self._watched:
             self._tell(kind, order, detail)
+        if kind == "fill":
+            for each in self._accounts.get((order.instrument.venue, order.account), ()):
+                if each.session is not order.session:
+                    each.clock.call_soon(each.position_changed, order.instrument)
         venue = self._venues.get(order.session)
         if venue is not None and kind != "cancel_reject":
             venue.noted = (order, detail)

@@ -297,8 +297,7 @@ class VenueStrategy(IStrategy):
             if self.teller.wants("fill_update"):
                 data = payloads.fill_update(self.name, listing, order, price, lots, exec_id, ts)
                 self.teller.private("fill_update", self.src, listing.sym, data)
-            if self.teller.wants("position_update"):
-                self._look_at_position(listing)
+            self.position_changed(order.instrument)
         if not leaves:
             self._over(order, ts, filled=True)
 
@@ -349,10 +348,13 @@ class VenueStrategy(IStrategy):
             data = payloads.order_update(self.name, listing, order, ts, price=price, size=size, average=average)
             self.teller.private("order_update", self.src, listing.sym, data)
 
-    def _look_at_position(self, listing: Listing) -> None:
-        """After a fill the exchange tells the position; several fills at once are one change."""
-        instrument = listing.instrument
-        if listing.spot or instrument in self._asked:
+    def position_changed(self, instrument: "Instrument") -> None:
+        """After a fill on the account, whoever's it is, the exchange tells the position; several at once are one
+        change."""
+        listing = self._by_instrument.get(instrument)
+        if listing is None or listing.spot or instrument in self._asked:
+            return
+        if self.teller is None or not self.teller.wants("position_update"):
             return
         self._asked.add(instrument)
         self.desk.position(instrument, self._position_told)

@@ -64,6 +64,20 @@ def test_bots_hear_of_their_own_orders_alone_and_see_and_cancel_the_accounts(tmp
     assert other.private("order_update") == []
 
 
+def test_fills_of_others_on_the_account_change_the_position(tmp_path: Path) -> None:
+    run = two(tmp_path)
+    one, other = run.bots
+
+    def trade(bot: ScriptedBot) -> None:
+        bot.ask("create_market_order", venue="BitMEX", sym="XBTUSD", side="Buy", size=300)
+
+    run.go(trade)
+    told = [each["pos_size"] for each in other.private("position_update")]
+    assert told[-1] == 300.0
+    assert told == [each["pos_size"] for each in one.private("position_update")]
+    assert other.private("fill_update") == []
+
+
 def test_any_open_order_of_the_account_is_cancelled_by_its_id(tmp_path: Path) -> None:
     run = two(tmp_path)
     one, other = run.bots
