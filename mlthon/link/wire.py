@@ -104,7 +104,7 @@ class Decoder(Generic[Message]):
         self._largest = largest
         self._buffer = bytearray()
 
-    def feed(self, data: bytes) -> list[Message]:
+    def feed(self, data: bytes | memoryview) -> list[Message]:
         """The items that are whole now that `data` has arrived, in order. Raises `WireError`."""
         buffer = self._buffer
         buffer += data

@@ -2,9 +2,9 @@
 
 One service (`BotProcesses`) keeps all bots of a run. Each is started as `python -m mlthon.link.bot.keeper NICE SOCKET`,
 the socket in a temporary folder that only this user may enter. The keeper is the parent of the bot's process and ends
-it, with all that it has started, also when this process is killed. What the engine tells a bot waits in an `Outbox`,
-which one task writes out; what the bot says is brought into the run by `Host.deliver`. So a bot that hangs, floods or
-dies costs the engine nothing but a full outbox. What it prints goes to the logger `mlthon.bot`, a line at a time.
+it, with all that it has started, also when this process is killed. `BotLine` carries what the engine and the bot say to
+each other; what the bot says is brought into the run by `Host.deliver`. So a bot that hangs, floods or dies costs the
+engine nothing but a full outbox. What it prints goes to the logger `mlthon.bot`, a line at a time.
 
 A bot that dies is told; if so configured it is started again, after a pause that doubles each time up to a minute.
 Its environment has none of this program's own variables: those hold API keys.
@@ -28,10 +28,10 @@ import trio
 from mlthon.config import LinkConfig
 from mlthon.errors import UserError
 from mlthon.link.bot.keeper import SWEEP_S, TERM_S
+from mlthon.link.contract import Logged, ToHost
 from mlthon.link.host.host import BotHost
-from mlthon.link.wire import WireError, frames, to_host
+from mlthon.live.bot_line import BotLine, LineLimit, Unhurried
 from mlthon.live.lines import lines_of
-from mlthon.live.outbox import Outbox
 from mlthon.live.secrets import without_ours
 from mlthon.live.services import Host
 
@@ -49,7 +49,6 @@ LOOK_S: Final = 0.5
 DRAIN_S: Final = 0.5
 """How long the last of what it printed may take to arrive."""
 LONGEST_PAUSE_S: Final = 60.0
-CHUNK: Final = 1 << 16
 
 
 class BotProcesses:
@@ -80,48 +79,48 @@ class _Bot:
         self._host = host
         self._config = config
         self._command = command
-        self._wake = trio.Event()
-        self._outbox = self._new_outbox()
-
-    def _new_outbox(self) -> Outbox:
-        return Outbox(lambda: self._wake.set(), self._config.backlog)
+        self._lines = LineLimit(host.name)
 
     async def live(self, path: Path, run: Host, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Keep the bot running until it has ended for good."""
+        """Keep the bot running until it has ended for good. Raises `UserError` where its first process cannot be
+        started."""
         pause = self._config.restart_s
-        first = True
+        first: trio.TaskStatus[None] | None = task_status
         while True:
-            reason = await self._one_life(path, run, task_status if first else None)
+            began = trio.current_time()
+            try:
+                reason = await self._one_life(path, run, first)
+            except OSError as error:
+                reason = f"its process cannot be started: {error}"
+                if first is not None:
+                    raise UserError(f"{self._host.name}: {reason}") from error
             again = self._config.restart and not self._host.over
             if not self._host.over:
                 run.deliver(partial(self._host.gone, reason, again=again))
             if not again:
                 return
+            if trio.current_time() - began > LONGEST_PAUSE_S:
+                pause = self._config.restart_s
             log.warning("%s: started again in %g s", self._host.name, pause)
             await trio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_S)
-            first = False
+            first = None
 
     async def _one_life(self, path: Path, run: Host, task_status: trio.TaskStatus[None] | None) -> str:
-        """One process of the bot; why it ended."""
-        self._outbox = self._new_outbox()
+        """One process of the bot; why it ended. Raises OSError where there cannot be one."""
         with _Listener(path) as listener:
             process = await self._spawn(path)
             try:
                 async with trio.open_nursery() as logs:
                     for output in (process.stdout, process.stderr):
                         if output is not None:
-                            logs.start_soon(_log_lines, self._host.name, output)
-                    stream = await self._connected(listener, process, task_status is not None)
-                    if stream is None:
+                            logs.start_soon(self._log_lines, output)
+                    connected = await self._connected(listener, process, task_status is not None)
+                    if connected is None:
                         hung = process.returncode is None
                         await _end(process)
-                        why = f"did not connect within {CONNECT_S:g} s" if hung else "ended before it connected"
-                        return f"its process {why} (status {process.returncode})"
-                    run.deliver(self._host.join, self._outbox)
-                    if task_status is not None:
-                        task_status.started()
-                    broken = await self._talk(stream, run)
+                        return f"its process did not connect within {CONNECT_S:g} s" if hung else _ended(process)
+                    broken = await self._talk(connected, run, task_status)
                     with trio.move_on_after(END_S):
                         await process.wait()
                     # what it printed last is still to be read
@@ -129,7 +128,8 @@ class _Bot:
             finally:
                 with trio.CancelScope(shield=True):
                     await _end(process)
-        return broken or f"its process ended with status {process.returncode}"
+                self._lines.report()
+        return broken or _ended(process)
 
     async def _spawn(self, path: Path) -> trio.Process:
         environment = without_ours(os.environ) | {"PYTHONUNBUFFERED": "1"}
@@ -145,12 +145,10 @@ class _Bot:
             process_group=0,
         )
 
-    async def _connected(
-        self, listener: trio.SocketListener, process: trio.Process, must: bool
-    ) -> trio.SocketStream | None:
+    async def _connected(self, listener: "_Listener", process: trio.Process, must: bool) -> socket.socket | None:
         """The process's connection; None where it ended before. Raises `UserError` where the first one takes too
         long."""
-        found: list[trio.SocketStream] = []
+        found: list[socket.socket] = []
 
         async def accept() -> None:
             found.append(await listener.accept())
@@ -172,14 +170,27 @@ class _Bot:
             raise UserError(f"{self._host.name}: its process {what}", "What it printed stands above.")
         return None
 
-    async def _talk(self, stream: trio.SocketStream, run: Host) -> str:
+    async def _talk(self, connected: socket.socket, run: Host, task_status: trio.TaskStatus[None] | None) -> str:
         """Carry both ways until the bot hangs up; what was wrong with what it said, if anything was."""
-        async with stream, trio.open_nursery() as nursery:
-            nursery.start_soon(self._write, stream)
+        line = BotLine(connected, partial(self._hear, run), partial(run.deliver, _nothing), self._config.backlog)
+        run.deliver(self._host.join, line.outbox)
+        if task_status is not None:
+            task_status.started()
+        async with trio.open_nursery() as nursery:
             nursery.start_soon(self._hang_up, nursery.cancel_scope)
-            broken = await self._read(stream, run)
+            broken = await line.carry()
             nursery.cancel_scope.cancel()
         return broken
+
+    def _hear(self, run: Host, message: ToHost) -> None:
+        if not isinstance(message, Logged) or self._lines.allows(trio.current_time()):
+            run.deliver(self._host.tell, message)
+
+    async def _log_lines(self, stream: trio.abc.ReceiveStream) -> None:
+        """Log what the bot prints, a line at a time."""
+        async for text in lines_of(Unhurried(stream)):
+            if self._lines.allows(trio.current_time()):
+                printed.info("%s: %s", self._host.name, text)
 
     async def _hang_up(self, talk: trio.CancelScope) -> None:
         """A bot that is over hangs up itself; one that does not is hung up on."""
@@ -187,32 +198,6 @@ class _Bot:
             await trio.sleep(LOOK_S)
         await trio.sleep(END_S)
         talk.cancel()
-
-    async def _write(self, stream: trio.SocketStream) -> None:
-        """Write out what waits, as fast as the bot reads."""
-        outbox = self._outbox
-        while True:
-            if not len(outbox):
-                self._wake = trio.Event()
-                await self._wake.wait()
-            try:
-                for each in frames(outbox.take()):
-                    await stream.send_all(each)
-            except (trio.BrokenResourceError, trio.ClosedResourceError):
-                return
-
-    async def _read(self, stream: trio.SocketStream, run: Host) -> str:
-        """Bring in what the bot says until it hangs up; what was wrong with it, if anything was."""
-        decoder = to_host()
-        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-            while chunk := await stream.receive_some(CHUNK):
-                try:
-                    messages = decoder.feed(chunk)
-                except WireError as error:
-                    return f"what it says cannot be read: {error}"
-                for message in messages:
-                    run.deliver(self._host.tell, message)
-        return ""
 
 
 class _Listener:
@@ -222,21 +207,36 @@ class _Listener:
         self._path = path
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
 
-    def __enter__(self) -> trio.SocketListener:
+    def __enter__(self) -> "_Listener":
         self._path.unlink(missing_ok=True)
         self._socket.bind(str(self._path))
         self._socket.listen(1)
-        return trio.SocketListener(trio.socket.from_stdlib_socket(self._socket))
+        self._socket.setblocking(False)
+        return self
 
     def __exit__(self, *_: object) -> None:
         self._socket.close()
         self._path.unlink(missing_ok=True)
 
+    async def accept(self) -> socket.socket:
+        """The first connection."""
+        await trio.lowlevel.wait_readable(self._socket)
+        return self._socket.accept()[0]
 
-async def _log_lines(name: str, stream: trio.abc.ReceiveStream) -> None:
-    """Log what a process prints, a line at a time."""
-    async for line in lines_of(stream):
-        printed.info("%s: %s", name, line)
+
+def _nothing() -> None:
+    """The clock has moved; that was all."""
+
+
+def _ended(process: trio.Process) -> str:
+    """How a process has ended."""
+    status = process.returncode or 0
+    if status >= 0:
+        return f"its process ended with status {status}"
+    try:
+        return f"its process was ended by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"its process was ended by signal {-status}"
 
 
 async def _end(process: trio.Process) -> None:

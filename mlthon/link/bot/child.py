@@ -113,10 +113,12 @@ class Child:
 
     def _read(self) -> None:
         reason = "it closed the line"
+        # one buffer for all: a new one of this size is mapped and unmapped by the kernel each time
+        buffer = memoryview(bytearray(_CHUNK))
         try:
             self._take(self._early)
-            while data := self._line.recv(_CHUNK):
-                self._take(self._decoder.feed(data))
+            while size := self._line.recv_into(buffer):
+                self._take(self._decoder.feed(buffer[:size]))
         except (OSError, wire.WireError) as error:
             reason = str(error)
         if self.runtime.wait_ended(0):

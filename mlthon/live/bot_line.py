@@ -1,0 +1,176 @@
+"""The engine's end of the socket that joins a bot's process to it, and of the pipes that the bot prints to.
+
+Whoever answers a bot is asked by it in a blocking call, so a round trip is short: what a chunk of the bot's messages
+has caused is sent by the task that has read them, as soon as they are done, and without an intermediate step. Only what
+the bot does not take at once, and what the engine has to say unasked, is left to the writer's task. That is one turn of
+the event loop a call instead of three.
+
+A bot that speaks or prints without end is read slowly (`Unhurried`): its socket or pipe fills, and it waits. Of what it
+logs or prints without end lines are left out (`LineLimit`), because a bot is not to wait for a log.
+"""
+
+import logging
+import socket
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+import trio
+
+from mlthon.link.contract import ToHost
+from mlthon.link.wire import WireError, frames, to_host
+from mlthon.live.outbox import TRADES_KEPT, Outbox
+
+log = logging.getLogger("mlthon.link")
+
+CHUNK: Final = 1 << 12
+"""Bytes that are read at once: some dozens of messages."""
+REST: Final = 4.0
+"""A bot that says more than that at once is not read for so many times as long as this took: it may say what it likes,
+and takes the engine a fifth of its time at most."""
+
+
+LINES_AT_ONCE: Final = 1000
+LINES_A_SECOND: Final = 100.0
+
+
+class LineLimit:
+    """How many lines of one bot are logged: `LINES_AT_ONCE`, and after that `LINES_A_SECOND`."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._left = float(LINES_AT_ONCE)
+        self._at = 0.0
+        self._skipped = 0
+
+    def allows(self, now: float) -> bool:
+        """Whether a line is to be logged at this time (s)."""
+        self._left = min(self._left + (now - self._at) * LINES_A_SECOND, LINES_AT_ONCE)
+        self._at = now
+        if self._left >= LINES_A_SECOND:
+            self.report()
+        if self._skipped or self._left < 1:
+            self._skipped += 1
+            return False
+        self._left -= 1
+        return True
+
+    def report(self) -> None:
+        """Say how many lines were left out."""
+        if self._skipped:
+            log.warning("%s logs or prints too much: %d lines are left out", self._name, self._skipped)
+            self._skipped = 0
+
+
+class Unhurried(trio.abc.ReceiveStream):
+    """A stream that is read in small pieces, with rests as of `BotLine` where there is always more."""
+
+    def __init__(self, stream: trio.abc.ReceiveStream) -> None:
+        self._stream = stream
+        self._given: float | None = None
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """See `trio.abc.ReceiveStream`."""
+        if self._given is not None:
+            await trio.sleep(REST * (trio.current_time() - self._given))
+        data = bytes(await self._stream.receive_some(min(max_bytes or CHUNK, CHUNK)))
+        self._given = trio.current_time() if len(data) == CHUNK else None
+        return data
+
+    async def aclose(self) -> None:
+        """See `trio.abc.AsyncResource`."""
+        await self._stream.aclose()
+
+
+class BotLine:
+    """One connected socket. `hear` is given each message of the bot; `settle` is called when those of a chunk have been
+    given, before the answers leave. `trades_kept`: as of the outbox. `outbox`: the bot, for who has to tell it
+    something."""
+
+    def __init__(
+        self,
+        line: socket.socket,
+        hear: Callable[[ToHost], object],
+        settle: Callable[[], object],
+        trades_kept: int = TRADES_KEPT,
+    ) -> None:
+        line.setblocking(False)
+        self.outbox = Outbox(self._wake, trades_kept)
+        self._line = line
+        self._hear = hear
+        self._settle = settle
+        self._unsent: deque[memoryview] = deque()
+        """Frames that the bot has not taken: its socket is full, and the writer's task waits for room."""
+        self._reading = False
+        self._due = trio.Event()
+
+    def _wake(self) -> None:
+        """Something waits for the bot that did not before."""
+        if not self._reading:
+            self._due.set()
+
+    async def carry(self) -> str:
+        """Carry both ways until the bot hangs up; what was wrong with what it said, if anything was."""
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._write)
+                broken = await self._read()
+                nursery.cancel_scope.cancel()
+        finally:
+            trio.lowlevel.notify_closing(self._line)
+            self._line.close()
+        return broken
+
+    async def _read(self) -> str:
+        decoder = to_host()
+        while True:
+            await trio.lowlevel.wait_readable(self._line)
+            began = trio.current_time()
+            try:
+                chunk = self._line.recv(CHUNK)
+            except (BlockingIOError, InterruptedError):
+                continue
+            except OSError:
+                return ""
+            if not chunk:
+                return ""
+            self._reading = True
+            try:
+                for message in decoder.feed(chunk):
+                    self._hear(message)
+                self._settle()
+            except WireError as error:
+                return f"what it says cannot be read: {error}"
+            finally:
+                self._reading = False
+            self._send()
+            if len(chunk) == CHUNK:
+                await trio.sleep(REST * (trio.current_time() - began))
+
+    async def _write(self) -> None:
+        """Send what the engine says unasked, and what the bot has not taken at once."""
+        while True:
+            if self._unsent:
+                await trio.lowlevel.wait_writable(self._line)
+            else:
+                await self._due.wait()
+                self._due = trio.Event()
+            self._send()
+
+    def _send(self) -> None:
+        """Send what waits, as far as the bot takes it."""
+        unsent = self._unsent
+        try:
+            while unsent or len(self.outbox):
+                if not unsent:
+                    unsent.extend(map(memoryview, frames(self.outbox.take())))
+                sent = self._line.send(unsent[0])
+                if sent < len(unsent[0]):
+                    unsent[0] = unsent[0][sent:]
+                else:
+                    unsent.popleft()
+        except (BlockingIOError, InterruptedError):
+            self._due.set()
+        except OSError:
+            # the bot has hung up: whoever reads hears of it
+            unsent.clear()
