@@ -8,7 +8,7 @@ order's state and fills, each strategy's sum and the position must be the exchan
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -25,7 +25,7 @@ from mlthon.exchange.config import ExchangeConfig
 from mlthon.exchange.dialects import find
 from mlthon.exchange.served.exchange import ServedExchange
 from mlthon.exchange.served.records import ServedExecution, ServedOrder
-from mlthon.venue.codec import Credentials, gateway_module
+from mlthon.venue.codec import Codec, Credentials, Endpoints, gateway_module
 from mlthon.venue.live_gateway import GatewaySettings, LiveGateway
 from mlthon.venue.wire import HttpMessage
 from tests.simulation.gambler import Gambler
@@ -112,22 +112,40 @@ class Simulation:
         theirs = Ahead(clock, self._rng.randint(-MAX_SKEW_MS, MAX_SKEW_MS) * MS)
         self.served = ServedExchange(venue.exchange, [self.instrument], theirs, config, seed=seed, ids=dialect.ids)
         self.account = self.served.add_account(ACCOUNT, [KEY])
+        self.dialect = dialect(self.served)
         self.watch = Watch()
-        module = gateway_module(venue.exchange)
-        endpoints = module.environments(venue.exchange)["testnet"]
-        self.network = Network(clock, dialect(self.served), endpoints.urls, self._rng, self.plan.weather, self._left)
+        self._seed = seed
+        self._build()
+
+    def _build(self) -> None:
+        """The program: strategies, engine and gateway, on a network of their own."""
+        self.network = Network(self.clock, self.dialect, self.urls, self._rng, self.plan.weather, self._left)
         self.network.on_send = self._said
-        codec = module.codec(venue.exchange, ACCOUNT, [self.instrument], endpoints, Credentials(*KEY), venue.options)
-        self.engine = Engine(clock, [self.instrument], EngineSettings(), [self.watch])
+        self.engine = Engine(self.clock, [self.instrument], EngineSettings(), [self.watch])
         names = ["a", "b"][: self._rng.randint(1, 2)]
+        self._add_strategies(names, str(self._seed))
+        settings = GatewaySettings(audit_s=AUDIT_S, dead_man_s=self.plan.dead_man_s)
+        self.gateway = LiveGateway(self._codec(), self.network, self.clock, self.port, settings)
+        self.port.gateway = self.gateway
+
+    @property
+    def urls(self) -> Mapping[str, str]:
+        return self._endpoints.urls
+
+    @property
+    def _endpoints(self) -> Endpoints:
+        return gateway_module(self.venue.exchange).environments(self.venue.exchange)["testnet"]
+
+    def _codec(self) -> Codec:
+        venue, keys = self.venue, Credentials(*KEY)
+        module = gateway_module(venue.exchange)
+        return module.codec(venue.exchange, ACCOUNT, [self.instrument], self._endpoints, keys, venue.options)
+
+    def _add_strategies(self, names: Sequence[str], seed: str) -> None:
         self.gamblers = [Gambler(self, name, Random(f"{seed} {name}")) for name in names]
         for gambler in self.gamblers:
-            self.engine.add_strategy(gambler.name, gambler, [venue.exchange], ACCOUNT, {})
-        self.port = self.engine.port(venue.exchange, ACCOUNT)
-        settings = GatewaySettings(audit_s=AUDIT_S, dead_man_s=self.plan.dead_man_s)
-        self.gateway = LiveGateway(codec, self.network, clock, self.port, settings)
-        self.port.gateway = self.gateway
-        self._seed = seed
+            self.engine.add_strategy(gambler.name, gambler, [self.venue.exchange], ACCOUNT, {})
+        self.port = self.engine.port(self.venue.exchange, ACCOUNT)
 
     def price(self, ticks: int) -> Any:
         return self.instrument.price_scale.values[ticks]
