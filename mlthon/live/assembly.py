@@ -48,7 +48,6 @@ from mlthon.live.state import state_folder
 from mlthon.venue.codec import Codec, Credentials, Endpoints, GatewayModule, NoGateway, gateway_module
 from mlthon.venue.feed_wiring import LiveFeedModule
 from mlthon.venue.live_feed import LiveFeed, Statuses
-from mlthon.venue.wire import Edge, Line, LineUser
 
 log = logging.getLogger("mlthon.live")
 
@@ -95,7 +94,7 @@ class Venue:
         self.instruments: list[Instrument] = []
         self.edge: TrioEdge
         self.feed_edge: TrioEdge
-        self.heard: CountingEdge
+        self.heard: LiveFeed
         self.tops: dict[Instrument, Top] = {}
 
     def _feed_endpoints(self, wanted: str, other: str | None) -> Endpoints:
@@ -230,6 +229,10 @@ class PaperFeed:
         self._market.on_book(op, price, qty, level_id, recv_ts)
         self._feed.book(op, price, qty, level_id, exch_ts, recv_ts)
 
+    @property
+    def reads_trade_ids(self) -> bool:
+        return self._feed.reads_trade_ids
+
 
 def embed(config: RunConfig, engine: Engine, seed: int) -> Assembly:
     """Embedded exchanges for all accounts of the engine's strategies."""
@@ -252,11 +255,12 @@ class Top:
     """Market data of one instrument on their way to the engine's feed, whose best bid and ask (ticks) are remembered
     for the risk stage. Implements `MarketEvents`."""
 
-    __slots__ = ("_feed", "ask", "bid", "book", "exch_ts", "recv_ts")
+    __slots__ = ("_feed", "ask", "bid", "book", "changes", "exch_ts", "recv_ts")
 
     def __init__(self, feed: InstrumentFeed) -> None:
         self._feed = feed
         self.book = feed.book
+        self.changes = feed.changes
         self.bid = NO_BID
         self.ask = NO_ASK
         self.exch_ts = self.recv_ts = 0
@@ -267,11 +271,17 @@ class Top:
         self.ask = ask
         self.exch_ts = exch_ts
         self.recv_ts = recv_ts
-        self._feed.quote(bid, bid_qty, ask, ask_qty, exch_ts, recv_ts)
+        to_feed = self._feed.quote
+        to_feed(bid, bid_qty, ask, ask_qty, exch_ts, recv_ts)
 
     def trade(self, price: int, qty: int, side: int, trade_id: int, exch_ts: int, recv_ts: int) -> None:
         # looked up each time: the feed binds it anew when subscriptions change
-        self._feed.trade(price, qty, side, trade_id, exch_ts, recv_ts)
+        to_feed = self._feed.trade
+        to_feed(price, qty, side, trade_id, exch_ts, recv_ts)
+
+    @property
+    def reads_trade_ids(self) -> bool:
+        return self._feed.reads_trade_ids
 
 
 class PaperStatuses:
@@ -314,47 +324,20 @@ def receivers_of(engine: Engine, venue: Venue, embedded: EmbeddedExchange | None
 
 
 def make_feed(engine: Engine, venue: Venue, embedded: EmbeddedExchange | None) -> LiveFeed:
-    """The exchange's live market data, on their way to the engine; `venue.heard` counts its messages."""
-    venue.heard = CountingEdge(venue.feed_edge)
+    """The exchange's live market data, on their way to the engine."""
     feed = engine.feeds[venue.exchange]
     statuses: Statuses = feed if embedded is None else PaperStatuses(feed)
-    return LiveFeed(
+    venue.heard = LiveFeed(
         venue.exchange,
         cast(LiveFeedModule, feed_handler_module(venue.exchange)),
         venue.feed_endpoints,
-        venue.heard,
+        venue.feed_edge,
         engine.clock,
         statuses,
         receivers_of(engine, venue, embedded),
         venue.settings.live.depth,
     )
-
-
-class CountingEdge:
-    """An `Edge` that counts the messages of its lines."""
-
-    def __init__(self, edge: Edge) -> None:
-        self.messages = 0
-        self.close_line = edge.close_line
-        self.restart_line = edge.restart_line
-        self.send = edge.send
-        self.http = edge.http
-        self._edge = edge
-
-    def open_line(self, line: Line, user: LineUser) -> None:
-        self._edge.open_line(line, _CountedUser(self, user))
-
-
-class _CountedUser:
-    def __init__(self, edge: CountingEdge, user: LineUser) -> None:
-        self._edge = edge
-        self._message = user.line_message
-        self.line_opened = user.line_opened
-        self.line_closed = user.line_closed
-
-    def line_message(self, name: str, data: bytes, recv_ts: int) -> None:
-        self._edge.messages += 1
-        self._message(name, data, recv_ts)
+    return venue.heard
 
 
 # -- accounts ------------------------------------------------------------------------------------------------------

@@ -11,6 +11,8 @@ and no request, notices.
 import logging
 import math
 import ssl
+from collections.abc import Sequence
+from functools import partial
 from random import Random
 from time import perf_counter_ns
 from typing import Final
@@ -25,7 +27,7 @@ from mlthon.live.histogram import Histogram
 from mlthon.live.http import HttpSettings, exchange_messages
 from mlthon.live.sockets import MOST_BYTES, Lost, WebSocket, connect
 from mlthon.venue.codec import Endpoints
-from mlthon.venue.wire import Answered, Failure, HttpMessage, Line, LineUser, Loss
+from mlthon.venue.wire import Answered, BatchUser, Failure, HttpMessage, Line, LineUser, Loss
 
 log = logging.getLogger("mlthon.live")
 
@@ -223,7 +225,7 @@ class TrioEdge:
     async def _read(self, kept: _Kept, socket: WebSocket) -> None:
         """Hand over what comes until the connection ends."""
         name, user, driver = kept.line.name, kept.user, self._driver
-        clock, message = driver.clock, user.line_message
+        clock, hear = driver.clock, user.line_messages if isinstance(user, BatchUser) else partial(hear_one, user)
         while True:
             try:
                 messages = await socket.receive()
@@ -238,8 +240,9 @@ class TrioEdge:
                 start = perf_counter_ns()
             driver.advance(ts)
             try:
-                for data in messages:
-                    message(name, data, ts)
+                heard, count = 0, len(messages)
+                while heard < count:
+                    heard = hear(name, messages, heard, ts)
                     if clock.due <= ts:
                         driver.advance(ts)
                     if kept.ending:
@@ -299,3 +302,9 @@ class TrioEdge:
             answered,
             await exchange_messages(self._client, base, message, timeout_s, self._driver.wall.now, most),
         )
+
+
+def hear_one(user: LineUser, name: str, messages: Sequence[bytes], first: int, recv_ts: int) -> int:
+    """What `BatchUser.line_messages` does, for users that take one message at a time."""
+    user.line_message(name, messages[first], recv_ts)
+    return first + 1

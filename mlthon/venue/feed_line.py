@@ -6,7 +6,7 @@ snapshots, notices silence, and keeps what cannot be read from doing harm.
 
 import logging
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
@@ -106,14 +106,26 @@ class FeedLine:
         self._post_subscribe(self.topics)
         self._feed.settle_presence(f"{self.name} is connected")
 
-    def line_message(self, _name: str, data: bytes, recv_ts: int) -> None:
+    def line_message(self, name: str, data: bytes, recv_ts: int) -> None:
+        self.line_messages(name, (data,), 0, recv_ts)
+
+    def line_messages(self, _name: str, messages: Sequence[bytes], first: int, recv_ts: int) -> int:
+        """See `mlthon.venue.wire.BatchUser`."""
+        message, clock = self._message, self._feed.clock
+        heard = first
         try:
-            self._message(data, recv_ts)
+            for data in messages[first:] if first else messages:
+                heard += 1
+                message(data, recv_ts)
+                if clock.due <= recv_ts:
+                    break
         except Exception:
             # a fault of the feed handler: what it holds of its books cannot be trusted any more
             self._feed.faults += 1
-            log.exception("%s: the feed handler raised; message %r", self.name, data[:BYTES_TOLD])
+            log.exception("%s: the feed handler raised; message %r", self.name, messages[heard - 1][:BYTES_TOLD])
             self._feed.edge.restart_line(self.name, "the feed handler raised")
+        self._feed.messages += heard - first
+        return heard
 
     def line_closed(self, _name: str, reason: str) -> None:
         if not self.open:

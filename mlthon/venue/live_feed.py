@@ -61,8 +61,8 @@ class LiveFeed:
     """See the module. `start` opens lines, `stop` closes them.
 
     `receivers`: every instrument that may be wanted, and who takes its market data. `depth`: of books, in levels a
-    side, where the exchange offers several. `problems`: messages that could not be read; `faults`: exceptions of feed
-    handlers.
+    side, where the exchange offers several. `messages`: how many have come; `problems`: those that could not be read;
+    `faults`: exceptions of feed handlers.
     """
 
     def __init__(
@@ -81,6 +81,7 @@ class LiveFeed:
         self.edge = edge
         self.clock = clock
         self.receivers = receivers
+        self.messages = 0
         self.problems = 0
         self.faults = 0
         self.throttle = Throttle(clock, edge, module.RULES, lambda _request, _answer: (), self._used)

@@ -9,9 +9,9 @@ the edge's work. `Edge` is the contract with whoever does the I/O: `mlthon.live`
 Nothing here knows an event loop. Times are nanoseconds since 1970 UTC unless a name says otherwise.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum, IntEnum
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from attrs import field, frozen
 
@@ -109,6 +109,15 @@ class LineUser(Protocol):
 
     def line_closed(self, name: str, reason: str) -> None:
         """It was lost or could not be opened; the edge tries again by itself."""
+
+
+@runtime_checkable
+class BatchUser(LineUser, Protocol):
+    """A `LineUser` that goes through the messages of a read by itself."""
+
+    def line_messages(self, name: str, messages: Sequence[bytes], first: int, recv_ts: int) -> int:
+        """Hear messages from `first` on, at least that one: until the last, or until one after which something is due
+        on the clock or the line must end. Gives how many of `messages` are heard now. It must not raise."""
 
 
 @frozen

@@ -15,7 +15,7 @@ from mlthon.data.rows import Kind
 from mlthon.engine.clock import MS, SECOND, Clock
 from mlthon.engine.faces import LIVE, RESET, SET_ASK, SET_BID, STALE
 from mlthon.venue.live_feed import LiveFeed
-from mlthon.venue.wire import Answered, Failure, HttpAnswer, HttpMessage, Line, LineUser, Loss, Request
+from mlthon.venue.wire import Answered, BatchUser, Failure, HttpAnswer, HttpMessage, Line, LineUser, Loss, Request
 from tests.venue.receivers import Seen
 
 BTC = resolve(Exchange.BinanceUsdm, "BTCUSDT")
@@ -138,7 +138,7 @@ class Rig:
     def answer(self, last_id: int | None = None, answer: Any = None) -> None:
         """Answer the oldest question for a snapshot."""
         _, answered = self.edge.asked.pop(0)
-        body = {"lastUpdateId": self.update_id - 5 if last_id is None else last_id, "T": 1}
+        body: dict[str, Any] = {"lastUpdateId": self.update_id - 5 if last_id is None else last_id, "T": 1}
         body |= {"bids": [["100.0", "1"]], "asks": [["100.4", "1"]]}
         answered(answer or HttpAnswer(200, {}, json.dumps(body).encode(), 0, self.clock.now))
 
@@ -399,6 +399,51 @@ class TestSilence:
         rig.quote()
         rig.run(62)
         assert rig.edge.restarted[-1][1].endswith("for 60 s")
+
+
+class TestReads:
+    """The messages of one read."""
+
+    QUOTE = b'{"stream":"btcusdt@bookTicker","data":{"s":"BTCUSDT","u":1,"b":"100","B":"1","a":"101","A":"1","T":1}}'
+
+    def hear(self, rig: Rig, count: int, first: int = 0) -> int:
+        user = rig.user()
+        assert isinstance(user, BatchUser)
+        return user.line_messages(rig.names()[0], [self.QUOTE] * count, first, rig.clock.now)
+
+    def test_all_are_heard_and_counted(self) -> None:
+        rig = wanting(Kind.QUOTE)
+        rig.open()
+        assert (self.hear(rig, 5), self.hear(rig, 5, first=3)) == (5, 5)
+        assert (len(rig.seen[BTC].quotes), rig.feed.messages) == (7, 7)
+
+    def test_what_one_makes_due_comes_before_the_next(self) -> None:
+        rig = wanting(Kind.QUOTE)
+        rig.open()
+        quote = rig.seen[BTC].quote
+
+        def ask(*args: int) -> None:
+            quote(*args)
+            if len(rig.seen[BTC].quotes) == 2:
+                rig.clock.call_soon(lambda: None)
+
+        rig.seen[BTC].quote = ask  # type: ignore[method-assign]
+        assert self.hear(rig, 5) == 2
+        rig.run(0)
+        assert self.hear(rig, 5, first=2) == 5
+        assert (len(rig.seen[BTC].quotes), rig.feed.messages) == (5, 5)
+
+    def test_none_is_heard_after_one_that_the_feed_handler_fails_on(self) -> None:
+        rig = wanting(Kind.QUOTE)
+        rig.open()
+
+        def fail(*_args: int) -> None:
+            raise RuntimeError("a fault")
+
+        rig.seen[BTC].quote = fail  # type: ignore[method-assign]
+        assert self.hear(rig, 5, first=1) == 2
+        assert (rig.feed.faults, rig.feed.messages) == (1, 1)
+        assert rig.edge.restarted[-1][1] == "the feed handler raised"
 
 
 class TestBadMessages:
