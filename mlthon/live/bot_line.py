@@ -25,9 +25,11 @@ log = logging.getLogger("mlthon.link")
 
 CHUNK: Final = 1 << 12
 """Bytes that are read at once: some dozens of messages."""
+SLICE_S: Final = 0.001
+"""How long the engine hears one bot before others have their turn."""
 REST: Final = 4.0
-"""A bot that says more than that at once is not read for so many times as long as this took: it may say what it likes,
-and takes the engine a fifth of its time at most."""
+"""A bot that says more at once than one of these is not heard for so many times as long as that took: it may say what
+it likes, and takes the engine a fifth of its time at most."""
 
 
 LINES_AT_ONCE: Final = 1000
@@ -134,18 +136,29 @@ class BotLine:
                 return ""
             if not chunk:
                 return ""
-            self._reading = True
             try:
-                for message in decoder.feed(chunk):
-                    self._hear(message)
-                self._settle()
+                messages = deque(decoder.feed(chunk))
             except WireError as error:
                 return f"what it says cannot be read: {error}"
-            finally:
-                self._reading = False
-            self._send()
-            if len(chunk) == CHUNK:
+            more = len(chunk) == CHUNK
+            while self._give(messages, began + SLICE_S) or more:
+                more = False
                 await trio.sleep(REST * (trio.current_time() - began))
+                began = trio.current_time()
+
+    def _give(self, messages: deque[ToHost], until: float) -> bool:
+        """Give messages on until a time, and send what they have caused; whether there are more."""
+        self._reading = True
+        try:
+            while messages:
+                self._hear(messages.popleft())
+                if trio.current_time() > until:
+                    break
+            return bool(messages)
+        finally:
+            self._settle()
+            self._reading = False
+            self._send()
 
     async def _write(self) -> None:
         """Send what the engine says unasked, and what the bot has not taken at once."""
