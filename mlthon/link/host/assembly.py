@@ -6,7 +6,7 @@ backtest as for paper; a live run is made by `mlthon.cli.live` from the same `Bo
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from mlthon.basics.catalogue import instruments as catalogue_of
 from mlthon.basics.defs import Exchange
 from mlthon.basics.instrument import Instrument
 from mlthon.config import ExchangeSettings, RunConfig, StrategyConfig
-from mlthon.data.rows import Source
+from mlthon.data.rows import Kind, Source
 from mlthon.engine.engine import Engine
 from mlthon.errors import UserError, near
 from mlthon.link.contract import BotFace
@@ -35,6 +35,7 @@ from mlthon.link.host.listing import Listing
 from mlthon.link.host.market import History, Markets
 from mlthon.link.host.signals import Channels, SignalBoard
 from mlthon.link.host.sources import EXCHANGES, by_symbol, size_unit
+from mlthon.link.host.translated import TranslatedEndpoint
 from mlthon.link.host.venue import VenueStrategy
 from mlthon.link.signals.assembly import Keeping, SignalBots, venues_of
 
@@ -145,6 +146,8 @@ class Bots:
             venue.port = engine.port(choice.exchange, choice.account)
             venue.watch = self.flow.watch
             self.flow.add(venue.session, venue)
+            if choice.elsewhere and EXCHANGES[choice.src] is Exchange.BitMEX:
+                venue.translated = TranslatedEndpoint(engine.clock, venue, _home(choice.src), markets)
         for bot, host in zip(self.choices, self.hosts, strict=True):
             host.attach(engine.clock, markets)
             self._subscribe(bot, host)
@@ -314,16 +317,24 @@ def link_run(
         history = synthetic_history(run.start, seed)
     elif start is not None:
         history = recorded_history(sources, start, run.start - start, config.timing)
-    attach_embedded(bots, run.assembly, history)
+    attach_embedded(bots, run.assembly, history, quoteless_in(sources))
     if faces is not None:
         bots.join(faces)
     return LinkedRun(run, bots)
 
 
-def attach_embedded(bots: Bots, assembly: Assembly, history: History | None = None) -> None:
-    """Join bots to a run whose accounts are on embedded exchanges. Raises `UserError`."""
+def quoteless_in(sources: Sequence[Source] | None) -> set[Instrument]:
+    """The instruments that data have trades or books of, and no quotes; the synthetic market has quotes of all."""
+    streams = [stream for source in sources or () for stream in source.streams()]
+    return {each.instrument for each in streams} - {each.instrument for each in streams if each.kind is Kind.QUOTE}
+
+
+def attach_embedded(
+    bots: Bots, assembly: Assembly, history: History | None = None, quoteless: Collection[Instrument] = ()
+) -> None:
+    """Join bots to a run whose accounts are on embedded exchanges. `quoteless`: see `Markets`. Raises `UserError`."""
     engine = assembly.engine
-    markets = Markets(engine, history)
+    markets = Markets(engine, history, quoteless)
 
     def desk(venue: VenueStrategy, account: str) -> AccountDesk:
         embedded = assembly.exchanges[venue.exchange]

@@ -210,7 +210,7 @@ class BotHost:
             self._quotes_until = self.clock.now + QUOTES_WITHIN
             if self._feeds.await_quotes(self.markets, self._quoted):
                 self.clock.call_at(self._quotes_until, self._greet)
-        if self.clock.now < self._quotes_until and not self._feeds.quoted(self.markets):
+        if self.clock.now < self._quotes_until and not self._feeds.settled(self.markets):
             return
         self._begin()
 

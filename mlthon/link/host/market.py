@@ -6,7 +6,7 @@ keeps the market's minute candles, by the exchange's time of each trade. Candles
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -287,11 +287,15 @@ def _told(rows: Rows, readers: "Sequence[tuple[int, Reader]]") -> Told:
 
 
 class Markets:
-    """The markets of a run that bots hear of."""
+    """The markets of a run that bots hear of. `quoteless`: those that never have a quote, so that nobody waits for
+    one."""
 
-    def __init__(self, engine: "Engine", history: History | None = None) -> None:
+    def __init__(
+        self, engine: "Engine", history: History | None = None, quoteless: "Collection[Instrument]" = ()
+    ) -> None:
         self._engine = engine
         self._history = history
+        self._quoteless = frozenset(quoteless)
         self._taps: dict[Instrument, MarketTap] = {}
 
     def tap(self, instrument: "Instrument") -> MarketTap:
@@ -313,12 +317,19 @@ class Markets:
             self.tap(listing.instrument).add(Reader(face, number, listing))
 
     def await_quotes(self, listings: Iterable["Listing"], done: Callable[[], None]) -> bool:
-        """Whether some of the markets have had no quote yet; then `done` is called at the first of each."""
-        taps = [self.tap(each) for each in dict.fromkeys(listing.instrument for listing in listings)]
-        without = [tap for tap in taps if tap.quoted is None]
-        for tap in without:
-            tap.await_quote(done)
-        return bool(without)
+        """Whether some of the markets have had no quote yet, and will have one; then `done` is called at the first of
+        each."""
+        waited = list(dict.fromkeys(each.instrument for each in listings if not self._settled(each)))
+        for instrument in waited:
+            self.tap(instrument).await_quote(done)
+        return bool(waited)
+
+    def settled(self, listings: Iterable["Listing"]) -> bool:
+        """Whether each of the markets has had a quote, or never has one."""
+        return all(self._settled(each) for each in listings)
+
+    def _settled(self, listing: "Listing") -> bool:
+        return listing.instrument in self._quoteless or self.tap(listing.instrument).quoted is not None
 
     def quoted(self, listings: Iterable["Listing"]) -> bool:
         """Whether each of the markets has had a quote."""

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from mlthon.basics.defs import GtwRejectCode
-from mlthon.data.rows import Source
+from mlthon.basics.catalogue import resolve
+from mlthon.basics.defs import Exchange, GtwRejectCode
+from mlthon.data.rows import Kind, MemorySource, Source, Stream
 from mlthon.data.sources import open_sources
 from mlthon.engine.clock import SECOND
 from mlthon.link.contract import (
@@ -424,3 +425,21 @@ def test_the_sizes_that_public_bots_trade_are_taken(tmp_path: Path, src: str, sy
 
     bot = run.go(rest)
     assert bot.envelopes[1]["error"] is None
+
+
+def test_a_bot_on_data_without_quotes_waits_for_none(tmp_path: Path) -> None:
+    xbt = resolve(Exchange.BitMEX, "XBTUSD")
+    steps = range(100)
+    rows = {
+        "exch_ts": [START * SECOND + each * SECOND for each in steps],
+        "a": [100_000 + each for each in steps],
+        "b": [each + 1 for each in steps],
+        "c": [1] * 100,
+        "d": [each + 1 for each in steps],
+    }
+    source = MemorySource.from_arrays({Stream(xbt, Kind.TRADE): rows})
+    run = linked(tmp_path, sources=[source], seconds=100, subscribe=["bitmex:XBTUSD"])
+    bot = run.go()
+    assert bot.hello is not None
+    assert (bot.hello.quotes, bot.quotes) == ([], [])
+    assert len(bot.trades) + len(bot.hello.trades) >= 99
