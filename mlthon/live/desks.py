@@ -137,10 +137,10 @@ class LiveDesk:
         self._asker = Asker(clock, gateway.throttle)
         self._candles = Candles(codec, self._asker, gateway.throttle, series)
         native = NATIVE_ORDERS.get(codec.exchange)
-        self._orders = None if native is None else native(clock, instruments, self._lots)
+        self._orders = None if native is None else native(clock, instruments, self.lots)
         self._strangers = Strangers(codec, clock, self._asker, gateway.throttle, port)
 
-    def _lots(self, instrument: "Instrument") -> int:
+    def lots(self, instrument: "Instrument") -> int:
         fact = self._gateway.positions.get(instrument)
         return 0 if fact is None else fact.position
 

@@ -235,7 +235,10 @@ def _call_endpoint(asked: "Asked", venue: VenueStrategy) -> None:
     if not isinstance(path, str) or not isinstance(params, Mapping):
         raise BadCall("path is a text and params a dict")
     version = str(asked.arguments.get("version") or "public")
-    venue.desk.endpoint(venue, path.strip("/"), version, method, params, asked.done, asked.failed)
+    if venue.translated is not None:
+        venue.translated(path.strip("/"), method, params, asked.done, asked.failed)
+    else:
+        venue.desk.endpoint(venue, path.strip("/"), version, method, params, asked.done, asked.failed)
 
 
 CALLS: Final[Mapping[str, Callable[["Asked", VenueStrategy], None]]] = {

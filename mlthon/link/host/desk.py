@@ -119,6 +119,9 @@ class AccountDesk(Protocol):
     ) -> None:
         """The exchange's own call."""
 
+    def lots(self, instrument: "Instrument") -> int:
+        """What the account holds of an instrument, as it was last told."""
+
     def ask(self, done: Callable[[], None], failed: Failed) -> None:
         """A question with nothing in it: takes what any question takes."""
 
@@ -252,6 +255,10 @@ class EmbeddedDesk:
             self._exchange.clock.call_soon(failed, GtwRejectCode.InvalidRequest, reason)
             return
         self._endpoint(venue, path, version, method, params, done, failed)
+
+    def lots(self, instrument: "Instrument") -> int:
+        stake = self._gateway.ledger.stakes.get(instrument)
+        return 0 if stake is None else stake.position.lots
 
     def ask(self, done: Callable[[], None], failed: Failed) -> None:
         self._gateway.enquire(_nothing, lambda _: done(), failed)

@@ -57,6 +57,18 @@ class BitmexOrders(NativeOrders):
     def is_about_orders(self, method: str, path: str) -> bool:
         return method != "GET" and path.split("/")[0] == "order"
 
+    def symbol(self, instrument: Instrument) -> str:
+        """What BitMEX calls an instrument."""
+        return instrument.symbol
+
+    def contracts(self, instrument: Instrument, lots: int) -> Any:
+        """Lots as BitMEX counts them."""
+        return rows.contracts(instrument, lots)
+
+    def lots(self, instrument: Instrument, params: Params, name: str) -> int | None:
+        """An optional quantity, without its sign. Raises Fault."""
+        return lots_of(instrument, params, name)
+
     def row(self, order: TrackedOrder) -> rows.Row:
         """An order as it stands."""
         instrument = order.instrument
@@ -65,9 +77,9 @@ class BitmexOrders(NativeOrders):
             "clOrdID": self.shown(order),
             "clOrdLinkID": "",
             "account": 1,
-            "symbol": instrument.symbol,
+            "symbol": self.symbol(instrument),
             "side": wire.SIDE_NAMES[order.side],
-            "orderQty": rows.contracts(instrument, order.qty),
+            "orderQty": self.contracts(instrument, order.qty),
             "price": rows.price(instrument, order.price) if order.price else None,
             "displayQty": None,
             "stopPx": rows.price(instrument, order.stop_price),
@@ -83,8 +95,8 @@ class BitmexOrders(NativeOrders):
             "triggered": "",
             "workingIndicator": order.is_open,
             "ordRejReason": "",
-            "leavesQty": rows.contracts(instrument, order.leaves),
-            "cumQty": rows.contracts(instrument, order.filled),
+            "leavesQty": self.contracts(instrument, order.leaves),
+            "cumQty": self.contracts(instrument, order.filled),
             "avgPx": None,
             "text": "Submitted via API.",
             "transactTime": wire.timestamp(order.created_ts),
@@ -109,7 +121,7 @@ class BitmexOrders(NativeOrders):
         price, stop = ticks_of(instrument, params, "price"), ticks_of(instrument, params, "stopPx")
         words = [each.strip() for each in str(params.get("execInst") or "").split(",") if each.strip()]
         closing = wire.CLOSE in words
-        lots = lots_of(instrument, params, "orderQty")
+        lots = self.lots(instrument, params, "orderQty")
         if not lots and not closing:
             raise Fault("orderQty is required")
         named = params.get("ordType")
@@ -165,8 +177,8 @@ class BitmexOrders(NativeOrders):
         order = self.own(venue, params.get("orderID"), params.get("origClOrdID") or params.get("clOrdID"))
         if params.get("stopPx") is not None:
             raise Fault("stopPx cannot be amended here: cancel the order and send another")
-        lots, price = lots_of(order.instrument, params, "orderQty"), ticks_of(order.instrument, params, "price")
-        left = lots_of(order.instrument, params, "leavesQty")
+        lots, price = self.lots(order.instrument, params, "orderQty"), ticks_of(order.instrument, params, "price")
+        left = self.lots(order.instrument, params, "leavesQty")
         if left is not None:
             lots = order.filled + left
         if lots is None and price is None:
@@ -192,25 +204,24 @@ class BitmexOrders(NativeOrders):
 
     def _shown(self, done: Done[Any], failed: Failed) -> Waiting:
         def told(gone: Sequence[Gone]) -> None:
-            done([self.row(each.order) if isinstance(each.order, TrackedOrder) else _gone(each) for each in gone])
+            done([self._gone(each) for each in gone])
 
         return Waiting(told, failed)
 
-
-def _gone(gone: Gone) -> rows.Row:
-    """The row of a cancelled order that nobody here sent, as far as it is known."""
-    order = gone.order
-    if isinstance(order, TrackedOrder):
-        raise TypeError("an order of this run has a row of its own")
-    instrument = order.instrument
-    return {
-        "orderID": order.order_id,
-        "symbol": instrument.symbol,
-        "side": wire.SIDE_NAMES[order.side],
-        "orderQty": rows.contracts(instrument, order.qty),
-        "price": rows.price(instrument, order.price) if order.price else None,
-        "ordType": wire.ORDER_TYPES[order.order_type],
-        "ordStatus": "Canceled",
-        "leavesQty": 0,
-        "timestamp": wire.timestamp(gone.ts),
-    }
+    def _gone(self, gone: Gone) -> rows.Row:
+        """The row of a cancelled order, of one that nobody here sent as far as it is known."""
+        order = gone.order
+        if isinstance(order, TrackedOrder):
+            return self.row(order)
+        instrument = order.instrument
+        return {
+            "orderID": order.order_id,
+            "symbol": self.symbol(instrument),
+            "side": wire.SIDE_NAMES[order.side],
+            "orderQty": self.contracts(instrument, order.qty),
+            "price": rows.price(instrument, order.price) if order.price else None,
+            "ordType": wire.ORDER_TYPES[order.order_type],
+            "ordStatus": "Canceled",
+            "leavesQty": 0,
+            "timestamp": wire.timestamp(gone.ts),
+        }

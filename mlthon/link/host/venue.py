@@ -31,7 +31,7 @@ from mlthon.basics.defs import (
 from mlthon.engine.tracker import TrackedOrder
 from mlthon.link.host import payloads
 from mlthon.link.host.cancels import Cancels, Waiting
-from mlthon.link.host.desk import AccountDesk, HeldPosition
+from mlthon.link.host.desk import AccountDesk, Done, Failed, HeldPosition
 from mlthon.link.host.listing import Listing
 from mlthon.link.host.payloads import CandleRows, Payload
 
@@ -93,6 +93,8 @@ class VenueStrategy(IStrategy):
         self.listings: dict[str, Listing] = {}
         self.subscribed: list[Instrument] = []
         self.teller: Teller | None = None
+        self.translated: Callable[[str, str, Mapping[str, Any], Done[Any], Failed], None] | None = None
+        """Answers the calls of its src's own (path, method, parameters) where another exchange is traded on."""
         self.noted: tuple[TrackedOrder, tuple[Any, ...]] | None = None
         self.ready = False
         self.feed_live = False
