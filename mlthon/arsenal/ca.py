@@ -217,7 +217,7 @@ class Arsenal:
         detail = strategy.frozen.positions.get(market)
         mark = market.mark()
         alone = detail is not None and detail.lots == leg * lots
-        entry = round(position.entry_price / market.price(1))
+        entry = held.entry(leg)
         unit = market.contract.unit_value(mark) if mark else 0
         return PositionView(
             exchange=market.exchange,

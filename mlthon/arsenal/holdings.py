@@ -30,6 +30,11 @@ class Holdings:
     def position(self, leg: int) -> Position:
         return self.long if leg > 0 else self.short
 
+    def entry(self, leg: int) -> int:
+        """The entry price of a position in whole ticks; 0 where there is none."""
+        position = self.position(leg)
+        return round(position.entry_price / self.pair.price(1)) if position.lots else 0
+
     def fill(self, leg: int, side: int, lots: int, price: int) -> None:
         """A fill of an order about a position. Of a close what is more than the position opens the other one: the
         exchange holds it, whatever was meant."""

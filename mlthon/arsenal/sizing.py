@@ -21,6 +21,10 @@ ROOM: Final = Fraction(2, 1000)
 """The share by which the price may move against a market order that is sized by percent."""
 
 
+NOISE: Final = Fraction(1, 10**6)
+"""The part of a lot that the size of a position may lose as a float: closing all that is told of it closes all."""
+
+
 class NothingToDo(Exception):
     """A wish that comes to no order; the text says why."""
 
@@ -28,12 +32,13 @@ class NothingToDo(Exception):
 @frozen(kw_only=True)
 class Funds:
     """What there is for an order. `available`: by coin, in 10^-18. `long`, `short`: lots of the positions that no
-    open order is about to close. `fee`: what is taken of an order's value. `of_margin`: percentages of opens are of
-    the margin, not of the order's value."""
+    open order is about to close; `entries`: their entry prices in ticks. `fee`: what is taken of an order's value.
+    `of_margin`: percentages of opens are of the margin, not of the order's value."""
 
     available: Mapping[str, int]
     long: int = 0
     short: int = 0
+    entries: tuple[int, int] = (0, 0)
     leverage: Fraction = Fraction(1)
     fee: Fraction = Fraction(0)
     of_margin: bool = False
@@ -56,13 +61,12 @@ def lots_of(wish: Wish, pair: Pair, funds: Funds) -> int:
     ticks = pair.touch(action.side) if wish.limit is None else ticks_of(pair, wish.limit, action.side)
     if not ticks or ticks <= 0:
         raise NothingToDo(f"{pair.name} has no price yet")
-    held = funds.long if action.leg > 0 else funds.short
     if action.leg and not action.opens:
-        lots = _closing(wish, pair, held, ticks)
+        lots = _closing(wish, pair, funds, ticks)
     elif wish.percent is not None:
         lots = _share(wish, pair, funds, ticks)
     else:
-        lots = _wanted(wish, pair, ticks)
+        lots = int(_wanted(wish, pair, ticks))
     if lots < pair.instrument.min_lots and not (action.leg and not action.opens):
         least = pair.instrument.qty_scale.values[pair.instrument.min_lots].to_str()
         raise NothingToDo(f"it comes to less than the smallest order of {pair.name}, {least}")
@@ -71,22 +75,24 @@ def lots_of(wish: Wish, pair: Pair, funds: Funds) -> int:
     return lots
 
 
-def _wanted(wish: Wish, pair: Pair, ticks: int) -> int:
-    """An amount of the base currency, or its worth in the quote currency."""
+def _wanted(wish: Wish, pair: Pair, ticks: int) -> Fraction:
+    """The lots of an amount of the base currency, or of a worth in the quote currency."""
     amount = Fraction(wish.amount) if wish.amount is not None else None
     if amount is None:
         price = Fraction(ticks * pair.contract.tick_units, UNIT)
         amount = Fraction(wish.notional or 0) / price
-    return int(amount / pair.base_of_lot(ticks))
+    return amount / pair.base_of_lot(ticks)
 
 
-def _closing(wish: Wish, pair: Pair, held: int, ticks: int) -> int:
+def _closing(wish: Wish, pair: Pair, funds: Funds, ticks: int) -> int:
+    """An amount is of the position as strategies are told its size: of an inverse contract by its entry price."""
+    held, entry = (funds.long, funds.entries[0]) if wish.action.leg > 0 else (funds.short, funds.entries[1])
     if not held:
         side = "long" if wish.action.leg > 0 else "short"
         raise NothingToDo(f"there is no {side} position in {pair.name} to close")
     if wish.percent is not None:
         return int(held * Fraction(wish.percent) / 100)
-    return min(held, _wanted(wish, pair, ticks))
+    return min(held, int(_wanted(wish, pair, entry or ticks) + NOISE))
 
 
 def _share(wish: Wish, pair: Pair, funds: Funds, ticks: int) -> int:

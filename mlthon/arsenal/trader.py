@@ -175,6 +175,7 @@ class Trader(IStrategy):
             available={coin: there for (where, coin), (_, there) in self.frozen.wallets.items() if where is venue},
             long=self.placing.closable(pair, 1),
             short=self.placing.closable(pair, -1),
+            entries=(self.holdings[pair].entry(1), self.holdings[pair].entry(-1)),
             leverage=self.settings.leverage,
             fee=self.settings.fee,
         )

@@ -141,6 +141,8 @@ INVERSE_FUNDS = Funds(available={"BTC": UNIT}, long=5000, leverage=Fraction(2), 
         (INVERSE, INVERSE_FUNDS, "open_long", {"notional": 250}, 250),
         (INVERSE, INVERSE_FUNDS, "open_short", {"percent": 50, "limit": 100}, 100),
         (INVERSE, INVERSE_FUNDS, "close_long", {"percent": 10}, 500),
+        (INVERSE, evolve(INVERSE_FUNDS, entries=(20_000, 0)), "close_long", {"amount": 5000 / 10_000.0}, 5000),
+        (INVERSE, evolve(INVERSE_FUNDS, entries=(17_153, 0)), "close_long", {"amount": 4999 / 8576.5}, 4999),
     ],
 )
 def test_what_a_wish_comes_to(instrument: Any, funds: Funds, action: str, size: dict[str, Any], lots: int) -> None:
