@@ -25,7 +25,6 @@ from mlthon.basics.qty import Qty
 from mlthon.engine.clock import MS, Clock
 from mlthon.engine.engine import Engine, EngineSettings
 from mlthon.engine.faces import Gateway
-from mlthon.live.assembly import Top
 from mlthon.live.driver import Driver, WallTime
 from mlthon.live.edge import EdgeSettings, TrioEdge
 from mlthon.venue.codec import Endpoints
@@ -164,7 +163,7 @@ def w4(events: int | None) -> Outcome:
 
 def live_feed(engine: Engine, edge: TrioEdge, driver: Driver, endpoints: Endpoints) -> LiveFeed:
     """The engine's live feed, started."""
-    receivers = {INSTRUMENT: Top(engine.feed(INSTRUMENT))}
+    receivers = {INSTRUMENT: engine.feed(INSTRUMENT)}
     feed = LiveFeed(EXCHANGE, bybit, endpoints, edge, driver.clock, engine.feeds[EXCHANGE], receivers)
     feed.start()
     driver.look()

@@ -93,6 +93,7 @@ class InstrumentFeed:
         "_pairs",
         "_prices",
         "_qtys",
+        "_quote_way",
         "_sides",
         "_taps",
         "_top_books",
@@ -122,6 +123,7 @@ class InstrumentFeed:
         self._books: tuple[Subscription, ...] = ()
         self._top_books: tuple[Subscription, ...] = ()
         self._taps: tuple[MarketEvents, ...] = ()
+        self._quote_way: Callable[[Lane], Lane] | None = None
         self.reads_trade_ids = False
         """See `mlthon.engine.faces.TradeIds`: no callback of a strategy has one."""
         self.hearers: Hearers | None = Hearers(None, None, None)
@@ -373,7 +375,8 @@ class InstrumentFeed:
         self._traders = tuple(map(self._trade_to_one, traders))
         self._books = tuple(each for each in mine if each.kinds[self] & BOOK_KINDS)
         self._top_books = () if self._has_books else self._books
-        self.quote = self._shortest(self._pairs, bool(self._sides or self._top_books), self._quote_to_all)
+        quote = self._shortest(self._pairs, bool(self._sides or self._top_books), self._quote_to_all)
+        self.quote = quote if self._quote_way is None else self._quote_way(quote)
         self.trade = self._shortest(self._traders, False, self._trade_to_all)
         self.hearers = self._few(quoted, pairs, traders)
         self._group.clock.wake()
@@ -381,7 +384,7 @@ class InstrumentFeed:
     def _few(
         self, quoted: "Sequence[Session]", pairs: "Sequence[Session]", traders: "Sequence[Session]"
     ) -> Hearers | None:
-        if self._books or len(quoted) > 1 or len(traders) > 1:
+        if self._quote_way is not None or self._books or len(quoted) > 1 or len(traders) > 1:
             return None
         if not self._taps:
             sides, pair, trader = (next(iter(each), None) for each in (self._sides, pairs, traders))
@@ -394,6 +397,12 @@ class InstrumentFeed:
         if others or self._taps or len(ways) > 1:
             return to_all
         return ways[0] if ways else self._to_nobody
+
+    def lead_quotes(self, way: Callable[[Lane], Lane]) -> None:
+        """Have quotes go by somebody on their way to the strategies: `way` is given where they go and gives where they
+        are to go instead, anew with each change of subscriptions. Nothing else makes the detour."""
+        self._quote_way = way
+        self.bind()
 
     def add_tap(self, tap: MarketEvents) -> None:
         """Let a recorder or the like hear everything."""

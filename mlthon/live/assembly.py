@@ -31,7 +31,7 @@ from mlthon.engine.clock import MS
 from mlthon.engine.engine import Engine, EngineSettings
 from mlthon.engine.entries import ChangedSteps
 from mlthon.engine.faces import NO_ASK, NO_BID, MarketEvents
-from mlthon.engine.feed import ExchangeFeed, InstrumentFeed
+from mlthon.engine.feed import ExchangeFeed, InstrumentFeed, Lane
 from mlthon.engine.journal import JournalStage
 from mlthon.engine.risk import RiskBook
 from mlthon.engine.session import ErrorBudget
@@ -252,36 +252,27 @@ def embed(config: RunConfig, engine: Engine, seed: int) -> Assembly:
 
 
 class Top:
-    """Market data of one instrument on their way to the engine's feed, whose best bid and ask (ticks) are remembered
-    for the risk stage. Implements `MarketEvents`."""
+    """The best bid and ask (ticks) of one instrument by its latest quote, for the risk stage."""
 
-    __slots__ = ("_feed", "ask", "bid", "book", "changes", "exch_ts", "recv_ts")
+    __slots__ = ("ask", "bid", "exch_ts", "recv_ts")
 
-    def __init__(self, feed: InstrumentFeed) -> None:
-        self._feed = feed
-        self.book = feed.book
-        self.changes = feed.changes
+    def __init__(self) -> None:
         self.bid = NO_BID
         self.ask = NO_ASK
         self.exch_ts = self.recv_ts = 0
-        """Of the last quote, for whoever looks now and then how late market data are."""
+        """Of the quote, for whoever looks now and then how late market data are."""
 
-    def quote(self, bid: int, bid_qty: int, ask: int, ask_qty: int, exch_ts: int, recv_ts: int) -> None:
-        self.bid = bid
-        self.ask = ask
-        self.exch_ts = exch_ts
-        self.recv_ts = recv_ts
-        to_feed = self._feed.quote
-        to_feed(bid, bid_qty, ask, ask_qty, exch_ts, recv_ts)
+    def on_the_way(self, to: Lane) -> Lane:
+        """A way for quotes that goes by here (`InstrumentFeed.lead_quotes`)."""
 
-    def trade(self, price: int, qty: int, side: int, trade_id: int, exch_ts: int, recv_ts: int) -> None:
-        # looked up each time: the feed binds it anew when subscriptions change
-        to_feed = self._feed.trade
-        to_feed(price, qty, side, trade_id, exch_ts, recv_ts)
+        def quote(bid: int, bid_qty: int, ask: int, ask_qty: int, exch_ts: int, recv_ts: int) -> None:
+            self.bid = bid
+            self.ask = ask
+            self.exch_ts = exch_ts
+            self.recv_ts = recv_ts
+            to(bid, bid_qty, ask, ask_qty, exch_ts, recv_ts)
 
-    @property
-    def reads_trade_ids(self) -> bool:
-        return self._feed.reads_trade_ids
+        return quote
 
 
 class PaperStatuses:
@@ -317,7 +308,9 @@ def receivers_of(engine: Engine, venue: Venue, embedded: EmbeddedExchange | None
         if books:
             feed.expect_books()
         if embedded is None:
-            receivers[instrument] = venue.tops[instrument] = Top(feed)
+            top = venue.tops[instrument] = Top()
+            feed.lead_quotes(top.on_the_way)
+            receivers[instrument] = feed
         else:
             receivers[instrument] = PaperFeed(embedded.market(instrument), feed)
     return receivers

@@ -11,6 +11,7 @@ from mlthon.basics.defs import Exchange, FeedHandlerStatus, Side
 from mlthon.basics.price import Price
 from mlthon.basics.qty import Qty
 from mlthon.engine.faces import LIVE, NO_BID, ORDER_ASK, ORDER_BID, RESET, SET_ASK, SET_BID, STALE
+from mlthon.engine.feed import Lane
 from tests.engine.rig import BTC, ETH, USDM_BTC, Recorder, Rig
 
 STATUS = "on_feed_handler_status"
@@ -62,6 +63,33 @@ def test_trade_ids_are_read_for_taps_alone() -> None:
     assert not feed.reads_trade_ids
     feed.add_tap(rig.engine.feed(ETH))
     assert feed.reads_trade_ids
+
+
+def test_quotes_go_by_who_asked_for_them_whoever_subscribes() -> None:
+    rig = subscribed(MDSub.PublicTrades)
+    feed = rig.engine.feed(BTC)
+    seen: list[int] = []
+
+    def way(to: Lane) -> Lane:
+        def quote(bid: int, bid_qty: int, ask: int, ask_qty: int, exch_ts: int, recv_ts: int) -> None:
+            seen.append(bid)
+            to(bid, bid_qty, ask, ask_qty, exch_ts, recv_ts)
+
+        return quote
+
+    trade = feed.trade
+    feed.lead_quotes(way)
+    assert feed.hearers is None
+    feed.quote(100, 1, 101, 1, 7, 8)
+    assert (seen, rig.strategy.calls) == ([100], [])
+    rig.env.subscribe_to_market_data(Exchange.Bybit, BTC, [MDSub.BBO])
+    rig.wait(0)
+    rig.strategy.calls.clear()
+    feed.quote(99, 1, 101, 1, 7, 8)
+    assert seen == [100, 99]
+    assert [each[0] for each in rig.strategy.calls] == ["on_best_bid_level_update", "on_best_ask_level_update"]
+    feed.trade(100, 1, 1, 0, 7, 8)
+    assert (seen, trade.__qualname__) == ([100, 99], feed.trade.__qualname__)
 
 
 # -- quotes and trades -------------------------------------------------------------------------------------------------
