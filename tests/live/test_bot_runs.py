@@ -1,18 +1,16 @@
 """A bot from the command line: on paper, and live against a local BitMEX over real sockets."""
 
-import json
-import os
-import re
 import subprocess
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-COMMAND = [sys.executable, "-m", "mlthon"]
+from tests.live.bot_kit import COMMAND, local_exchange
+from tests.live.bot_kit import run as run_bot
+
 BOT = """
 from profitview import Link, logger
 
@@ -41,28 +39,8 @@ def exchange() -> Iterator[str]:
         yield found
 
 
-@contextmanager
-def local_bitmex(*options: str) -> Iterator[str]:
-    command = [*COMMAND, "exchange", "bitmex", "--port", "0", "--instruments", "XBTUSD", *options]
-    unbuffered = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=unbuffered) as server:
-        assert server.stdout is not None
-        first = server.stdout.readline().decode()
-        found = re.search(r"http://\S+", first)
-        assert found, first + server.stdout.read().decode()
-        yield found[0]
-        server.terminate()
-
-
-def run(
-    folder: Path, *arguments: str, text: str = BOT, environment: Mapping[str, str] | None = None
-) -> tuple[int, dict[str, Any], str]:
-    (folder / "bot.py").write_text(text, "utf-8")
-    command = [*COMMAND, "bot.py", *arguments, "--json", "--duration", "40s"]
-    variables = {**os.environ, **(environment or {})}
-    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=90, check=False, env=variables)
-    line: dict[str, Any] = json.loads(ended.stdout) if ended.returncode == 0 else {}
-    return ended.returncode, line, ended.stderr
+local_bitmex = partial(local_exchange, "bitmex", "--instruments", "XBTUSD")
+run = partial(run_bot, text=BOT)
 
 
 def check(status: int, line: dict[str, Any], told: str) -> None:
