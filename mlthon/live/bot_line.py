@@ -25,7 +25,7 @@ log = logging.getLogger("mlthon.link")
 
 CHUNK: Final = 1 << 12
 """Bytes that are read at once: some dozens of messages."""
-SLICE_S: Final = 0.001
+SLICE_S: Final = 0.0003
 """How long the engine hears one bot before others have their turn."""
 REST: Final = 4.0
 """A bot that says more at once than one of these is not heard for so many times as long as that took: it may say what

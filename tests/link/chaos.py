@@ -78,6 +78,25 @@ CASES: Final = {
             self.create_thread(burn)
         """,
     "sits in a backtracking regex": "self.act = lambda: re.match('(a+)+$', 'a' * 60 + 'b')",
+    "publishes without end": """
+        def publish():
+            while True:
+                self.publish("x", 1)
+        for _ in range(3):
+            self.create_thread(publish)
+        """,
+    "logs without end": """
+        def shout():
+            while True:
+                logger.info("x")
+        self.create_thread(shout)
+        """,
+    "prints without end": """
+        def shout():
+            while True:
+                print("x" * 50)
+        self.create_thread(shout)
+        """,
     "never returns": """
         def forever():
             while True:
@@ -92,7 +111,7 @@ HEAD: Final = """
 import re
 import threading
 import time
-from profitview import Link
+from profitview import Link, logger
 
 class Trading(Link):
     act = staticmethod(lambda: None)
@@ -207,7 +226,8 @@ def measure(case: str, seconds: float, settings: Sequence[str] = ()) -> Measured
     paces: list[dict[str, float]] = []
 
     def published(host: BotHost, message: Publish) -> None:
-        paces.append(message.data)
+        if host.name == "good":
+            paces.append(message.data)
 
     with tempfile.TemporaryDirectory() as folder:
         files = {"good": Path(folder) / "good.py", "bad": Path(folder) / "bad.py"}

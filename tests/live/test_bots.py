@@ -175,6 +175,41 @@ def test_a_process_that_never_connects_keeps_the_run_from_starting(tmp_path: Pat
         played(linked, file)
 
 
+def test_a_process_that_cannot_be_started_is_told(tmp_path: Path) -> None:
+    linked = ready(tmp_path)
+    services = [BotProcesses(linked.bots.hosts, linked.bots.config.link, [str(tmp_path / "nothing")])]
+    with pytest.raises(UserError, match="bot: its process cannot be started"):
+        run_trio(lambda: go_paced(linked.run, 1.0, None, None, None, services))
+
+
+def test_a_process_that_cannot_be_started_again_is_tried_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    linked = ready(tmp_path, ["link.restart=true", "link.restart_s=0.05"], seconds=8)
+    program = tmp_path / "program"
+    away = tmp_path / "away"
+    # the first life takes its own program away, and the third try finds it again
+    text = f"if not os.path.exists({str(away)!r}): os.rename({str(program)!r}, {str(away)!r}); os._exit(4)\n"
+    program.write_text(f"#!{sys.executable}\n{CHILD}{text}say(StopTrading('enough'))\n{STOPS}", "utf-8")
+    program.chmod(0o700)
+    failures: list[str] = []
+    gone = linked.bots.hosts[0].gone
+
+    def note(reason: str, *, again: bool = False) -> None:
+        gone(reason, again=again)
+        failures.append(reason)
+        if len(failures) == 3:
+            program.hardlink_to(away)
+
+    linked.bots.hosts[0].gone = note  # type: ignore[method-assign]
+    services = [BotProcesses(linked.bots.hosts, linked.bots.config.link, [str(program)])]
+    run_trio(lambda: go_paced(linked.run, 1.0, None, lambda: linked.bots.over, None, services))
+    assert failures[0] == "its process ended with status 4"
+    assert "cannot be started" in failures[1]
+    assert "cannot be started" in failures[2]
+    assert "bot stops trading: enough" in caplog.text
+
+
 def test_a_bot_that_cannot_be_loaded_ends_the_run_with_the_reason(tmp_path: Path) -> None:
     linked = ready(tmp_path, seconds=20)
     played(linked, child(tmp_path, "say(Failed('bot.py:3: no class', 'Write one.')); until(Stop)\n"))

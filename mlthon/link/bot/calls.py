@@ -65,3 +65,9 @@ class Calls:
             left = list(self._waiters)
         for call in left:
             self.answer(call, None)
+
+    def forked(self) -> None:
+        """This is a process that the bot has forked, without the threads that wait or answer: calls raise."""
+        self._lock = threading.Lock()
+        self._closed = True
+        self._waiters.clear()

@@ -28,9 +28,13 @@ from mlthon.link import wire
 from mlthon.link.bot.keeper import GRACE
 from mlthon.link.bot.logs import HostHandler
 from mlthon.link.bot.runtime import BotRuntime
-from mlthon.link.contract import Failed, Hello, ToBot, ToHost
+from mlthon.link.contract import Failed, Hello, Logged, ToBot, ToHost
 
 _CHUNK: Final = 256 * 1024
+
+
+MANY: Final = 10_000
+"""Messages that wait for the engine before whoever says more waits too."""
 
 
 class SocketHost:
@@ -40,11 +44,17 @@ class SocketHost:
         self._line = line
         self._items: deque[bytes] = deque()
         self._writing = threading.Lock()
+        self._forked = False
         self.failed = False
         """The bot could not be loaded or constructed."""
 
     def tell(self, message: ToHost) -> None:
-        """See `HostFace`. What a line that has closed does not take is lost: the reader hears of its end."""
+        """See `HostFace`. What a line that has closed does not take is lost: the reader hears of its end. Who says more
+        than the engine takes waits until it has."""
+        if self._forked:
+            if isinstance(message, Logged):
+                print(message.text, file=sys.stderr)
+            return
         try:
             item = wire.encode(message)
         except wire.WireError:
@@ -57,6 +67,14 @@ class SocketHost:
                 self._send()
             finally:
                 self._writing.release()
+        if len(self._items) > MANY:
+            with self._writing:
+                self._send()
+
+    def forked(self) -> None:
+        """This is a process that the bot has forked: the line is not its own, and what it logs is printed."""
+        self._forked = True
+        self._line.close()
 
     def close(self) -> None:
         """Wait until all is sent, and close the line."""
@@ -105,6 +123,11 @@ class Child:
             self.runtime.threads.start_own(target, name)
         self.runtime.run()
         self._end()
+
+    def forked(self) -> None:
+        """See `SocketHost.forked`. Exchange calls raise `LinkClosed` there."""
+        self.host.forked()
+        self.runtime.calls.forked()
 
     def _end(self) -> NoReturn:
         self.runtime.wait_ended()
@@ -161,6 +184,7 @@ def main(path: str) -> NoReturn:
             _leave(1)
         sys.argv = [child.runtime.hello.file]
         threading.excepthook = child.runtime.guard.thread_raised
+        os.register_at_fork(after_in_child=child.forked)
         # What libraries warn of belongs into the bot's log.
         logging.getLogger().addHandler(HostHandler(child.host.tell))
         child.run()

@@ -51,9 +51,9 @@ LOOK_S: Final = 0.5
 """Seconds between two looks at what a bot uses."""
 PATIENCE: Final = 4
 """So many looks a bot may be busy: it has to import its libraries."""
-BUSY: Final = 0.5
+BUSY: Final = 0.25
 """Of a core, between two looks: a bot that uses more computes without end."""
-SHARE: Final = 0.1
+SHARE: Final = 0.05
 """Of a core: a thread that uses less is not the one."""
 
 _PR_SET_PDEATHSIG: Final = 1
@@ -64,14 +64,16 @@ _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
 class Keeper:
-    """Keeps one bot. `engine`: the pipe that closes with the engine; `signals`: where arriving signals are told."""
+    """Keeps one bot. `engine`: the pipe that closes with the engine; `signals`: where arriving signals are told;
+    `path`: the engine's socket, removed if it dies."""
 
-    def __init__(self, bot: int, engine: int, signals: int) -> None:
+    def __init__(self, bot: int, engine: int, signals: int, path: str) -> None:
         self._bot = bot
+        self._path = path
         self._engine = engine
         self._signals = signals
         self._kill_at = float("inf")
-        self._usage = Usage(bot) if hasattr(os, "SCHED_IDLE") else None
+        self._usage = Usage(Path(f"/proc/{bot}"), time.monotonic()) if hasattr(os, "SCHED_IDLE") else None
         self.terminated = False
         """SIGTERM has come."""
 
@@ -87,6 +89,9 @@ class Keeper:
             if self._engine in ready and not os.read(self._engine, 4096):
                 poll.unregister(self._engine)
                 self._end_within(GRACE + MARGIN)
+                with suppress(OSError):  # it did that itself
+                    os.unlink(self._path)
+                    os.rmdir(os.path.dirname(self._path))
             if self.terminated:
                 self.terminated = False
                 self._signal(signal.SIGTERM)
@@ -149,9 +154,10 @@ class Keeper:
 class Usage:
     """What a process and its threads use of the processors, by Linux's `/proc`. `due`: when the next look is."""
 
-    def __init__(self, process: int) -> None:
-        self._folder = Path(f"/proc/{process}")
-        self._looked = time.monotonic()
+    def __init__(self, folder: Path, now: float) -> None:
+        """`folder`: the process's."""
+        self._folder = folder
+        self._looked = now
         self.due = self._looked + LOOK_S
         self._process = 0.0
         self._threads: dict[str, float] = {}
@@ -220,7 +226,7 @@ def main(path: str, nice: int) -> NoReturn:
         _be_bot(path, nice, keeper_pid, both)
     with suppress(ProcessLookupError, PermissionError):
         os.setpgid(bot, bot)  # so does the bot; whoever comes first
-    keeper = Keeper(bot, engine, told)
+    keeper = Keeper(bot, engine, told, path)
 
     def terminate(*_: object) -> None:
         keeper.terminated = True

@@ -7,9 +7,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
+
+import pytest
 
 from mlthon.link import wire
 from mlthon.link.contract import (
@@ -21,6 +23,7 @@ from mlthon.link.contract import (
     Logged,
     Private,
     Publish,
+    Published,
     Raised,
     Started,
     Stop,
@@ -213,3 +216,81 @@ def test_a_bot_in_its_constructor_for_ever_ends_when_it_is_asked_to_whatever_it_
         engine.wait(Stopped)
         engine.process.communicate(timeout=20)
         assert engine.process.returncode == 0
+
+
+def test_a_process_that_a_bot_forks_has_no_line_to_the_engine(tmp_path: Path) -> None:
+    source = """
+        import multiprocessing, os, sys
+        from profitview import Link, logger
+
+        class Trading(Link):
+            def work(self):
+                logger.info('said in the fork')
+                self.publish('fork')
+                try:
+                    self.fetch_balances('BitMEX')
+                except Exception as error:
+                    print('in the fork:', type(error).__name__, flush=True)
+
+            def on_start(self):
+                worker = multiprocessing.get_context('fork').Process(target=self.work)
+                worker.start()
+                worker.join()
+                self.fetch_balances('BitMEX')
+                self.publish('parent', worker.exitcode)
+    """
+    with child(tmp_path, source) as engine:
+        assert engine.wait(Publish).data == 0
+        assert [each.topic for each in engine.told if isinstance(each, Publish)] == ["parent"]
+        engine.tell(Stop("asked to"))
+        _, err = engine.process.communicate(timeout=20)
+        assert "in the fork: LinkClosed" in err
+        assert "said in the fork" in err
+
+
+def test_a_bot_that_closes_its_line_is_stopped(tmp_path: Path) -> None:
+    source = """
+        import os
+        from profitview import Link
+
+        class Trading(Link):
+            def on_start(self):
+                os.closerange(3, 50)
+
+            def on_stop(self):
+                print('on_stop')
+    """
+    with child(tmp_path, source) as engine:
+        engine.wait(Loaded)
+        with suppress(BrokenPipeError):
+            while engine.process.poll() is None:
+                engine.tell(Published("wakes", "its reader"))
+                time.sleep(0.02)
+        _, err = engine.process.communicate(timeout=20)
+        assert "on_stop" in err
+        assert engine.process.returncode == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it reads Linux's /proc")
+def test_a_bot_that_says_more_than_the_engine_takes_waits(tmp_path: Path) -> None:
+    source = """
+        from profitview import Link
+
+        class Trading(Link):
+            count = 0
+
+            def on_start(self):
+                for _ in range(3):
+                    self.create_thread(self.shout)
+
+            def shout(self):
+                while True:
+                    self.publish('x', 'y' * 100)
+    """
+    with child(tmp_path, source) as engine:
+        engine.wait(Loaded)
+        sizes = []
+        for _ in range(4):
+            time.sleep(0.5)
+            sizes.append(int(Path(f"/proc/{engine.process.pid}/statm").read_text("ascii").split()[1]) * 4096)
+        assert sizes[-1] - sizes[0] < 8 << 20

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from mlthon.link import wire
-from mlthon.link.bot.keeper import ENDS_WITHIN_S, TERM_S
+from mlthon.link.bot.keeper import ENDS_WITHIN_S, LOOK_S, PATIENCE, TERM_S, Usage
 from mlthon.link.contract import Hello
 from tests.link.bot.kit import INSTRUMENTS, MARKETS, VENUES, write
 
@@ -195,18 +195,58 @@ def test_a_bot_steps_back_behind_its_engine_in_the_same_session(tmp_path: Path) 
         assert os.getpgid(pid) == pid != bot.process.pid == os.getpgid(bot.process.pid)
 
 
+class Processes:
+    """A process's folder in `/proc`, made up."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._used: dict[int, float] = {}
+
+    def use(self, **seconds: float) -> None:
+        """Its threads (`t1`, `t2`, ...) compute for so long."""
+        for name, each in seconds.items():
+            thread = int(name[1:])
+            self._used[thread] = self._used.get(thread, 0.0) + each
+            self._write(self.folder / "task" / str(thread), self._used[thread])
+        self._write(self.folder, sum(self._used.values()))
+
+    def _write(self, folder: Path, seconds: float) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        ticks = round(seconds * os.sysconf("SC_CLK_TCK"))
+        (folder / "stat").write_text(f"7 (odd ) name) R {'0 ' * 10}{ticks - ticks // 3} {ticks // 3} 0 0\n", "utf-8")
+
+
 @pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="other systems know no idle work")
-def test_threads_that_compute_without_end_are_run_as_idle_work_and_the_others_are_not(tmp_path: Path) -> None:
-    burning = (
-        "self.burner = self.create_thread(lambda: all(True for _ in itertools.count())); "
-        "note(self.burner.native_id); note(threading.get_native_id()); time.sleep(600)"
-    )
-    with kept(tmp_path, burning) as bot:
-        bot.begun()
-        until(lambda: len((tmp_path / "pids").read_text().split()) == 3)
-        _, burner, main = bot.begun()
-        until(lambda: os.sched_getscheduler(burner) == os.SCHED_IDLE)
-        assert os.sched_getscheduler(main) == os.SCHED_OTHER
+def test_threads_that_compute_without_end_are_run_as_idle_work_and_the_others_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    idle: list[int] = []
+    monkeypatch.setattr(os, "sched_setscheduler", lambda thread, policy, param: idle.append(thread))
+    process = Processes(tmp_path)
+    process.use(t1=40.0, t2=0.0)
+    usage = Usage(tmp_path, 0.0)
+    usage.look(LOOK_S)  # forty seconds in half of one: what it has used before
+    for number in range(2, PATIENCE + 1):
+        process.use(t1=0.01, t2=0.1, t3=0.1)
+        usage.look(number * LOOK_S)
+    assert idle == []
+    process.use(t1=0.01, t2=0.1, t4=0.1)
+    usage.look((PATIENCE + 1) * LOOK_S)
+    assert sorted(idle) == [2, 4]
+    assert usage.due == (PATIENCE + 2) * LOOK_S
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="other systems know no idle work")
+def test_a_busy_moment_is_no_endless_computation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    idle: list[int] = []
+    monkeypatch.setattr(os, "sched_setscheduler", lambda thread, policy, param: idle.append(thread))
+    process = Processes(tmp_path)
+    usage = Usage(tmp_path, 0.0)
+    usage.look(LOOK_S)  # it has not begun
+    for number in range(2, 40):
+        process.use(t1=0.0 if number % PATIENCE == 0 else LOOK_S)
+        usage.look(number * LOOK_S)
+    assert idle == []
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="it reads Linux's /proc")
