@@ -1,4 +1,5 @@
-"""What bots ask of live exchanges: the `AccountDesk` of a live account, and candles for paper on live market data.
+"""What bots ask of live exchanges: the `AccountDesk` of a live account; candles and public calls for paper beside live
+market data.
 
 Questions go through the account's own throttle, so they keep to its rate limits with everything else. Candles are asked
 for in the longest size that every exchange has, and joined; what the exchange has not finished yet is taken from its
@@ -28,7 +29,7 @@ from mlthon.live.assembly import Venue
 from mlthon.live.strangers import Strangers, failing, open_order
 from mlthon.venue import facts
 from mlthon.venue.asking import Asker
-from mlthon.venue.codec import Codec, Question
+from mlthon.venue.codec import Codec, Question, Unsupported
 from mlthon.venue.live_gateway import LiveGateway
 from mlthon.venue.native import NativeCodec
 from mlthon.venue.throttle import Throttle
@@ -93,6 +94,10 @@ class Candles:
 
         self._asker.ask(lambda: self._question(instrument, interval, start, end, now), answered, failing(failed))
 
+    def native(self, path: str, params: Mapping[str, Any], done: Done[Any], failed: Failed) -> None:
+        """A public call of the exchange's own."""
+        self._asker.ask(lambda: _native(self._codec, path, params), done, failing(failed))
+
     def _question(
         self, instrument: "Instrument", interval: int, start: int, end: int, now: int
     ) -> Question[Sequence[facts.Candle]]:
@@ -105,6 +110,12 @@ class Candles:
         if covered < end and now - covered <= size:
             rows += yield from self._codec.candles(instrument, MINUTE // SECOND, covered, end)
         return rows
+
+
+def _native(codec: Codec, path: str, params: Mapping[str, Any]) -> Question[Any]:
+    if not isinstance(codec, NativeCodec):
+        raise Unsupported(f"call_endpoint: {codec.exchange.name}'s own calls cannot be made")
+    return (yield from codec.native(path, "public", "GET", params))
 
 
 def _to_the_present(found: list[Candle], end: int) -> None:
@@ -224,7 +235,8 @@ class LiveDesk:
 
 
 class PaperDesk(EmbeddedDesk):
-    """The desk of an account on paper beside live market data: candles are the exchange's."""
+    """The desk of an account on paper beside live market data: candles are the exchange's, and so are the answers of
+    its public calls, but for those that the embedded exchange has itself."""
 
     def __init__(
         self,
@@ -251,6 +263,21 @@ class PaperDesk(EmbeddedDesk):
         free: bool = False,
     ) -> None:
         self._live.ask(instrument, interval, count, since, done, failed, offset)
+
+    def endpoint(
+        self,
+        venue: "VenueStrategy",
+        path: str,
+        version: str,
+        method: str,
+        params: Mapping[str, Any],
+        done: Done[Any],
+        failed: Failed,
+    ) -> None:
+        if self.answers_calls or (version, method) != ("public", "GET"):
+            super().endpoint(venue, path, version, method, params, done, failed)
+        else:
+            self._live.native(path, params, done, failed)
 
 
 # -- runs --------------------------------------------------------------------------------------------------------------

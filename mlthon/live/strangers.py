@@ -79,7 +79,7 @@ class Strangers:
             self._facts = {(each.instrument, each.exchange_id): each for each in strange}
             done(Others(tracked, [open_order(each) for each in strange]))
 
-        self._asker.ask(lambda: self._codec.open_orders(instrument), answered, failing(failed))
+        self._asker.ask(lambda: self._codec.open_orders(instrument), answered, failing(failed), urgent=True)
 
     def _sent_here(self, fact: OrderFact) -> TrackedOrder | None:
         """The order as a strategy of this run sent it; None where none did."""

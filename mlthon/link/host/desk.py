@@ -256,6 +256,11 @@ class EmbeddedDesk:
             return
         self._endpoint(venue, path, version, method, params, done, failed)
 
+    @property
+    def answers_calls(self) -> bool:
+        """Whether the embedded exchange has calls of its own."""
+        return self._endpoint is not None
+
     def lots(self, instrument: "Instrument") -> int:
         stake = self._gateway.ledger.stakes.get(instrument)
         return 0 if stake is None else stake.position.lots

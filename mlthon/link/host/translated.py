@@ -76,12 +76,23 @@ class TranslatedOrders(BitmexOrders):
             super()._new(venue, params, done, failed)
             return
         instrument = self.instrument(params)
-        held = venue.desk.lots(instrument)
-        if not held:
-            raise Fault("Invalid execInst: there is no position to close")
-        reducing = words.replace(wire.CLOSE, wire.REDUCE_ONLY)
-        sized = {"orderQty": self.contracts(instrument, abs(held)), "execInst": reducing}
-        super()._new(venue, {"side": wire.SIDE_NAMES[-1 if held > 0 else 1]} | params | sized, done, failed)
+
+        def told(found: Sequence[HeldPosition]) -> None:
+            held = next((each.lots for each in found if each.instrument == instrument), 0)
+            if not held:
+                failed(GtwRejectCode.InvalidRequest, "Invalid execInst: there is no position to close")
+                return
+            side = {"side": wire.SIDE_NAMES[-1 if held > 0 else 1]}
+            reducing = words.replace(wire.CLOSE, wire.REDUCE_ONLY)
+            sized = {"orderQty": self.contracts(instrument, abs(held)), "execInst": reducing}
+            try:
+                send(venue, side | params | sized, done, failed)
+            except Fault as fault:
+                failed(GtwRejectCode.InvalidRequest, fault.message)
+
+        send = super()._new
+        # what was told last may be from before a fill
+        venue.desk.positions(told, failed)
 
 
 class TranslatedEndpoint:
