@@ -73,7 +73,7 @@ class WebServer:
             self._route("/trading-signal/webhook", "signal", _only("POST", signals.serve), tokens=True),
             self._route("/tradingview/{token}", "alert", _only("POST", alerts.serve), tokens=True),
             self._route("/metrics", "metrics", _only("GET", figures.metrics)),
-            self._route("/health", "health", _only("GET", figures.health), audited=False),
+            self._route("/health", "health", _only("GET", figures.health), audited=False, tokens=True),
             WebSocketRoute("/stream", self.streams.serve),
         ]
         self._app = self.app()

@@ -118,7 +118,7 @@ class Door:
             log.debug("a connection ended: %s", type(error).__name__)
         except Exception as error:  # noqa: BLE001 - a connection fails alone; what it said may hold a secret
             self.failed += 1
-            log.error("a connection failed: %s; the others go on", _kinds(error))
+            self._tell(f"a connection failed ({_kinds(error)}), and the others go on")
         finally:
             await trio.aclose_forcefully(stream)
 
@@ -191,6 +191,7 @@ class Door:
                 self._leave(connection)
 
     def _tell(self, what: str) -> None:
+        """Log it, but not as often as anybody outside can have it happen."""
         now = trio.current_time()
         if now - self._told >= TELL_S:
             self._told = now

@@ -228,9 +228,9 @@ class Edge:
         self._under_way: dict[str, int] = {}
 
     def endpoint(self, what: str, handler: Handler, *, audited: bool = True, tokens: bool = False) -> Endpoint:
-        """A Starlette endpoint. `what`: its name in logs. `audited`: who is refused is written down. `tokens`: it is
-        opened by tokens that were made here and cannot be guessed, so the right one is taken from an address that sent
-        wrong ones too: alerts of many people come from the few addresses of TradingView."""
+        """A Starlette endpoint. `what`: its name in logs. `audited`: who is refused is written down. `tokens`: it needs
+        no secret, or is opened by tokens that were made here and cannot be guessed, so the right one is taken from an
+        address that sent wrong ones too: alerts of many people come from the few addresses of TradingView."""
 
         async def serve(request: Request) -> Response:
             visit = self.visit(request)
