@@ -52,6 +52,7 @@ class EdgeSettings:
     def tls(self) -> ssl.SSLContext:
         """A context that verifies certificates and host names. Raises OSError for a file that cannot be read."""
         context = ssl.create_default_context()
+        context.options |= ssl.OP_NO_RENEGOTIATION
         if self.ca_file is not None:
             context.load_verify_locations(self.ca_file)
         return context

@@ -5,9 +5,10 @@ clients goes. And what nearly every frame is, a whole message neither compressed
 right here; every other frame (control frames, fragments, compressed and very long ones, wrong ones) goes to the
 library's protocol, which answers pings, watches limits and rules, and says why a connection is over.
 
-Sending never waits. On a plain TCP connection a message goes to the kernel in the very call that sends it, for a turn
-of the event loop between an order and its bytes costs more than all the rest of the way. What the kernel does not take
-at once, and all that goes over TLS, is queued and leaves by the task `send_queued`.
+Sending never waits. A message goes to the kernel in the very call that sends it, for a turn of the event loop between
+an order and its bytes costs more than all the rest of the way. What the kernel does not take at once, what the protocol
+answers by itself, and everything where the connection is no TCP socket (a proxy spoken to by TLS) is queued and leaves
+by the task `send_queued`.
 
 Certificates are always verified. A proxy is taken from the settings or from the environment (`wss_proxy`, `all_proxy`,
 `https_proxy`, ... and `no_proxy`, as usual): HTTP CONNECT, with or without TLS, or SOCKS 5.
@@ -31,8 +32,8 @@ from websockets.trio.client import connect_http_proxy
 from websockets.uri import WebSocketURI, parse_uri
 
 from mlthon.live.socks import connect_socks
+from mlthon.live.tls import Tls, read, secure
 
-READ_BYTES: Final = 65_536
 MOST_BYTES: Final = 16 * 1024 * 1024
 """The largest message taken."""
 SEND_LIMIT_S: Final = 10.0
@@ -63,6 +64,7 @@ class WebSocket:
     """
 
     __slots__ = (
+        "_fault",
         "_fragments",
         "_most_cut",
         "_now",
@@ -73,6 +75,7 @@ class WebSocket:
         "_sending",
         "_stream",
         "_tail",
+        "_tls",
         "_unsent",
         "_wake",
         "_write",
@@ -86,9 +89,11 @@ class WebSocket:
         early: bytes,
         now: Callable[[], int],
         most_bytes: int = MOST_BYTES,
+        tls: Tls | None = None,
     ) -> None:
         self.recv_ts = now()
         self._stream = stream
+        self._tls = tls
         self._protocol = protocol
         self._now = now
         self._wake = trio.Event()
@@ -96,6 +101,8 @@ class WebSocket:
         self._write = direct_write(stream)
         self._unsent = b""
         """What the kernel has not taken of a message."""
+        self._fault: ssl.SSLError | None = None
+        """Why nothing more can be sent."""
         self._fragments: list[bytes] = []
         self._over = ""
         self._most_cut = min(MOST_CUT, most_bytes)
@@ -114,14 +121,16 @@ class WebSocket:
         if self._over:
             raise Lost(self._over)
         try:
-            data = await self._stream.receive_some(READ_BYTES)
+            data = await read(self._stream, self._tls)
         except BROKEN as error:
             raise Lost(f"broken: {_cause(error)}") from error
         self.recv_ts = self._now()
         if not data:
             self._protocol.receive_eof()
             raise Lost("cut off by the other side")
-        return self._take(bytes(data))
+        if self._tls is not None and self._tls.has_to_say:
+            self._wake.set()
+        return self._take(data)
 
     def send_text(self, text: str) -> bool:
         """Send a message, or queue it; False if the connection is closing."""
@@ -155,7 +164,7 @@ class WebSocket:
                     self._protocol.send_close(1000)
                 await self._flush()
                 while self._protocol.close_rcvd is None and self._protocol.parser_exc is None:
-                    data = await self._stream.receive_some(READ_BYTES)
+                    data = await read(self._stream, self._tls)
                     if not data:
                         break
                     self._protocol.receive_data(data)
@@ -170,8 +179,20 @@ class WebSocket:
         with trio.CancelScope(shield=True):
             await trio.aclose_forcefully(self._stream)
 
-    def _send_at_once(self, write: Callable[[bytes], int]) -> None:
+    def _leaving(self) -> bytes:
+        """What is to be sent now. Raises ssl.SSLError."""
+        # an empty one among them asks for a half-close: the socket is closed soon after, whole
         data = b"".join(self._protocol.data_to_send())
+        return data if self._tls is None else self._tls.encrypt(data)
+
+    def _send_at_once(self, write: Callable[[bytes], int]) -> None:
+        try:
+            data = self._leaving()
+        except ssl.SSLError as error:
+            # the task says so
+            self._fault = error
+            self._wake.set()
+            return
         try:
             taken = write(data)
         except OSError:
@@ -183,12 +204,13 @@ class WebSocket:
 
     async def _flush(self) -> None:
         async with self._sending:
-            # an empty one among them asks for a half-close: the socket is closed soon after, whole
-            data = b"".join((self._unsent, *self._protocol.data_to_send()))
-            self._unsent = b""
-            if not data:
-                return
             try:
+                if self._fault is not None:
+                    raise self._fault
+                data = self._unsent + self._leaving()
+                self._unsent = b""
+                if not data:
+                    return
                 with trio.fail_after(SEND_LIMIT_S):
                     await self._stream.send_all(data)
             except trio.TooSlowError as error:
@@ -310,9 +332,10 @@ async def connect(
         raise Lost("its URL is no ws:// or wss:// URL") from error
     try:
         with trio.fail_after(limit_s):
-            stream = await _open_stream(uri, tls, proxy)
+            stream = await _open_tcp(uri, tls, get_proxy(uri) if proxy is None else proxy)
             try:
-                return await _shake_hands(stream, uri, headers, deflate, most_bytes, now)
+                secured = await secure(stream, tls, uri.host) if uri.secure else None
+                return await _shake_hands(stream, secured, uri, headers, deflate, most_bytes, now)
             except BaseException:
                 with trio.CancelScope(shield=True):
                     await trio.aclose_forcefully(stream)
@@ -327,20 +350,6 @@ async def connect(
         raise Lost(f"{uri.host}:{uri.port}: {_cause(error)}") from error
 
 
-async def _open_stream(uri: WebSocketURI, tls: ssl.SSLContext, proxy: str | None) -> trio.abc.Stream:
-    stream = await _open_tcp(uri, tls, get_proxy(uri) if proxy is None else proxy)
-    if not uri.secure:
-        return stream
-    secured = trio.SSLStream(stream, tls, server_hostname=uri.host, https_compatible=True)
-    try:
-        await secured.do_handshake()
-    except BaseException:
-        with trio.CancelScope(shield=True):
-            await trio.aclose_forcefully(stream)
-        raise
-    return secured
-
-
 async def _open_tcp(uri: WebSocketURI, tls: ssl.SSLContext, proxy: str | None) -> trio.abc.Stream:
     if not proxy:
         return await trio.open_tcp_stream(uri.host, uri.port)
@@ -352,6 +361,7 @@ async def _open_tcp(uri: WebSocketURI, tls: ssl.SSLContext, proxy: str | None) -
 
 async def _shake_hands(
     stream: trio.abc.Stream,
+    tls: Tls | None,
     uri: WebSocketURI,
     headers: Mapping[str, str],
     deflate: bool,
@@ -365,10 +375,11 @@ async def _shake_hands(
     for name, value in headers.items():
         request.headers[name] = value
     protocol.send_request(request)
-    await stream.send_all(b"".join(protocol.data_to_send()))
+    asked = b"".join(protocol.data_to_send())
+    await stream.send_all(asked if tls is None else tls.encrypt(asked))
     head, early = b"", b""
     while protocol.state is State.CONNECTING and protocol.handshake_exc is None:
-        data = bytes(await stream.receive_some(READ_BYTES))
+        data = await read(stream, tls)
         if not data:
             protocol.receive_eof()
             break
@@ -382,7 +393,7 @@ async def _shake_hands(
     protocol.events_received()
     if protocol.handshake_exc is not None:
         raise protocol.handshake_exc
-    return WebSocket(stream, protocol, early, now, most_bytes)
+    return WebSocket(stream, protocol, early, now, most_bytes, tls)
 
 
 def _ending(protocol: ClientProtocol) -> str:
