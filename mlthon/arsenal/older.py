@@ -9,6 +9,7 @@ nothing, buying closes the short position before it opens a long one, and sellin
 import json
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from attrs import asdict
@@ -99,6 +100,8 @@ def wish_of_row(row: Any, strategy: "ArsenalStrategy") -> Wish | None:
     size = number(text[1:] if selling else text if amount is not None else None, "amount")
     if size is None:
         raise ArgumentError("amount", "an order needs one")
+    if selling and pair.spot and row.get("margin") is True and size > _available(pair, strategy):
+        raise ArgumentError("margin", "selling short on borrowed coins is not possible here: trade a futures pair")
     kind = str(row.get("type", "MARKET")).upper()
     if kind not in ("MARKET", "LIMIT"):
         raise ArgumentError("type", f"{shown(row.get('type'))} is neither MARKET nor LIMIT")
@@ -106,6 +109,12 @@ def wish_of_row(row: Any, strategy: "ArsenalStrategy") -> Wish | None:
     if kind == "LIMIT" and limit is None:
         raise ArgumentError("price", "a LIMIT order needs one")
     return wish_of(_action(pair, strategy, selling), **names, limit=limit, amount=size)  # type: ignore[arg-type]
+
+
+def _available(pair: Pair, strategy: "ArsenalStrategy") -> Decimal:
+    """What there is of the base currency."""
+    _, available = strategy.frozen.wallets.get((pair.instrument.venue, pair.base), (0, 0))
+    return Decimal(available) / UNIT
 
 
 def _action(pair: Pair, strategy: "ArsenalStrategy", selling: bool) -> Action:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.arsenal.kit import FREE, FREE_SPOT, minutes, play
+from tests.arsenal.kit import FREE, FREE_SPOT, HEAD, minutes, play
 from tests.backtest.play import SPOT
 
 
@@ -99,3 +99,21 @@ def test_a_row_that_cannot_be_used_leaves_the_others_alone(tmp_path: Path) -> No
     assert [order[3] for order in played.orders] == [1.0]
     assert played.result.errors == 1
     assert played.said("amount: 'much' is no number")
+
+
+def test_a_short_sale_on_spot_is_refused_by_name(tmp_path: Path) -> None:
+    """Some strategies that are written for `CA` return such rows."""
+    code = (
+        HEAD
+        + """
+    def trade(self, candles):
+        exchange, pair, base, quote = CA.get_exchange_pair()
+        self.seen.append(1)
+        row = {'exchange': exchange, 'pair': pair, 'type': 'MARKET', 'price': -1, 'margin': True}
+        return [{**row, 'amount': [0.5, -0.4, -0.2][len(self.seen) - 1]}]
+    """
+    )
+    played = play(code, minutes([100.0] * 4, SPOT), tmp_path, exchanges=FREE_SPOT)
+    assert [order[1:4] for order in played.orders] == [("buy", "Market", 0.5), ("sell", "Market", 0.4)]
+    assert played.said("margin: selling short on borrowed coins is not possible here")
+    assert played.result.errors == 1
