@@ -227,7 +227,10 @@ def listings_of(venue: VenueChoice, instruments: Sequence[Instrument], told: lis
         if sym not in home:
             raise UserError(f"{where}: {venue.src} has no symbol {sym!r}{near(sym, home)}")
         if other not in there:
-            raise UserError(f"{where}: {venue.exchange.name} has no symbol {other!r} in this run{near(other, there)}")
+            raise UserError(
+                f"{where}: {venue.exchange.name} has no symbol {other!r} in this run{near(other, there)}",
+                f"Give data of it; or leave trade_on out, and the bot trades on {venue.src} itself.",
+            )
         found[sym] = _converted(venue, home[sym], there[other], where)
         told.append(_say(venue, found[sym], home[sym]))
     return found

@@ -29,6 +29,7 @@ from mlthon.exchange.gateway import EmbeddedGateway
 from mlthon.exchange.served.market import PublicTrade, ServedMarket
 from mlthon.link.host.desk import Done, Failed, HeldPosition, held_position
 from mlthon.link.host.native_bitmex import BitmexOrders
+from mlthon.link.host.payloads import average_price
 from mlthon.link.host.venue import VenueStrategy
 from mlthon.protocols import bitmex as wire
 
@@ -161,7 +162,7 @@ def _either(done: Done[Any], failed: Failed) -> Callable[[Any], None]:
 
 def _position_row(held: HeldPosition, now: int) -> rows.Row:
     instrument = held.instrument
-    entry = held.entry if held.lots else None
+    entry = average_price(held.entry) if held.lots else None
     return {
         "account": 1,
         "symbol": instrument.symbol,

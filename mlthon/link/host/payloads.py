@@ -128,7 +128,7 @@ def fill_update(
 def position_update(venue: str, listing: Listing, held: HeldPosition, ts: int) -> Payload:
     """`position_update`: `pos_size` is signed, 0 when flat."""
     size = listing.sizes[held.lots]
-    entry = _average(held.entry) if held.lots else None
+    entry = average_price(held.entry) if held.lots else None
     return {
         "venue": venue,
         "pos_size": size,
@@ -153,14 +153,14 @@ def position(listing: Listing, held: HeldPosition, ts: int, *, signed: bool) -> 
     return {
         "sym": listing.sym,
         "side": SIDES[1 if held.lots > 0 else -1],
-        "entry_price": _average(held.entry),
+        "entry_price": average_price(held.entry),
         "liq_price": held.liquidation or 0.0,
         "pos_size": listing.sizes[held.lots if signed else abs(held.lots)],
         "time": ts // MS,
     }
 
 
-def _average(price: float) -> float:
+def average_price(price: float) -> float:
     """An average is computed in floats, and what is beyond their precision is no price."""
     return float(f"{price:.12g}")
 

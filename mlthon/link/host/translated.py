@@ -235,8 +235,8 @@ class TranslatedEndpoint:
             "currentQty": self._orders.contracts(instrument, held.lots),
             "isOpen": bool(held.lots),
             "markPrice": held.mark,
-            "avgCostPrice": held.entry,
-            "avgEntryPrice": held.entry,
+            "avgCostPrice": payloads.average_price(held.entry),
+            "avgEntryPrice": payloads.average_price(held.entry),
             "liquidationPrice": held.liquidation,
             "timestamp": wire.timestamp(self._clock.now),
         }
