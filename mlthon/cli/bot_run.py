@@ -32,7 +32,7 @@ HASH_SEED: Final = "0"
 SILENCE_S: Final = 120.0
 """How long (s) a child may say nothing at all: longer than that it hangs in something that Python cannot interrupt."""
 LOOK_S: Final = 0.1
-NEWEST: Final = (3, 13)
+NEWEST: Final = (3, 14)
 """The first Python whose threads are made of other things than the ones that are replaced here."""
 
 

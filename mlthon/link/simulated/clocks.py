@@ -35,6 +35,8 @@ class Clocks:
         self._offset = BOOTED - start
         self._real_sleep = time.sleep
         self._real_clock = time.clock_gettime_ns
+        self._real_ctime = time.ctime
+        self._real_asctime = time.asctime
 
     def monotonic_ns(self) -> int:
         threads.count_read()
@@ -52,6 +54,12 @@ class Clocks:
 
     def clock_gettime(self, clk_id: int, /) -> float:
         return self.clock_gettime_ns(clk_id) / SECOND
+
+    def ctime(self, seconds: float | None = None, /) -> str:
+        return self._real_ctime(time.time() if seconds is None else seconds)
+
+    def asctime(self, *parts: Any) -> str:
+        return self._real_asctime(*(parts or (time.localtime(),)))
 
     def sleep(self, seconds: float, /) -> None:
         if not (hasattr(seconds, "__float__") or hasattr(seconds, "__index__")):
@@ -76,6 +84,9 @@ def install(start: int) -> None:
         "monotonic_ns": clocks.monotonic_ns,
         "clock_gettime": clocks.clock_gettime,
         "clock_gettime_ns": clocks.clock_gettime_ns,
+        # time-machine leaves these two as they are
+        "ctime": clocks.ctime,
+        "asctime": clocks.asctime,
     }
     for name in ("perf_counter", "process_time", "thread_time"):
         ours[name] = clocks.monotonic

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Final
 
 from mlthon.engine.clock import SECOND
-from mlthon.link.simulated.threads import CannotWait, Thread, threads
+from mlthon.link.simulated.threads import MAIN, CannotWait, Thread, threads
 
 TIMEOUT_MAX: Final = 9_223_372_036.0
 """The longest timeout (s), as on Linux."""
@@ -37,6 +37,11 @@ class _Base:
     @property
     def holder(self) -> Thread | None:
         return self._holder
+
+    @holder.setter
+    def holder(self, thread: Thread) -> None:
+        """Have a thread that has not run yet hold it."""
+        self._holder = thread
 
     def _wait(self, blocking: bool, timeout: float) -> bool:
         """Wait until the lock is handed over, for `timeout` seconds at most (-1: without a limit)."""
@@ -272,12 +277,56 @@ def _move_in(local: Local) -> None:
         type(local).__init__(local, *args, **kwargs)
 
 
+class ThreadHandle:
+    """What `threading.Thread` joins by since Python 3.13. `_ended` is held by the thread until it ends."""
+
+    __slots__ = ("_ended", "_started", "ident")
+
+    def __init__(self) -> None:
+        self.ident = 0
+        self._ended = Lock()
+        self._started = False
+
+    def begin(self, thread: Thread) -> None:
+        """It is this thread's, which has not run yet."""
+        if self._started:
+            raise RuntimeError("thread already started")
+        self._started = True
+        self.ident = thread.ident
+        self._ended.holder = thread
+        thread.sentinel = self._ended
+
+    def is_done(self) -> bool:
+        return self._started and not self._ended.locked()
+
+    def join(self, timeout: float | None = None) -> None:
+        if not self._started:
+            raise RuntimeError("thread not started")
+        if self._ended.holder is threads.current:
+            raise RuntimeError("Cannot join current thread")
+        if self._ended.acquire(timeout=-1 if timeout is None or timeout < 0 else timeout):
+            self._ended.release()
+
+    def _set_done(self) -> None:
+        if self._ended.locked():
+            self._ended.release()
+
+
 class Starts:
     """The functions of `_thread`, as bound methods: as class attributes they behave like the built-in ones."""
 
     def start_new_thread(
         self, function: Callable[..., object], args: tuple[Any, ...], kwargs: Mapping[str, Any] | None = None
     ) -> int:
+        return self._start(function, args, kwargs, None).ident
+
+    def _start(
+        self,
+        function: Callable[..., object],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any] | None,
+        handle: ThreadHandle | None,
+    ) -> Thread:
         if not callable(function):
             raise TypeError("first arg must be callable")
         if not isinstance(args, tuple):
@@ -295,8 +344,32 @@ class Starts:
                 sys.excepthook(type(error), error, error.__traceback__)
 
         thread = threads.spawn(run, getattr(function, "__qualname__", ""))
+        if handle is not None:
+            handle.begin(thread)
         threads.start(thread)
-        return thread.ident
+        return thread
+
+    def start_joinable_thread(
+        self, function: Callable[..., object], handle: ThreadHandle | None = None, daemon: bool = True
+    ) -> ThreadHandle:
+        """As `threading` starts threads since Python 3.13."""
+        handle = handle or ThreadHandle()
+        self._start(function, (), None, handle)
+        return handle
+
+    def make_handle(self, ident: int) -> ThreadHandle:
+        """The handle of a thread that nobody started here: the main thread's."""
+        handle = ThreadHandle()
+        handle.begin(threads.hub)
+        threads.hub.sentinel = None
+        handle.ident = ident
+        return handle
+
+    def main_ident(self) -> int:
+        return MAIN
+
+    def shut_down(self) -> None:
+        """At the end of the process nobody is waited for."""
 
     def get_ident(self) -> int:
         return threads.current.ident
@@ -330,6 +403,12 @@ def install() -> None:
         "RLock": RLock,
         "start_new_thread": starts.start_new_thread,
         "start_new": starts.start_new_thread,
+        "start_joinable_thread": starts.start_joinable_thread,
+        "_ThreadHandle": ThreadHandle,
+        "_make_thread_handle": starts.make_handle,
+        "_get_main_thread_ident": starts.main_ident,
+        "_shutdown": starts.shut_down,
+        "lock": Lock,
         "get_ident": starts.get_ident,
         "get_native_id": starts.get_ident,
         "_set_sentinel": starts.set_sentinel,

@@ -16,7 +16,7 @@ import pytest
 BOTS = Path(__file__).parent / "bots"
 MARKET = ("--venue", "BitMEX=bitmex", "--subscribe", "bitmex:XBTUSD")
 
-pytestmark = pytest.mark.skipif(sys.version_info >= (3, 13), reason="threads are made of other things there")
+pytestmark = pytest.mark.skipif(sys.version_info >= (3, 14), reason="threads are made of other things there")
 
 
 def command(bot: str, *options: str) -> list[str]:

@@ -11,13 +11,14 @@ import pytest
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
-CASES = (HERE / "cases.py").read_text()
+FILE = HERE / "cases.py"
+CASES = FILE.read_text()
 
-pytestmark = pytest.mark.skipif(sys.version_info >= (3, 13), reason="threads are made of other things there")
+pytestmark = pytest.mark.skipif(sys.version_info >= (3, 14), reason="threads are made of other things there")
 
 
-def run_cases(names: list[str], hash_seed: str = "0") -> dict[str, dict[str, Any]]:
-    job = json.dumps([[str(ROOT), *sys.path], str(HERE / "cases.py"), *names])
+def run_cases(names: list[str], hash_seed: str = "0", file: Path = FILE) -> dict[str, dict[str, Any]]:
+    job = json.dumps([[str(ROOT), *sys.path], str(file), *names])
     done = subprocess.run(
         [sys.executable, "-S", str(HERE / "prepared.py"), job],
         capture_output=True,
@@ -32,7 +33,13 @@ def run_cases(names: list[str], hash_seed: str = "0") -> dict[str, dict[str, Any
     return answers
 
 
-NAMES = [line[4:].split("(")[0] for line in CASES.splitlines() if line.startswith("def ") and line.endswith("Any:")]
+def names_in(file: Path) -> list[str]:
+    """The cases of a file."""
+    lines = file.read_text().splitlines()
+    return [line[4:].split("(")[0] for line in lines if line.startswith("def ") and line.endswith("Any:")]
+
+
+NAMES = names_in(FILE)
 
 
 @pytest.fixture(scope="module")
