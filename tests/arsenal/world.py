@@ -178,9 +178,11 @@ class World:
 
 
 class Program:
-    """One life of a live run."""
+    """One life of a live run. `storm`: a seed for a network that fails; None: a calm one."""
 
-    def __init__(self, world: World, strategy: str, *, params: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, world: World, strategy: str, *, params: Mapping[str, Any] | None = None, storm: str | None = None
+    ) -> None:
         venue, instrument = world.venue, world.instrument
         self.world = world
         self.clock = clock = Life(world.clock)
@@ -206,8 +208,10 @@ class Program:
         module = gateway_module(venue.exchange)
         endpoints = module.environments(venue.exchange)["testnet"]
         dialect = world.dialect(world.served)
-        self.network = MortalNetwork(world.clock, dialect, endpoints.urls, Random(1), Weather(), lambda message: None)
-        self.network.be_calm()
+        rng = Random(storm or 1)
+        self.network = MortalNetwork(world.clock, dialect, endpoints.urls, rng, Weather(), lambda message: None)
+        if storm is None:
+            self.network.be_calm()
         codec = module.codec(venue.exchange, ACCOUNT, [instrument], endpoints, Credentials(*KEY), venue.options)
         self.gateway = LiveGateway(codec, self.network, clock, stage, GatewaySettings(audit_s=5.0))
         stage.gateway = self.gateway
