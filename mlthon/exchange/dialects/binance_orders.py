@@ -120,6 +120,14 @@ def _query(dialect: BinanceDialect, key: ApiKey | None, params: Params, send: Se
     send(order_row(dialect, order))
 
 
+def open_order(dialect: BinanceDialect, key: ApiKey | None, params: Params, send: Send) -> None:
+    """One order, if it is open."""
+    order = dialect.named(account_of(key), params, ID_NAMES, NO_SUCH_ORDER)
+    if not is_ordinary(dialect, order) or not order.is_open:
+        raise Fault(*NO_SUCH_ORDER)
+    send(order_row(dialect, order))
+
+
 def _open_orders(dialect: BinanceDialect, key: ApiKey | None, params: Params, send: Send) -> None:
     instrument = dialect.market(params).instrument if params.get("symbol") else None
     found = account_of(key).open_orders(instrument)

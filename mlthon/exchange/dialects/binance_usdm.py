@@ -292,6 +292,7 @@ _ROUTES: Final[Routes] = {
     ("GET", "v1/premiumIndex"): (partial(binance_market.one_or_all, rows.premium_index), "public"),
     ("GET", "v1/fundingRate"): (_no_rows, "public"),
     ("GET", "v1/fundingInfo"): (_no_rows, "public"),
+    ("GET", "v1/openOrder"): (binance_orders.open_order, "signed"),
     ("POST", "v1/order"): (_place, "signed"),
     ("PUT", "v1/order"): (_amend, "signed"),
     ("DELETE", "v1/order"): (_cancel, "signed"),

@@ -189,6 +189,16 @@ def instrument_row(market: ServedMarket) -> Row:
         "indicativeFundingRate": None,
         "openingTimestamp": now,
         "closingTimestamp": now,
+        "prevClosePrice": price(instrument, day.open) if day else None,
+        "limitDownPrice": None,
+        "limitUpPrice": None,
+        "prevTotalVolume": 0,
+        "totalVolume": contracts(instrument, day.qty) if day else 0,
+        "prevTotalTurnover": 0,
+        "totalTurnover": amount(day.value, contract.coin) if day else 0,
+        "turnover": amount(day.value, contract.coin) if day else 0,
+        "minTick": price(instrument, 1),
+        "capped": False,
         "prevPrice24h": price(instrument, day.open) if day else None,
         "volume": contracts(instrument, day.qty) if day else 0,
         "volume24h": contracts(instrument, day.qty) if day else 0,
@@ -336,10 +346,14 @@ def execution_row(execution: ServedExecution) -> Row:
         "cumQty": contracts(instrument, done),
         "avgPx": order.average_units / UNIT,
         "commission": execution.fee / execution.value if execution.value else 0,
+        "brokerCommission": 0,
+        "feeType": "Maker" if execution.maker else "Taker",
+        "tradePublishIndicator": "PublishTrade",
         "text": str(order.extra.get("text") or "Submitted via API."),
         "trdMatchID": execution.exec_id,
         "execCost": cost,
         "execComm": amount(execution.fee, execution.fee_coin),
+        "brokerExecComm": 0,
         "homeNotional": -order.side * home if inverse else order.side * home,
         "foreignNotional": -order.side * (qty if inverse else execution.value / UNIT),
         "transactTime": wire.timestamp(execution.ts),
@@ -371,6 +385,10 @@ def position_row(account: ServedAccount, market: ServedMarket) -> Row:
         "leverage": leverage,
         "crossMargin": True,
         "deleveragePercentile": 1 if view.lots else None,
+        "openOrderBuyQty": open_qty(account, market, 1),
+        "openOrderBuyCost": open_cost(account, market, 1),
+        "openOrderSellQty": open_qty(account, market, -1),
+        "openOrderSellCost": open_cost(account, market, -1),
         "currentTimestamp": wire.timestamp(market.clock.now),
         "currentQty": size,
         "isOpen": bool(view.lots),
@@ -394,6 +412,26 @@ def position_row(account: ServedAccount, market: ServedMarket) -> Row:
     }
 
 
+def _open(account: ServedAccount, market: ServedMarket, side: int) -> list[ServedOrder]:
+    instrument = market.instrument
+    return [each for each in account.open_orders() if each.instrument == instrument and each.side == side]
+
+
+def open_qty(account: ServedAccount, market: ServedMarket, side: int) -> int:
+    """Contracts of the account's open orders on one side."""
+    return sum(contracts(market.instrument, each.leaves) for each in _open(account, market, side))
+
+
+def open_cost(account: ServedAccount, market: ServedMarket, side: int) -> int:
+    """What they are worth, in the smallest unit of the coin that the contract settles in: on an inverse contract with
+    the sign of a fill's cost (a recorded row of XBTUSD: 100 bid for are -107287), elsewhere without one (SOL_USDT).
+    Orders without a price are left out."""
+    contract = market.contract
+    values = [each.leaves * contract.unit_value(each.price) for each in _open(account, market, side) if each.price]
+    cost = sum(amount(value, contract.coin) for value in values)
+    return -cost if side > 0 and market.instrument.get_quantification() is Quantification.Inverse else cost
+
+
 def margin_row(account: ServedAccount, coin: str) -> Row:
     """The money of one currency, as of `margin` and GET /user/margin."""
     view = account.coin(coin)
@@ -404,7 +442,14 @@ def margin_row(account: ServedAccount, coin: str) -> Row:
         "riskLimit": 1_000_000_000_000,
         "state": "",
         "amount": amount(view.cash, coin),
+        "prevRealisedPnl": 0,
         "grossComm": 0,
+        "grossOpenCost": 0,
+        "grossOpenPremium": 0,
+        "grossExecCost": 0,
+        "grossMarkValue": 0,
+        "riskValue": 0,
+        "targetExcessMargin": 0,
         "initMargin": amount(view.order_margin, coin),
         "maintMargin": amount(view.position_margin, coin),
         "realisedPnl": 0,
@@ -416,6 +461,10 @@ def margin_row(account: ServedAccount, coin: str) -> Row:
         "excessMargin": available,
         "availableMargin": available,
         "withdrawableMargin": available,
+        "makerFeeDiscount": 0,
+        "takerFeeDiscount": 0,
+        "foreignMarginBalance": 0,
+        "foreignRequirement": 0,
         "timestamp": wire.timestamp(account.clock.now),
     }
 
