@@ -145,11 +145,13 @@ class Venue:
         return found
 
     def holding(self, sym: str) -> float:
-        """What the account holds of a symbol: its position, short negative; of a spot symbol the amount of its coin."""
+        """What the account holds of a symbol, in its sizes: its position, short negative; of a spot symbol the amount
+        of its coin (which BitMEX counts in its smallest units)."""
         instrument = self.instrument(sym)
         if instrument["type"] == "spot":
             rows = self._ask(lambda: self._link.fetch_balances(self.name))
-            return float(sum(each["amount"] for each in rows if each["asset"] == instrument["underlying"]))
+            units = instrument.get("underlyingToPositionMultiplier") or 1
+            return float(sum(each["amount"] for each in rows if each["asset"] == instrument["underlying"]) * units)
         rows = self._ask(lambda: self._link.fetch_positions(self.name))
         return float(sum(_signed(abs(each["pos_size"]), each["side"]) for each in rows if each["sym"] == sym))
 

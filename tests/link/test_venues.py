@@ -13,6 +13,14 @@ INSTRUMENTS = {
     "bitmex": {
         "XBTUSD": {"tickSize": 0.5, "lotSize": 100.0, "minSize": 100.0, "type": "perp", "underlying": "BTC"},
         "ETHUSD": {"tickSize": 0.05, "lotSize": 1.0, "minSize": 1.0, "type": "perp", "underlying": "ETH"},
+        "XBT_USDT": {
+            "tickSize": 0.5,
+            "lotSize": 10_000.0,
+            "minSize": 10_000.0,
+            "type": "spot",
+            "underlying": "BTC",
+            "underlyingToPositionMultiplier": 100_000_000.0,
+        },
     },
     "oanda": {"EUR_USD": {"tickSize": 0.00001, "lotSize": 1.0, "minSize": 1.0, "type": "cfd", "underlying": "EUR"}},
     "woo": {"SPOT": {"tickSize": 0.01, "lotSize": 0.1, "minSize": 0.5, "type": "spot", "underlying": "BTC"}},
@@ -121,6 +129,7 @@ def test_steps_marks_and_holdings(link: FakeLink) -> None:
     assert bitmex.mark_price("XBTUSD") == 30_000.25
     assert oanda.mark_price("EUR_USD") == pytest.approx(1.15)
     assert woo.holding("SPOT") == 1.5
+    assert bitmex.holding("XBT_USDT") == 150_000_000.0, "in the symbol's sizes"
     link.held["ETHUSD"] = -3.0
     assert bitmex.holding("ETHUSD") == -3.0
     assert bitmex.cancel_orders("XBTUSD") == [{"sym": "XBTUSD"}]
@@ -137,8 +146,8 @@ def test_what_is_wrong_is_named(link: FakeLink) -> None:
     with pytest.raises(ValueError, match=r"'Bitmex' is no venue of this bot; did you mean 'BitMEX'\?"):
         Venue(link, "Bitmex")
     venue = Venue(link, "BitMEX")
-    with pytest.raises(ValueError, match=r"BitMEX has no symbol 'XBTUSDT'; did you mean 'XBTUSD'\?"):
-        venue.tick("XBTUSDT")
+    with pytest.raises(ValueError, match=r"BitMEX has no symbol 'ETHUSDT'; did you mean 'ETHUSD'\?"):
+        venue.tick("ETHUSDT")
     with pytest.raises(ValueError, match="'Buy' or 'Sell', not 'long'"):
         venue.place_order("XBTUSD", "long", 100)
     with pytest.raises(ValueError, match="99 of XBTUSD is less than the smallest order of BitMEX"):

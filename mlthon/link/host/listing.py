@@ -140,6 +140,7 @@ def metadata(listing: Listing) -> dict[str, Any]:
         "quoteCurrency": instrument.quote_currency or "",
         "settlCurrency": instrument.settle_currency or "",
         "multiplier": instrument.multiplier_units / UNIT,
+        "underlyingToPositionMultiplier": float(1 / listing.ratio) if listing.spot else None,
         "isInverse": instrument.quantification is not None and instrument.quantification.name == "Inverse",
         "makerFee": None if instrument.maker_fee is None else float(instrument.maker_fee),
         "takerFee": None if instrument.taker_fee is None else float(instrument.taker_fee),

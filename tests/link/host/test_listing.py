@@ -51,6 +51,7 @@ def test_bitmex_counts_coins_in_their_smallest_units() -> None:
     listing = Listing("bitmex", "XBT_USDT", spot, size_unit(spot))
     assert listing.lots(50_000) == 5
     assert (listing.sizes[1], metadata(listing)["maxOrderQty"]) == (10_000.0, 10_000_000_000.0)
+    assert metadata(listing)["underlyingToPositionMultiplier"] == 100_000_000
     with pytest.raises(BadValue, match="the size 15000 of XBT_USDT is no multiple of its lot size 10000"):
         listing.lots(15_000)
     assert {size_unit(resolve(Exchange.BitMEX, "XBTUSDT")), size_unit(resolve(Exchange.Woo, "SPOT_BTC_USDT"))} == {1}
