@@ -49,11 +49,8 @@ class Tops:
         self.last: tuple[int, ...] = ()
 
     def changes(self, _bids: Levels, _asks: Levels, _exch_ts: int, _recv_ts: int) -> None:
-        self.on_top(*self.top())
-
-    def on_top(self, bid: int, bid_qty: int, ask: int, ask_qty: int) -> None:
         self.count += 1
-        self.last = (bid, bid_qty, ask, ask_qty)
+        self.last = self.top()
 
     def book(self, op: int, price: int, qty: int, level_id: int, exch_ts: int, recv_ts: int) -> None:
         """A snapshot begins or is whole."""

@@ -4,6 +4,8 @@ from random import Random
 
 import pytest
 import trio
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from websockets.client import ClientProtocol
 from websockets.frames import Frame, Opcode
 from websockets.protocol import State
@@ -109,6 +111,62 @@ async def test_what_ends_a_connection_comes_after_the_messages_before_it(bad: by
     messages, why = await all_of(socket)
     assert messages == [b"one", b"two"]
     assert words in why
+
+
+def by_the_library(data: bytes, most_bytes: int) -> tuple[list[bytes], bool]:
+    """The messages that the library's protocol alone makes of the bytes, and whether it is over then."""
+    protocol = ClientProtocol(parse_uri("ws://localhost/"), state=State.OPEN, max_size=most_bytes)
+    protocol.receive_data(data)
+    messages, parts = [], b""
+    for event in protocol.events_received():
+        if isinstance(event, Frame) and event.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
+            parts += bytes(event.data)
+            if event.fin:
+                messages.append(parts)
+                parts = b""
+    return messages, protocol.state is not State.OPEN
+
+
+def unchecked(opcode: int, size: int, fin: bool, mask: bool) -> bytes:
+    """A frame that may break the rules."""
+    head = bytes([fin << 7 | opcode])
+    if size < 126:
+        head += bytes([mask << 7 | size])
+    elif size < 65_536:
+        head += bytes([mask << 7 | 126]) + size.to_bytes(2, "big")
+    else:
+        head += bytes([mask << 7 | 127]) + size.to_bytes(8, "big")
+    return head + bytes(4 * mask) + b"x" * size
+
+
+FRAMES = st.builds(
+    unchecked,
+    st.sampled_from([1, 1, 1, 1, 2, 0, 8, 9, 10]),
+    st.sampled_from([0, 1, 2, 3, 124, 125, 126, 127, 900, 70_000]),
+    st.sampled_from([True, True, True, False]),
+    st.sampled_from([False] * 9 + [True]),
+)
+
+
+@given(
+    st.lists(st.one_of(FRAMES, FRAMES, FRAMES, st.binary(max_size=6)), max_size=12),
+    st.lists(st.integers(1, 40), min_size=1, max_size=10),
+    st.sampled_from([500, 10**6]),
+)
+@settings(max_examples=200, deadline=None)
+async def test_any_bytes_mean_what_they_mean_to_the_library(frames: list[bytes], cuts: list[int], most: int) -> None:
+    data, at = b"".join(frames), 0
+    reads: list[bytes] = []
+    while at < len(data):
+        # small reads at first, then one with the rest
+        size = cuts[len(reads)] if len(reads) < len(cuts) else len(data)
+        reads.append(data[at : at + size])
+        at += size
+    messages, over = by_the_library(data, most)
+    socket, _ = socket_of(reads, most)
+    seen, why = await all_of(socket)
+    assert seen == messages
+    assert (why != "cut off by the other side") == over
 
 
 async def test_a_ping_between_is_answered() -> None:
