@@ -243,7 +243,7 @@ class Program:
     def start(self) -> None:
         self.gateway.start()
         self.engine.start()
-        self.world.until(lambda: self.gateway.status()[0] is GtwStatus.ReadyToTrade)
+        self.world.until(lambda: self.gateway.status()[0] is GtwStatus.ReadyToTrade, 300)
 
     def kill(self) -> None:
         """It is gone in the middle of whatever it did."""
