@@ -81,14 +81,14 @@ def frame(items: Sequence[bytes]) -> bytes:
     )
 
 
-def frames(items: Iterable[bytes]) -> Iterator[bytes]:
-    """Frames of encoded items, none of them too large to be taken."""
+def frames(items: Iterable[bytes], enough: int = ENOUGH) -> Iterator[bytes]:
+    """Frames of encoded items, none of them too large to be taken: each is closed at `enough` bytes."""
     batch: list[bytes] = []
     size = 0
     for item in items:
         batch.append(item)
         size += len(item)
-        if size >= ENOUGH:
+        if size >= enough:
             yield frame(batch)
             batch, size = [], 0
     if batch:

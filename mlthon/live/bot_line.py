@@ -34,6 +34,8 @@ it likes, and takes the engine a fifth of its time at most."""
 
 LINES_AT_ONCE: Final = 1000
 LINES_A_SECOND: Final = 100.0
+LAST_LINES: Final = 50
+"""Lines that were left out and are logged all the same when the bot ends."""
 
 
 class LineLimit:
@@ -44,37 +46,52 @@ class LineLimit:
         self._left = float(LINES_AT_ONCE)
         self._at = 0.0
         self._skipped = 0
+        self._last: deque[str] = deque(maxlen=LAST_LINES)
 
-    def allows(self, now: float) -> bool:
+    def allows(self, now: float, line: str) -> bool:
         """Whether a line is to be logged at this time (s)."""
         self._left = min(self._left + (now - self._at) * LINES_A_SECOND, LINES_AT_ONCE)
         self._at = now
         if self._left >= LINES_A_SECOND:
-            self.report()
+            self._report()
         if self._skipped or self._left < 1:
             self._skipped += 1
+            self._last.append(line)
             return False
         self._left -= 1
         return True
 
-    def report(self) -> None:
+    def end(self) -> list[str]:
+        """The bot has ended: the last of the lines that were left out, which may say why."""
+        last = list(self._last)
+        self._skipped -= len(last)
+        self._report()
+        return last
+
+    def _report(self) -> None:
         """Say how many lines were left out."""
-        if self._skipped:
+        if self._skipped > 0:
             log.warning("%s logs or prints too much: %d lines are left out", self._name, self._skipped)
-            self._skipped = 0
+        self._skipped = 0
+        self._last.clear()
 
 
 class Unhurried(trio.abc.ReceiveStream):
-    """A stream that is read in small pieces, with rests as of `BotLine` where there is always more."""
+    """A stream that is read in small pieces, with rests as of `BotLine` where there is always more, until `hurry`."""
 
     def __init__(self, stream: trio.abc.ReceiveStream) -> None:
         self._stream = stream
         self._given: float | None = None
+        self._rest = REST
+
+    def hurry(self) -> None:
+        """Nothing more is written into it: read what is left without rests."""
+        self._rest = 0.0
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """See `trio.abc.ReceiveStream`."""
         if self._given is not None:
-            await trio.sleep(REST * (trio.current_time() - self._given))
+            await trio.sleep(self._rest * (trio.current_time() - self._given))
         data = bytes(await self._stream.receive_some(min(max_bytes or CHUNK, CHUNK)))
         self._given = trio.current_time() if len(data) == CHUNK else None
         return data

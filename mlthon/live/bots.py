@@ -110,11 +110,11 @@ class _Bot:
         """One process of the bot; why it ended. Raises OSError where there cannot be one."""
         with _Listener(path) as listener:
             process = await self._spawn(path)
+            outputs = [Unhurried(each) for each in (process.stdout, process.stderr) if each is not None]
             try:
                 async with trio.open_nursery() as logs:
-                    for output in (process.stdout, process.stderr):
-                        if output is not None:
-                            logs.start_soon(self._log_lines, output)
+                    for output in outputs:
+                        logs.start_soon(self._log_lines, output)
                     connected = await self._connected(listener, process, task_status is not None)
                     if connected is None:
                         hung = process.returncode is None
@@ -124,11 +124,13 @@ class _Bot:
                     with trio.move_on_after(END_S):
                         await process.wait()
                     # what it printed last is still to be read
+                    for output in outputs:
+                        output.hurry()
                     logs.cancel_scope.deadline = trio.current_time() + DRAIN_S
             finally:
                 with trio.CancelScope(shield=True):
                     await _end(process)
-                self._lines.report()
+                    await self._last_words(outputs)
         return broken or _ended(process)
 
     async def _spawn(self, path: Path) -> trio.Process:
@@ -183,13 +185,22 @@ class _Bot:
         return broken
 
     def _hear(self, run: Host, message: ToHost) -> None:
-        if not isinstance(message, Logged) or self._lines.allows(trio.current_time()):
+        if not isinstance(message, Logged) or self._lines.allows(trio.current_time(), message.text):
             run.deliver(self._host.tell, message)
 
-    async def _log_lines(self, stream: trio.abc.ReceiveStream) -> None:
+    async def _last_words(self, outputs: Sequence[Unhurried]) -> None:
+        """Log what an ended process has left behind."""
+        with trio.move_on_after(DRAIN_S):
+            for output in outputs:
+                output.hurry()
+                await self._log_lines(output)
+        for text in self._lines.end():
+            printed.info("%s: %s", self._host.name, text)
+
+    async def _log_lines(self, stream: Unhurried) -> None:
         """Log what the bot prints, a line at a time."""
-        async for text in lines_of(Unhurried(stream)):
-            if self._lines.allows(trio.current_time()):
+        async for text in lines_of(stream):
+            if self._lines.allows(trio.current_time(), text):
                 printed.info("%s: %s", self._host.name, text)
 
     async def _hang_up(self, talk: trio.CancelScope) -> None:

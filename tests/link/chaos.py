@@ -8,7 +8,7 @@ bots, the second of them with nothing to do.
 
 Figures depend on how many processor cores there are and on who else uses them: all cases and the quiet one are measured
 in turn, `--rounds` times, and the lowest figures of each are compared: what others do only adds. By default it takes
-about four minutes. A case's bot has a process of its own, but cores are shared.
+four and a half minutes. A case's bot has a process of its own, but cores are shared.
 """
 
 import argparse
@@ -323,7 +323,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.link.chaos", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("cases", nargs="*", default=CHAOS, help="some of the cases only, each by a part of its name")
     parser.add_argument("--seconds", type=float, default=3.0, help="how long each run is measured")
-    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--set", action="append", default=[], help="a setting of the runs, as link.nice=19")
     parser.add_argument("--first", action="store_true", help="go before other programs (root, Linux)")
     options = parser.parse_args(arguments)

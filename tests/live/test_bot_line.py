@@ -10,7 +10,7 @@ import trio.testing
 
 from mlthon.link import wire
 from mlthon.link.contract import Answer, Call, Logged, Published, Stop, ToBot, ToHost
-from mlthon.live.bot_line import CHUNK, LINES_A_SECOND, LINES_AT_ONCE, BotLine, LineLimit, Unhurried
+from mlthon.live.bot_line import CHUNK, LAST_LINES, LINES_A_SECOND, LINES_AT_ONCE, BotLine, LineLimit, Unhurried
 
 
 class Bot:
@@ -133,6 +133,13 @@ async def test_a_stream_is_read_in_small_pieces_with_rests(autojump_clock: trio.
         took.append(trio.current_time() - began)
         autojump_clock.jump(1.0)
     assert took == [0.0, 4.0, 4.0]
+    await send.send_all(b"x" * (2 * CHUNK))
+    stream.hurry()
+    for _ in range(2):
+        began = trio.current_time()
+        assert len(await stream.receive_some()) == CHUNK
+        assert trio.current_time() == began
+        autojump_clock.jump(1.0)
     await stream.aclose()
     with suppress(trio.BrokenResourceError):
         await send.aclose()
@@ -140,15 +147,15 @@ async def test_a_stream_is_read_in_small_pieces_with_rests(autojump_clock: trio.
 
 def test_lines_beyond_the_limit_are_left_out_and_their_number_is_told(caplog: pytest.LogCaptureFixture) -> None:
     limit = LineLimit("bot")
-    assert [limit.allows(100.0) for _ in range(LINES_AT_ONCE + 5)] == [True] * LINES_AT_ONCE + [False] * 5
-    assert not limit.allows(100.5)
-    assert limit.allows(101.0)
+    assert [limit.allows(100.0, "x") for _ in range(LINES_AT_ONCE + 5)] == [True] * LINES_AT_ONCE + [False] * 5
+    assert not limit.allows(100.5, "x")
+    assert limit.allows(101.0, "x")
     assert "bot logs or prints too much: 6 lines are left out" in caplog.text
-    assert sum(limit.allows(101.0) for _ in range(500)) == LINES_A_SECOND - 1
+    assert sum(limit.allows(101.0, f"{number}") for number in range(500)) == LINES_A_SECOND - 1
     caplog.clear()
-    limit.report()
-    assert "401 lines are left out" in caplog.text
+    assert limit.end() == [str(number) for number in range(500 - LAST_LINES, 500)]
+    assert f"{401 - LAST_LINES} lines are left out" in caplog.text
     caplog.clear()
-    limit.report()
+    assert limit.end() == []
+    assert limit.allows(1000.0, "x")
     assert not caplog.records
-    assert limit.allows(1000.0)

@@ -286,6 +286,20 @@ def test_the_last_words_of_a_process_are_logged(tmp_path: Path, caplog: pytest.L
     assert "the end" in caplog.text
 
 
+def test_of_a_bot_that_prints_without_end_some_lines_and_the_last_are_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    linked = ready(tmp_path, seconds=20)
+    text = "for number in range(30000): print(number)\nprint('the end'); say(StopTrading('')); "
+    with caplog.at_level(logging.INFO, "mlthon"):
+        played(linked, child(tmp_path, text + STOPS))
+    logged = [each.getMessage() for each in caplog.records if each.name == "mlthon.bot"]
+    assert logged[1:101] == [f"bot: {number}" for number in range(100)]
+    assert logged[-1] == "bot: the end"
+    assert len(logged) < 5000
+    assert "lines are left out" in caplog.text
+
+
 def test_who_stops_twice_does_not_wait_for_a_bot_that_hangs(tmp_path: Path) -> None:
     linked = ready(tmp_path, seconds=60)
     mark = tmp_path / "pid"

@@ -33,6 +33,8 @@ from mlthon.link.contract import Failed, Hello, Logged, ToBot, ToHost
 _CHUNK: Final = 256 * 1024
 
 
+FRAME: Final = 1 << 13
+"""Bytes that are put into one frame: the engine reads a frame in one go, and has other things to do."""
 MANY: Final = 10_000
 """Messages that wait for the engine before whoever says more waits too."""
 
@@ -88,7 +90,7 @@ class SocketHost:
         while items:
             batch = [items.popleft() for _ in range(len(items))]
             try:
-                for each in wire.frames(batch):
+                for each in wire.frames(batch, FRAME):
                     self._line.sendall(each)
             except OSError:
                 return
