@@ -221,7 +221,7 @@ def listings_of(venue: VenueChoice, instruments: Sequence[Instrument], told: lis
         return {sym: Listing(venue.src, sym, each, size_unit(each)) for sym, each in by_symbol(instruments).items()}
     home = _home(venue.src)
     there = by_symbol(instruments)
-    found = {}
+    found: dict[str, Listing] = {}
     for sym, other in venue.symbols.items():
         where = f"venues.{venue.name}.symbols"
         if sym not in home:
@@ -231,6 +231,9 @@ def listings_of(venue: VenueChoice, instruments: Sequence[Instrument], told: lis
                 f"{where}: {venue.exchange.name} has no symbol {other!r} in this run{near(other, there)}",
                 f"Give data of it; or leave trade_on out, and the bot trades on {venue.src} itself.",
             )
+        twice = next((each.sym for each in found.values() if each.instrument == there[other]), None)
+        if twice is not None:
+            raise UserError(f"{where}: {twice} and {sym} are both {other}: give each symbol a contract of its own")
         found[sym] = _converted(venue, home[sym], there[other], where)
         told.append(_say(venue, found[sym], home[sym]))
     return found

@@ -176,7 +176,12 @@ def _fetch_positions(asked: "Asked", venue: VenueStrategy) -> None:
         now, signed = venue.clock.now, venue.signed_positions
         listed = ((venue.listing_of(each.instrument), each) for each in found)
         asked.done(
-            [payloads.position(listing, each, now, signed=signed) for listing, each in listed if listing is not None]
+            # some exchanges tell of coins as of positions
+            [
+                payloads.position(listing, each, now, signed=signed)
+                for listing, each in listed
+                if listing and not listing.spot
+            ]
         )
 
     venue.desk.positions(told, asked.failed)

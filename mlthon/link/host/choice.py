@@ -88,7 +88,8 @@ def choose_bots(
     if wanted is None and config.link.subscribe is not None:
         wanted = parse_markets(config.link.subscribe, "link.subscribe")
     named = files if isinstance(files, Mapping) else _named(files)
-    return [_choose(name, file, configured, wanted) for name, file in named.items()]
+    more = {name: tuple(each.instruments or ()) for name, each in config.exchanges.items()}
+    return [_choose(name, file, configured, wanted, more) for name, file in named.items()]
 
 
 def _named(files: Sequence[Path]) -> dict[str, Path]:
@@ -102,8 +103,13 @@ def _named(files: Sequence[Path]) -> dict[str, Path]:
 
 
 def _choose(
-    name: str, file: Path, configured: Mapping[str, VenueConfig], wanted: Sequence[tuple[str, str]] | None
+    name: str,
+    file: Path,
+    configured: Mapping[str, VenueConfig],
+    wanted: Sequence[tuple[str, str]] | None,
+    more: Mapping[str, Sequence[str]],
 ) -> BotChoice:
+    """`more`: instruments by exchange that the configuration names."""
     hints = hints_of(read(file))
     found: list[str] = []
     venues = dict(configured)
@@ -125,7 +131,7 @@ def _choose(
         name=name,
         file=file,
         venues=chosen,
-        markets=tuple(_checked(each, chosen) for each in markets),
+        markets=tuple(_checked(each, chosen, more) for each in markets),
         found=tuple(found),
         guessed=wanted is None,
     )
@@ -154,19 +160,22 @@ def venue_choice(name: str, venue: VenueConfig) -> VenueChoice:
     )
 
 
-def _checked(market: tuple[str, str], venues: Iterable[VenueChoice]) -> tuple[str, str]:
+def _checked(
+    market: tuple[str, str], venues: Iterable[VenueChoice], more: Mapping[str, Sequence[str]]
+) -> tuple[str, str]:
     """A market that there is. Raises `UserError`."""
     src, sym = market
     venue = next(each for each in venues if each.src == src)
     if venue.elsewhere:
         known: Iterable[str] = venue.symbols
     else:
-        known = by_symbol(catalogue_of(venue.exchange))
+        known = [*by_symbol(catalogue_of(venue.exchange)), *more.get(venue.exchange.name, ())]
     known = list(known)
     if known and sym not in known:
-        raise UserError(
-            f"subscribe: {src} has no symbol {sym!r}{near(sym, known)}", f"There are {', '.join(sorted(known))}."
-        )
+        hint = f"There are {', '.join(sorted(known))}"
+        if not venue.elsewhere:
+            hint += f"; name others that a live exchange has in [exchanges.{venue.exchange.name}] instruments"
+        raise UserError(f"subscribe: {src} has no symbol {sym!r}{near(sym, known)}", f"{hint}.")
     return src, sym
 
 

@@ -220,7 +220,13 @@ class TranslatedEndpoint:
 
         def told(found: Sequence[HeldPosition]) -> None:
             listed = [(self._venue.listing_of(each.instrument), each) for each in found]
-            done([self._position(each, held) for each, held in listed if each and wanted in (None, each.sym)])
+            done(
+                [
+                    self._position(each, held)
+                    for each, held in listed
+                    if each and not each.spot and wanted in (None, each.sym)
+                ]
+            )
 
         self._venue.desk.positions(told, failed)
 

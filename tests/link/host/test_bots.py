@@ -29,6 +29,7 @@ from mlthon.link.contract import (
     WebAnswer,
     WebRequest,
 )
+from mlthon.link.host.desk import HeldPosition
 from tests.link.host.scripted import START, ScriptedBot, linked
 
 
@@ -443,3 +444,16 @@ def test_a_bot_on_data_without_quotes_waits_for_none(tmp_path: Path) -> None:
     assert bot.hello is not None
     assert (bot.hello.quotes, bot.quotes) == ([], [])
     assert len(bot.trades) + len(bot.hello.trades) >= 99
+
+
+def test_coins_that_an_exchange_tells_of_as_positions_are_none(tmp_path: Path) -> None:
+    run = linked(tmp_path, seconds=5, subscribe=["bybit:BTCUSDT", "bybit:byt:spot:btc-usdt"])
+    (venue,) = run.bot.host.venues.values()
+    held = [HeldPosition(each.instrument, 7, 1.0, 1.0, None) for each in venue.listings.values()]
+
+    def ask(bot: ScriptedBot) -> None:
+        venue.desk.positions = lambda done, failed: done(held)  # type: ignore[method-assign]
+        bot.ask("fetch_positions", venue=venue.name)
+
+    bot = run.go(ask)
+    assert [each["sym"] for each in bot.envelopes[1]["data"]] == ["BTCUSDT"]

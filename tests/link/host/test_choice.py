@@ -126,3 +126,11 @@ def test_a_wrong_name_is_told_with_what_was_meant(tmp_path: Path, wrong: str) ->
     with pytest.raises(UserError) as raised:
         chosen(tmp_path, *settings, **options)
     assert raised.value.message.startswith(message)
+
+
+def test_symbols_that_the_configuration_names_may_be_subscribed(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as raised:
+        chosen(tmp_path, subscribe=["bybit:WIFUSDT"])
+    assert "[exchanges.Bybit] instruments" in (raised.value.hint or "")
+    named = 'exchanges.Bybit.instruments=["WIFUSDT"]'
+    assert chosen(tmp_path, named, subscribe=["bybit:WIFUSDT"]).markets == (("bybit", "WIFUSDT"),)

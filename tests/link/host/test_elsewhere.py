@@ -60,3 +60,12 @@ def test_what_is_no_equivalent_is_refused(tmp_path: Path, symbols: str, message:
     with pytest.raises(UserError) as raised:
         linked(tmp_path, settings=[*INVERSE[:2], f"venues.BitMEX.symbols={symbols}"])
     assert raised.value.message.startswith(message)
+
+
+def test_two_symbols_are_not_one_contract(tmp_path: Path) -> None:
+    both = 'venues.BitMEX.symbols={XBTUSD="BTCUSD", XBTZ23="BTCUSD"}'
+    with pytest.raises(UserError) as raised:
+        linked(tmp_path, settings=[*INVERSE[:2], both])
+    assert raised.value.message == (
+        "venues.BitMEX.symbols: XBTUSD and XBTZ23 are both BTCUSD: give each symbol a contract of its own"
+    )
