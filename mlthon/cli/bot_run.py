@@ -74,7 +74,7 @@ def check(options: Options) -> None:
     if sys.version_info >= NEWEST:
         raise UserError(
             f"a backtest of a bot does not run on Python {sys.version_info.major}.{sys.version_info.minor}",
-            "Python 3.11 and 3.12 will do; on paper and live bots run on any.",
+            "Python 3.11, 3.12 and 3.13 will do; on paper and live bots run on any.",
         )
     if options.speed is not None:
         raise UserError("--speed is for --mode paper: a backtest goes as fast as it can")
