@@ -9,7 +9,7 @@ the bot's (`as_given`), as what the bot asks for by its ids is asked for by the 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from mlthon.basics.instrument import Instrument
 from mlthon.basics.money import to_str
@@ -22,6 +22,10 @@ from mlthon.link.host.venue import VenueStrategy
 
 Change = Callable[[VenueStrategy, Params, Done[Any], Failed], None]
 """Carries a call out; raises Fault for parameters that are wrong."""
+
+
+KEPT: Final = 20_000
+"""So many client ids of bots are remembered: more than orders are."""
 
 
 class NativeOrders:
@@ -62,6 +66,9 @@ class NativeOrders:
         if given:
             self._given[order.wire_id] = str(given)
             self._wire_ids[str(given)] = order.wire_id
+            for names in (self._given, self._wire_ids):
+                if len(names) > KEPT:
+                    del names[next(iter(names))]
 
     def shown(self, order: TrackedOrder) -> str:
         """The client id of an order as the bot knows it."""

@@ -7,6 +7,7 @@ import pytest
 
 from mlthon.basics.defs import Exchange
 from mlthon.exchange.dialects.bitmex_request import Fault
+from mlthon.link.host import native
 from mlthon.link.host.native import NativeOrders
 from mlthon.link.host.native_binance import BinanceOrders
 from mlthon.link.host.native_bitmex import BitmexOrders
@@ -200,6 +201,15 @@ def test_what_is_about_no_orders_is_passed_on(tmp_path: Path) -> None:
     }.items():
         rig = Rig(tmp_path, exchange)
         assert [rig.orders.change(*each) for each in calls] == [None, None]
+
+
+def test_client_ids_are_forgotten_in_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "KEPT", 1)
+    rig = Rig(tmp_path, Exchange.Binance)
+    one, two = rig.go(usual, lambda bot: (*usual(bot)[:2], usual(bot)[2] | {"newClientOrderId": "other"}))
+    assert (one["clientOrderId"], two["clientOrderId"]) == ("mine", "other")
+    assert rig.orders.as_sent({"origClientOrderId": "mine"}) == {"origClientOrderId": "mine"}
+    assert rig.orders.as_sent({"origClientOrderId": "other"}) != {"origClientOrderId": "other"}
 
 
 def test_bitmex_refuses_what_would_be_dropped(tmp_path: Path) -> None:
