@@ -20,6 +20,7 @@ from attrs import frozen
 from mlthon.engine.clock import SECOND
 from mlthon.errors import UserError
 from mlthon.ops.checkpoints import BUSY_S, NEVER, Checkpoints
+from mlthon.ops.private import make_private
 
 log = logging.getLogger("mlthon.ops")
 
@@ -75,8 +76,7 @@ class AuditLog:
         is. Both go on beside whoever writes."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            path.touch(0o600)  # before SQLite makes the files beside it, which are then as private
-            path.chmod(0o600)
+            make_private(path)  # before SQLite makes the files beside it, which are then as private
             self._base = sqlite3.connect(path, isolation_level=None)
             self._base.execute("PRAGMA journal_mode=WAL")
             self._base.execute("PRAGMA synchronous=NORMAL")

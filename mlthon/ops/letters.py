@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from mlthon.errors import UserError
 from mlthon.ops.checkpoints import BUSY_S
+from mlthon.ops.private import make_private
 
 log = logging.getLogger("mlthon.ops")
 
@@ -173,11 +174,10 @@ def sent_path(outbox: Path) -> Path:
 
 class SentMark:
     """The number of the last message that Telegram has taken, in the reader's own file; 0 at first. A number is on the
-    disk when `keep` returns. Raises `sqlite3.Error`."""
+    disk when `keep` returns. Raises `sqlite3.Error`, and where the file cannot be had OSError and `UserError`."""
 
     def __init__(self, path: Path) -> None:
-        path.touch(0o600)
-        path.chmod(0o600)
+        make_private(path)
         self._base = _connect(path)
         self._base.execute("PRAGMA journal_mode = WAL")
         self._base.execute("PRAGMA synchronous = FULL")

@@ -18,6 +18,11 @@ def never_wait(descriptor: int) -> None:
     os.set_blocking(descriptor, False)
 
 
+def _plain(line: str) -> str:
+    """Without what would move a terminal's cursor, or worse."""
+    return line if line.isprintable() else "".join(each if each.isprintable() or each == "\t" else "?" for each in line)
+
+
 class PipeLog(logging.Handler):
     """See the module. `lost`: messages that found no room since one last did."""
 
@@ -33,8 +38,9 @@ class PipeLog(logging.Handler):
             if self.lost:
                 self._write(_LOST % self.lost)
                 self.lost = 0
-            for line in text.splitlines():
-                self._write(f"{line}\n")
+            for number, line in enumerate(text.splitlines()):
+                # what follows the first line could pass for a line of its own, with a level and a name
+                self._write(f"{' ' if number else ''}{_plain(line)}\n")
         except OSError:  # no room, or nobody to read it
             self.lost += 1
         except Exception:  # noqa: BLE001 - as of every handler: what cannot be logged must not stop the work

@@ -24,6 +24,7 @@ from msgspec import Struct
 
 from mlthon.errors import UserError
 from mlthon.live.state import state_folder
+from mlthon.ops.private import check_folder, open_private
 
 FOLDER: Final = "run"
 LONGEST_SOCKET: Final = 107
@@ -58,10 +59,14 @@ def run_name(strategies: Iterable[str]) -> str:
 def control_folder(state: str | Path | None = None) -> Path:
     """The folder of control files under a state folder; made, or mended, so that only this user may enter it. Raises
     `UserError`."""
-    folder = (state_folder() if state is None else Path(state).expanduser()) / FOLDER
+    whole = state_folder() if state is None else Path(state).expanduser()
+    folder = whole / FOLDER
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        told = folder.stat()
+        check_folder(whole)
+        told = folder.lstat()
+        if not stat.S_ISDIR(told.st_mode):
+            raise UserError(f"{folder} is a link, not a folder", "Look who put it there, and remove it.")
         if told.st_uid != os.getuid():
             raise UserError(f"{folder} belongs to another user", "Set [ops] state to a folder of your own.")
         if stat.S_IMODE(told.st_mode) != 0o700:
@@ -116,7 +121,7 @@ class NameTaken(UserError):
 
 def _locked(path: Path, name: str) -> IO[bytes]:
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        descriptor = open_private(path)
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}", "Look at the state folder, or set [ops] state.") from None
     file = os.fdopen(descriptor, "r+b")

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mlthon.ops.letters import Message, OutboxReader, SentMark, sent_path
+from mlthon.ops.private import open_private
 from mlthon.ops.telegram.mail import Letter
 from mlthon.ops.telegram.store import Store
 
@@ -31,7 +32,7 @@ class Bag:
         self._store = store
         self._reader = OutboxReader(path)
         self._path = path
-        self._lock = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        self._lock = open_private(path.with_name(f"{path.name}.lock"))
         self._mark: SentMark | None = None
         """There as soon as the lock is held."""
         self._given = 0

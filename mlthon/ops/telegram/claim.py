@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Final
 
 from mlthon.errors import UserError
+from mlthon.ops.private import open_private
 from mlthon.ops.telegram.token import Token
 
 
@@ -21,7 +22,7 @@ class Claim:
         self.path: Final = folder / f"telegram-{token.digest}.lock"
         self.held = False
         try:
-            self._file: Final = os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+")
+            self._file: Final = os.fdopen(open_private(self.path), "r+")
         except OSError as error:
             raise UserError(f"{self.path}: {error.strerror}", "Look at the state folder.") from None
 

@@ -12,6 +12,7 @@ from attrs import frozen
 from msgspec import Struct
 
 from mlthon.errors import UserError
+from mlthon.ops.audit import one_line
 
 _STRAIGHT: Final = str.maketrans({"“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "\xa0": " "})
 """What phones make of straight quotes."""
@@ -29,7 +30,7 @@ class User(Struct, frozen=True):
     def told(self) -> str:
         """As the audit log names it: `telegram 4711 @anna`."""
         name = f"@{self.username}" if self.username else self.first_name
-        return f"telegram {self.id} {name[:LONGEST_NAME]}".rstrip()
+        return one_line(f"telegram {self.id} {name[:LONGEST_NAME]}".rstrip())
 
 
 class Chat(Struct, frozen=True):

@@ -15,6 +15,7 @@ from typing import Final
 from attrs import frozen
 
 from mlthon.errors import UserError
+from mlthon.ops.private import make_private
 from mlthon.ops.telegram.said import Message
 
 WEEK_S: Final = 6 * 86_400
@@ -56,9 +57,11 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         try:
+            make_private(path)
             self._base = sqlite3.connect(path, isolation_level=None)
-            path.chmod(0o600)
             self._base.execute("PRAGMA journal_mode=WAL")
+            # each message that comes is noted, also those of strangers: none of them is to wait for the disk
+            self._base.execute("PRAGMA synchronous=NORMAL")
             self._base.execute("PRAGMA busy_timeout=1000")
             self._base.executescript(_SCHEMA)
         except (OSError, sqlite3.Error) as error:

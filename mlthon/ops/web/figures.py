@@ -6,6 +6,7 @@ another name than this machine's own (as a web page in a browser here could). `/
 engine answers: 200 if it does, 503 if not.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -24,7 +25,8 @@ from mlthon.ops.web.keys import WebKeys
 from mlthon.ops.web.settings import is_loopback
 from mlthon.ops.web.streams import BEARER, Streams
 
-_PASSED_ON: Final = ("x-forwarded-for", "forwarded", "via")
+_HOST: Final = re.compile(r"(?P<name>[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+_PASSED_ON: Final = ("x-forwarded-for", "x-forwarded-host", "x-real-ip", "forwarded", "via", "cf-connecting-ip")
 """What proxies and tunnels add."""
 LABELS: Final = ("endpoint", "status")
 PROMETHEUS: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -83,9 +85,11 @@ class Figures:
 
 
 def _from_elsewhere(request: Request) -> bool:
-    """Whether a request shows that it began on another machine, or in a web page."""
-    name = request.url.hostname or ""
-    return not is_loopback(name) or any(each in request.headers for each in _PASSED_ON)
+    """Whether a request shows that it began on another machine, or in a web page: unless it says in so many words that
+    it asks for this machine. (nginx as it comes speaks HTTP/1.0 to the server and adds nothing.)"""
+    named = _HOST.fullmatch(request.headers.get("host", ""))
+    passed_on = request.scope["http_version"] == "1.0" or any(each in request.headers for each in _PASSED_ON)
+    return passed_on or named is None or not is_loopback(named["name"])
 
 
 def _given(request: Request) -> str:

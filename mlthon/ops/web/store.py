@@ -22,6 +22,7 @@ from typing import Final
 from attrs import field, frozen
 
 from mlthon.errors import UserError, near
+from mlthon.ops.private import make_private
 
 FILE: Final = "webhook.db"
 TOKEN_BYTES: Final = 32
@@ -95,8 +96,7 @@ class WebhookStore:
         self._now = now
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            path.touch(0o600)
-            path.chmod(0o600)
+            make_private(path)
             self._base = sqlite3.connect(path, isolation_level=None)
             for setting in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=1000"):
                 self._base.execute(f"PRAGMA {setting}")

@@ -48,7 +48,14 @@ async def test_metrics_with_a_token(tmp_path: Path, settings: dict[str, Any]) ->
 
 @pytest.mark.parametrize(
     "headers",
-    [{"host": "trader.example"}, {"host": "evil.example:8800"}, {"x-forwarded-for": "203.0.113.9"}, {"via": "1.1 x"}],
+    [
+        *(
+            {"host": each}
+            for each in ("trader.example", "evil.example:8800", "evil:99999999", "a@127.0.0.1", "[::1", "")
+        ),
+        *({"host": each} for each in ("a@127.0.0.1", "127.0.0.1.evil.example", "127.0.0.1:8800@evil", "[::1]evil")),
+        *({"x-forwarded-for": "203.0.113.9"}, {"via": "1.1 x"}, {"x-real-ip": "203.0.113.9"}),
+    ],
 )
 async def test_metrics_of_a_server_behind_a_tunnel_need_a_token_too(tmp_path: Path, headers: dict[str, str]) -> None:
     site = Site(tmp_path)
