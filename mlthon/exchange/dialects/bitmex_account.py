@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from mlthon.basics.defs import InstrumentType
+from mlthon.exchange.dialects import bitmex_account_rows as account_rows
 from mlthon.exchange.dialects import bitmex_rows as rows
 from mlthon.exchange.dialects.bitmex_request import (
     Fault,
@@ -42,11 +43,11 @@ def _keys(dialect: "BitmexDialect", key: ApiKey | None, params: Params, send: Se
 
 
 def _margin(dialect: "BitmexDialect", key: ApiKey | None, params: Params, send: Send) -> None:
-    _money(rows.margin_row, key, params, send)
+    _money(account_rows.margin_row, key, params, send)
 
 
 def _wallet(dialect: "BitmexDialect", key: ApiKey | None, params: Params, send: Send) -> None:
-    _money(rows.wallet_row, key, params, send)
+    _money(account_rows.wallet_row, key, params, send)
 
 
 def _money(row: Callable[[ServedAccount, str], rows.Row], key: ApiKey | None, params: Params, send: Send) -> None:
@@ -67,7 +68,7 @@ def _positions(dialect: "BitmexDialect", key: ApiKey | None, params: Params, sen
     wanted = filter_of(params).get("symbol")
     send(
         [
-            rows.position_row(account, market)
+            account_rows.position_row(account, market)
             for instrument, market in dialect.served.markets.items()
             if instrument in account.ledger.stakes
             and instrument.instrument_type is not InstrumentType.Spot
@@ -78,7 +79,7 @@ def _positions(dialect: "BitmexDialect", key: ApiKey | None, params: Params, sen
 
 def _leverage(dialect: "BitmexDialect", key: ApiKey | None, params: Params, send: Send) -> None:
     """The served exchange has one leverage for all: the position as it is."""
-    send(rows.position_row(trader(key), dialect.market(params)))
+    send(account_rows.position_row(trader(key), dialect.market(params)))
 
 
 def _executions(dialect: "BitmexDialect", key: ApiKey | None, params: Params, send: Send) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from mlthon.engine.clock import MS, SECOND
+from mlthon.exchange.dialects import bitmex_account_rows as account_rows
 from mlthon.exchange.dialects import bitmex_rows as rows
 from mlthon.exchange.dialects.bitmex_request import (
     INSTRUMENTS_PAGE,
@@ -61,7 +62,7 @@ def _assets(dialect: "BitmexDialect", key: ApiKey | None, params: Params, send: 
     coins = {
         coin for market in dialect.served.markets.values() for coin in (market.contract.base, market.contract.coin)
     }
-    send(rows.asset_rows(sorted(coins)))
+    send(account_rows.asset_rows(sorted(coins)))
 
 
 def _book(dialect: "BitmexDialect", key: ApiKey | None, params: Params, send: Send) -> None:

@@ -13,6 +13,7 @@ import msgspec
 from mlthon.basics.defs import InstrumentType
 from mlthon.basics.instrument import Instrument
 from mlthon.engine.clock import MS, SECOND
+from mlthon.exchange.dialects import bitmex_account_rows as account_rows
 from mlthon.exchange.dialects import bitmex_rows as rows
 from mlthon.exchange.served.account import ServedAccount
 from mlthon.exchange.served.contract import ServerSocket
@@ -260,16 +261,16 @@ class Realtime:
             return found
         if table == "position":
             return [
-                rows.position_row(account, market)
+                account_rows.position_row(account, market)
                 for instrument, market in self._dialect.served.markets.items()
                 if instrument in account.ledger.stakes
                 and instrument.instrument_type is not InstrumentType.Spot
                 and symbol in ("", instrument.symbol)
             ]
         if table == "margin":
-            return [rows.margin_row(account, coin) for coin in account.coins()]
+            return [account_rows.margin_row(account, coin) for coin in account.coins()]
         if table == "wallet":
-            return [rows.wallet_row(account, coin) for coin in account.coins()]
+            return [account_rows.wallet_row(account, coin) for coin in account.coins()]
         return []
 
     # -- of markets --------------------------------------------------------------------------------------------------
@@ -388,12 +389,12 @@ class Realtime:
             if instrument.instrument_type is InstrumentType.Spot:
                 return
             market = self._dialect.served.markets[instrument]
-            self._table("position", "update", [rows.position_row(self._account, market)])
+            self._table("position", "update", [account_rows.position_row(self._account, market)])
 
     def wallet_changed(self, coins: tuple[str, ...]) -> None:
         if self._account is None:
             return
-        for table, row in (("margin", rows.margin_row), ("wallet", rows.wallet_row)):
+        for table, row in (("margin", account_rows.margin_row), ("wallet", account_rows.wallet_row)):
             if self._subscribed(table, ""):
                 self._table(table, "update", [row(self._account, coin) for coin in coins])
 
