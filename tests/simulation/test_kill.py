@@ -10,7 +10,7 @@ KILLS = 5
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("exchange", INSTRUMENTS)
 def test_journal_and_exchange_agree_after_kills(exchange: str, tmp_path: Path) -> None:
     problems, counts = killed_and_compared(tmp_path, exchange, KILLS, seed=1)
