@@ -11,8 +11,10 @@ started and watched by the run, and reach the engine through that socket as the 
 
     contract, control   what can be asked and done, and who does it, in the engine's turn; audit writes it down
     service, client     the two ends of the socket; peer: who is at the other one; place: where the files lie
-    keeper, process     the two ends of the operations process; outbox: how messages get there; pipe_log: its log
-    checkpoints         has no writer of a file wait for the disk
+    keeper, process     the two ends of the operations process; pipe_log: its log
+    outbox, letters     how messages get there: the engine's end, and the files with whoever reads them
+    killed              what came of a kill
+    checkpoints         has no writer of a file wait for the disk; private: whose files are used at all
     metrics, lookout    figures for Prometheus; what the owner of a run should be told
     assembly            puts it together for a run; bots: the doors of ProfitView bots; books: what strategies made
 

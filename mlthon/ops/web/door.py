@@ -224,7 +224,9 @@ class Door:
 
 
 def _has_body(scope: Scope) -> bool:
-    return any(name in (b"content-length", b"transfer-encoding") for name, _ in scope["headers"])
+    """Whether the request has a body, which may take its time."""
+    lengths = [value for name, value in scope["headers"] if name in (b"content-length", b"transfer-encoding")]
+    return any(value.strip() != b"0" for value in lengths)
 
 
 def _kinds(error: BaseException) -> str:

@@ -158,6 +158,19 @@ async def test_a_request_that_is_carried_out_is_not_cut_for_those_who_only_come(
     assert len(site.engine.actions) == 1
 
 
+@pytest.mark.parametrize("length", ["", "Content-Length: 0\r\n"])
+async def test_a_question_without_a_body_is_served_as_soon_as_it_is_asked(tmp_path: Path, length: str) -> None:
+    site = Site(tmp_path)
+    door = site.server.door
+    site.engine.silent = True
+    async with served(site) as port:
+        path = f"/trading/bot/{SECRET}/balances"
+        asker = raw(port, f"GET {path} HTTP/1.1\r\nHost: x\r\n{length}\r\n".encode())
+        await until(lambda: site.engine.asked)
+        assert (door.connections, door.waiting) == (1, 0)
+        asker.close()
+
+
 async def test_bodies_that_dribble_in_take_no_room_of_requests_under_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
