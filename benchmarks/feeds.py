@@ -140,7 +140,9 @@ def check(strategy: Listener, last: bytes) -> None:
     if strategy.left or strategy.last is None:
         raise RuntimeError(f"{strategy.left} trades did not reach the strategy")
     side, price, qty, exec_ts, _ = strategy.last
-    said = f'"T":{exec_ts},"s":"BTCUSDT","S":"{side.name}","v":"{qty}","p":"{price}"'
+    price_text = messages.price_text(INSTRUMENT.price_scale.steps(price))
+    qty_text = messages.qty_text(INSTRUMENT.qty_scale.steps(qty))
+    said = f'"T":{exec_ts},"s":"BTCUSDT","S":"{side.name}","v":"{qty_text}","p":"{price_text}"'
     if said.encode() not in last:
         raise RuntimeError(f"the last trade came as {said}")
 
