@@ -93,8 +93,8 @@ class OpsService:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=without_ours(os.environ),
-            # Ctrl-C is for the engine, which says goodbye
-            start_new_session=True,
+            # Ctrl-C is for the engine, which says goodbye; in a session of its own its niceness would not count
+            process_group=0,
         )
 
     async def _instruct(self, process: trio.Process) -> None:
