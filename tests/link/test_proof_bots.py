@@ -7,6 +7,7 @@ from statistics import fmean, pstdev
 from typing import Any
 
 import pytest
+from attrs import frozen
 
 from mlthon.engine.clock import SECOND
 from mlthon.link.contract import Call, WebAnswer, WebRequest
@@ -22,7 +23,37 @@ def decided(orders: list[Order]) -> list[tuple[str, float]]:
 
 # -- mean reversion ----------------------------------------------------------------------------------------------------
 
-REVERTING = walk("woo", "PERP_BTC_USDT", 60_000.0, 240, 5)
+
+@frozen
+class Reverting:
+    """Where mean reversion trades, and how much at a time."""
+
+    venue: str
+    market: Market
+    size: float
+
+
+# the last order is some seconds before the end, so that what it comes to is known when a run on paper ends
+REVERTING = {
+    "woo": Reverting("WooPaper", walk("woo", "PERP_BTC_USDT", 60_000.0, 240, 5, seed=4), 0.002),
+    "bitmex": Reverting("BitMEX", walk("bitmex", "XBTUSD", 60_000.0, 240, 5), 100.0),
+    "bybit": Reverting("account1", walk("bybit", "BTCUSDT", 60_000.0, 240, 5), 0.002),
+}
+
+
+def run_reversion(folder: Path, place_: Reverting, *options: str) -> Outcome:
+    """The bot as its owner would set it up there."""
+    file = place(
+        folder,
+        "mean_reversion",
+        rough=True,
+        changes={
+            '"WooPaper"': repr(place_.venue),
+            "SIZE = 0.002": f"SIZE = {place_.size}",
+            "LIMIT = 0.006": f"LIMIT = {3 * place_.size}",
+        },
+    )
+    return run(folder, file, [place_.market], f"--venue={place_.venue}={place_.market.src}", *options)
 
 
 def reversions(market: Market, first: int) -> list[tuple[int, str]]:
@@ -44,32 +75,33 @@ def reversions(market: Market, first: int) -> list[tuple[int, str]]:
     return found
 
 
-def check_reversion(outcome: Outcome, first: int) -> list[tuple[int, str]]:
-    expected = reversions(REVERTING, first)
-    assert len(expected) >= 10
-    assert decided(outcome.of("WooPaper")) == [(side, 0.002) for _, side in expected]
-    net = sum(1 if side == "Buy" else -1 for _, side in expected)
+def check_reversion(outcome: Outcome, there: Reverting, first: int) -> list[tuple[int, str]]:
+    expected = reversions(there.market, first)
+    assert len(expected) >= 5
+    assert decided(outcome.of(there.venue)) == [(side, there.size) for _, side in expected]
+    net = there.size * sum(1 if side == "Buy" else -1 for _, side in expected)
     last = outcome.said[-1]
-    assert last["held"] == ({"PERP_BTC_USDT": pytest.approx(abs(0.002 * net))} if net else {})
-    assert outcome.fills[-1].position == pytest.approx(0.002 * net)
+    assert last["held"] == ({there.market.sym: pytest.approx(abs(net))} if net else {})
+    assert outcome.fills[-1].position == pytest.approx(net)
     return expected
 
 
-def test_mean_reversion_in_a_backtest(tmp_path: Path) -> None:
-    outcome = run(tmp_path, place(tmp_path, "mean_reversion", rough=True), [REVERTING], "--venue=WooPaper=woo")
-    expected = check_reversion(outcome, 0)
+@pytest.mark.parametrize("there", REVERTING.values(), ids=REVERTING.keys())
+def test_mean_reversion_in_a_backtest(tmp_path: Path, there: Reverting) -> None:
+    outcome = run_reversion(tmp_path, there)
+    expected = check_reversion(outcome, there, 0)
     assert outcome.said[-1]["position"] == pytest.approx(outcome.fills[-1].position)
     for (step, side), order, fill in zip(expected, outcome.orders, outcome.fills, strict=True):
-        assert order.at == pytest.approx(REVERTING.traded_at(step) / SECOND, abs=0.5)
-        assert fill.price == (REVERTING.ask(step) if side == "Buy" else REVERTING.bid(step))
+        assert order.at == pytest.approx(there.market.traded_at(step) / SECOND, abs=0.5)
+        assert fill.price == (there.market.ask(step) if side == "Buy" else there.market.bid(step))
 
 
 @pytest.mark.slow
-def test_mean_reversion_on_paper(tmp_path: Path) -> None:
-    options = ("--venue=WooPaper=woo", "--mode=paper", "--speed=90")
-    outcome = run(tmp_path, place(tmp_path, "mean_reversion", rough=True), [REVERTING], *options)
-    first = round(outcome.said[-1]["first"] / REVERTING.lot) - 1
-    check_reversion(outcome, first)
+@pytest.mark.parametrize("there", REVERTING.values(), ids=REVERTING.keys())
+def test_mean_reversion_on_paper(tmp_path: Path, there: Reverting) -> None:
+    outcome = run_reversion(tmp_path, there, "--mode=paper", "--speed=35")
+    first = round(outcome.said[-1]["first"] / there.market.lot) - 1
+    check_reversion(outcome, there, first)
 
 
 # -- a grid on timers --------------------------------------------------------------------------------------------------
@@ -225,7 +257,7 @@ def check_rsi(outcome: Outcome) -> int:
 
 
 def test_rsi_of_candles_in_a_backtest(tmp_path: Path) -> None:
-    outcome = run(tmp_path, place(tmp_path, "rsi_candles"), [SWINGING], "--venue=BitMEX=bitmex")
+    outcome = run(tmp_path, place(tmp_path, "rsi_candles", rough=True), [SWINGING], "--venue=BitMEX=bitmex")
     assert check_rsi(outcome) >= 4
     minutes: dict[int, float] = {}
     for step in range(len(SWINGING.prices)):
@@ -245,7 +277,7 @@ def test_rsi_of_candles_in_a_backtest(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_rsi_of_candles_on_paper(tmp_path: Path) -> None:
     options = ("--venue=BitMEX=bitmex", "--mode=paper", "--speed=240")
-    outcome = run(tmp_path, place(tmp_path, "rsi_candles"), [SWINGING], *options)
+    outcome = run(tmp_path, place(tmp_path, "rsi_candles", rough=True), [SWINGING], *options)
     assert check_rsi(outcome) >= 1
 
 

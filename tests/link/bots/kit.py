@@ -10,7 +10,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
@@ -166,9 +166,14 @@ def roughen(text: str) -> str:
     return "\n".join(rough) + "\n"
 
 
-def place(folder: Path, bot: str, *, rough: bool = False) -> Path:
-    """A copy of a bot in a folder of its own; `rough`: one that Python would refuse."""
+def place(folder: Path, bot: str, *, rough: bool = False, changes: Mapping[str, str] | None = None) -> Path:
+    """A copy of a bot in a folder of its own; `rough`: one that Python would refuse; `changes`: texts put in place of
+    others, that are there once."""
     text = (BOTS / f"{bot}.py").read_text("utf-8")
+    for old, new in (changes or {}).items():
+        if text.count(old) != 1:
+            raise ValueError(f"{bot} has {old!r} {text.count(old)} times")
+        text = text.replace(old, new)
     if rough:
         text = roughen(text)
         try:
