@@ -27,6 +27,7 @@ from mlthon.basics.defs import GtwStatus, Side
 from mlthon.engine.clock import MS, Clock
 from mlthon.engine.engine import Engine
 from mlthon.engine.faces import Gateway
+from mlthon.engine.garbage import LATENCY, rare_collections
 from mlthon.engine.journal import JournalStage
 from mlthon.engine.tracker import TrackedOrder
 from mlthon.live.driver import Driver, WallTime
@@ -120,7 +121,7 @@ async def answer(url: str, count: int, journal: SqliteJournal | None, beside: Be
         nursery.start_soon(driver.run)
         if beside is not None:
             await beside(engine, driver, nursery)
-        with trio.fail_after(60):
+        with rare_collections(LATENCY), trio.fail_after(60):
             await over.wait()
         await trio.sleep(0.1)
         nursery.cancel_scope.cancel()

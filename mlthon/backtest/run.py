@@ -5,9 +5,7 @@ timers fire), then the row itself. At the end strategies are stopped, their open
 `Run.go` plays rows as fast as they go; `mlthon.live.paced` plays the same run by the wall clock.
 """
 
-import gc
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from time import perf_counter  # the real one, also where a bot's clocks are replaced later
 from typing import Any
 
@@ -20,6 +18,7 @@ from mlthon.backtest.result import Amounts, Progress, Result
 from mlthon.backtest.tapped import Tapped
 from mlthon.data.replay import Batch, Gap
 from mlthon.engine.clock import SECOND
+from mlthon.engine.garbage import THROUGHPUT, rare_collections
 from mlthon.engine.taps import Digest, Tally
 from mlthon.engine.tracker import TrackedOrder
 from mlthon.exchange.contracts import Contract
@@ -54,20 +53,6 @@ class Turnover:
             contract = self._contracts[order.instrument] = Contract(order.instrument)
         self.value[contract.coin] = self.value.get(contract.coin, 0) + qty * contract.unit_value(price)
         self.fees[fee_coin] = self.fees.get(fee_coin, 0) + fee
-
-
-@contextmanager
-def rare_collections() -> Iterator[None]:
-    """Let Python look for cyclic garbage less often. The engine makes next to none, but every order it keeps counts
-    as a reason to look, and a look goes through everything alive: a fifth of the time of a run with many orders."""
-    before = gc.get_threshold()
-    gc.freeze()
-    gc.set_threshold(100_000, 50, 1_000)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-        gc.unfreeze()
 
 
 @frozen
@@ -120,7 +105,7 @@ class Run:
     ) -> Result:
         """Play everything as fast as it goes. `stop` is asked between batches whether to end early."""
         self.begin()
-        with rare_collections():
+        with rare_collections(THROUGHPUT):
             ended = self._play_all(on_progress, stop)
         return self.finish(ended)
 

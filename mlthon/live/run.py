@@ -35,6 +35,7 @@ from mlthon.basics.money import parse, to_str
 from mlthon.engine.clock import SECOND
 from mlthon.engine.engine import Engine
 from mlthon.engine.entries import IN_DOUBT
+from mlthon.engine.garbage import LATENCY, rare_collections
 from mlthon.engine.taps import Tally
 from mlthon.engine.tracker import TrackedOrder
 from mlthon.live.driver import Driver
@@ -251,7 +252,7 @@ class LiveRun:
     ) -> str:
         """Go on until the time is over or `stop` says so; why it ended. `look` is called about once a second. On
         SIGUSR2 `show` is given what strategies hold beside what their accounts hold."""
-        with trio.open_signal_receiver(signal.SIGUSR2) as asked:
+        with rare_collections(LATENCY), trio.open_signal_receiver(signal.SIGUSR2) as asked:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._show_when_asked, asked, show)
                 ended = await self._go_on(duration_s, stop, on_progress, look)
