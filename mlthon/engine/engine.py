@@ -95,6 +95,13 @@ class Engine:
         self._envs[name] = StratEnv(session, self.tracker, self.settings.zone)
         return session
 
+    def remove_strategy(self, name: str) -> None:
+        """Take out a strategy that has never been connected."""
+        session = self.sessions.pop(name)
+        del self._envs[name]
+        for port in session.ports.values():
+            port.sessions.remove(session)
+
     def start(self) -> None:
         """Connect every strategy; what their logins set off is queued on the clock."""
         for name in self.sessions:

@@ -184,7 +184,11 @@ class SignalBots:
             raise UserError(f"this run has no {symbol} of {exchange.name}")
         bound = member.strategy
         run.engine.add_strategy(member.name, member.bot, [exchange], account, bound.params)
-        self._attach(member, alone=True)
+        try:
+            self._attach(member, alone=True)
+        except UserError:
+            run.engine.remove_strategy(member.name)
+            raise
         self._members.append(member)
         run.engine.connect(member.name)
         latest = run.board.latest.get((member.venue.src, config.symbol))

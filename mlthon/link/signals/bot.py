@@ -16,7 +16,7 @@ goes on from the best price.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from attrs import evolve
@@ -163,14 +163,11 @@ class SignalBot(IStrategy):
         except BadIntent as error:
             self._complain(f"a signal of {signal.by} is ignored: {error}")
             return
-        changed = intent != self.intent
-        if changed:
+        if intent != self.intent:
             self.intent = intent
             self.exited = None
-        if self._memory is not None:
-            self._memory.heard(intent, self.clock.now, self.exited, closing=self._closing)
-        if changed:
             self._think()
+        self._keep(lambda memory: memory.heard(intent, self.clock.now, self.exited, closing=self._closing))
 
     def _complain(self, text: str) -> None:
         """Once, until something else is wrong: a script may say the same at every trade."""
@@ -385,12 +382,21 @@ class SignalBot(IStrategy):
         self._think()
 
     def _keep_exit(self) -> None:
-        if self._memory is not None:
-            self._memory.spend(self.exited, closing=self._closing)
+        self._keep(lambda memory: memory.spend(self.exited, closing=self._closing))
 
     def _keep_position(self) -> None:
-        if self._memory is not None and self._account.known:
-            self._memory.stands(self.position)
+        if self._account.known:
+            self._keep(lambda memory: memory.stands(self.position))
+
+    def _keep(self, keep: Callable[[BotMemory], None]) -> None:
+        """Keep something for after a restart; a full disk keeps nobody from trading."""
+        if self._memory is None:
+            return
+        try:
+            keep(self._memory)
+        except Exception as error:  # noqa: BLE001 - whatever the place where it is kept raises
+            self._memory = None
+            log.error("%s: nothing more can be kept for a restart: %s", self.session.name, error)
 
     # -- answers -------------------------------------------------------------------------------------------------------
 

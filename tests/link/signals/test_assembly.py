@@ -293,3 +293,18 @@ def test_what_a_run_has_not_cannot_join_it(tmp_path: Path) -> None:
     assert list(run.linked.run.assembly.engine.sessions) == ["bot.BitMEX", "bot.one"]
     run.go(says(size=0.5))
     assert held(run, "bot.one") == 5
+
+
+def test_a_bot_whose_sizes_are_too_small_leaves_nothing_behind(tmp_path: Path) -> None:
+    run = linked(tmp_path, seconds=5, settings=['venues.BitMEX.src="bitmex"'])
+    bots = run.linked.bots.signal_bots
+    told: list[str] = []
+
+    def join(script: ScriptedBot) -> None:
+        with pytest.raises(UserError, match="max_position_size 50 is less than the smallest order"):
+            bots.join("late", made(params={"max_position_size": 50}))
+        told.append(bots.join("late", made()))
+
+    run.go(join, says(size=0.5))
+    assert len(told) == 1
+    assert held(run, "bot.late") == 5

@@ -288,6 +288,30 @@ def test_what_has_not_changed_is_not_written_again() -> None:
     assert state.writes - before == 2
 
 
+class Full(MemoryState):
+    """A disk on which there is room for so many writes."""
+
+    def __init__(self, room: int) -> None:
+        super().__init__()
+        self.room = room
+
+    def put(self, key: str, value: str | None) -> None:
+        self.room -= 1
+        if self.room < 0:
+            raise OSError("no space left")
+        super().put(key, value)
+
+
+@pytest.mark.parametrize("room", range(4))
+def test_a_full_disk_keeps_no_bot_from_trading_and_closing(room: int, caplog: pytest.LogCaptureFixture) -> None:
+    table = started(Full(room), params={"max_position_size": 1.0, "stop_loss_pct": 1})
+    table.signal(size=0.5)
+    assert table.held == 0.5
+    table.quote(29000.0)
+    assert (table.held, table.session.failures) == (0, 0)
+    assert caplog.text.count("nothing more can be kept for a restart: no space left") == 1
+
+
 def test_after_its_end_nothing_is_written() -> None:
     state = Counting()
     table = started(state)
