@@ -3,6 +3,8 @@
 from collections.abc import Generator, Sequence
 from typing import Any
 
+import pytest
+
 from mlthon.basics.catalogue import resolve
 from mlthon.basics.defs import Exchange, GtwRejectCode
 from mlthon.engine.candles import MINUTE, Candle, MinuteCandles
@@ -100,3 +102,28 @@ def test_an_exchange_without_rules_allows_plenty() -> None:
     clock = Clock(NOW)
     throttle = Throttle(clock, None, (), lambda request, answer: (), lambda percent, until: None)  # type: ignore[arg-type]
     assert throttle.allowance() == (PLENTY, NOW + SECOND)
+
+
+class Calling(Exchanged):
+    """An exchange with calls of its own."""
+
+    def native(self, path: str, version: str, method: str, params: Any) -> Generator[Any, Any, Any]:
+        yield from ()
+        return [version, method, path, params]
+
+
+@pytest.mark.parametrize(
+    ("codec", "answer"),
+    [
+        (Calling(), ["public", "GET", "ticker", {"symbol": "X"}]),
+        (Exchanged(), (GtwRejectCode.InvalidRequest, "call_endpoint: BitMEX's own calls cannot be made")),
+    ],
+)
+def test_paper_beside_live_data_asks_the_exchange_for_what_is_public(codec: Exchanged, answer: Any) -> None:
+    clock = Clock(NOW)
+    throttle = Throttle(clock, None, (), lambda request, answer: (), lambda percent, until: None)  # type: ignore[arg-type]
+    candles = Candles(codec, Asker(clock, throttle), throttle, lambda each: MinuteCandles())  # type: ignore[arg-type]
+    told: list[Any] = []
+    candles.native("ticker", {"symbol": "X"}, told.append, lambda *why: told.append(why))
+    clock.run_until(NOW)
+    assert told == [answer]
