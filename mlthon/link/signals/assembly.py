@@ -163,7 +163,7 @@ class SignalBots:
             held=0 if run.keeping is None else run.keeping.held(name, listing.instrument),
             memory=None
             if run.keeping is None
-            else BotMemory(run.keeping.states(member.state_name, member.venue.exchange)),
+            else BotMemory(run.keeping.states(member.state_name, member.venue.exchange), name),
         )
         run.board.listen(member.venue.src, member.config.symbol, bot.hear, (bot.kind.takes,))
 

@@ -16,7 +16,7 @@ goes on from the best price.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from attrs import evolve
@@ -81,7 +81,7 @@ class SignalBot(IStrategy):
         self._turn = NEVER
         """When trading hours next begin or end (ns)."""
         self._complaint = ""
-        self._memory: BotMemory | None = None
+        self._memory = BotMemory()
 
     def attach(
         self,
@@ -103,39 +103,13 @@ class SignalBot(IStrategy):
         ask = None if listing.spot else ask_position
         self._account = AccountWatch(session, clock, self.market, self.position, ask, self._account_told)
         self._plan = self._planned(self.params)
-        self._memory = memory
         if memory is not None:
-            self._recall(memory)
+            self._memory = memory
+        self.intent, self.exited = self._memory.recall(self.kind, clock.now, self.lasts)
+        self._closing = self._memory.signal is not None and self._memory.signal.closing
         if ask is None and held:
             self.position.set(held, 0.0)
-            self._recall_position()
-
-    def _recall(self, memory: BotMemory) -> None:
-        """Go on with the signal of the run before, if there is one that still counts."""
-        kept = memory.signal
-        if kept is None:
-            return
-        try:
-            intent = self.kind.read(kept.value)
-        except BadIntent as error:
-            log.warning("%s: the signal that was kept is left out: %s", self.session.name, error)
-            return
-        self._closing = kept.closing
-        age = self.clock.now - kept.said
-        shown = f"{self.kind.takes}={intent}, {abs(age) / SECOND:.0f} s old"
-        if kept.exited is None and abs(age) > self.lasts:
-            log.warning("%s: waits for a new signal: the last one (%s) is too old", self.session.name, shown)
-            return
-        self.intent, self.exited = intent, kept.exited
-        how = "goes on with the last signal" if kept.exited is None else f"was closed by {kept.exited} at the signal"
-        log.warning("%s: %s (%s)", self.session.name, how, shown)
-
-    def _recall_position(self) -> None:
-        """Take over what was kept of the position's past, once it is known that there is one on the same side."""
-        kept = None if self._memory is None else self._memory.position
-        if kept is not None and kept.lots * self.position.lots > 0:
-            self.position.entry = self.position.entry or kept.entry
-            self.position.reached(kept.best)
+            self._memory.recall_position(self.position)
 
     def _planned(self, params: Params) -> Plan:
         for name in ("max_position_size", "max_order_size"):
@@ -167,7 +141,7 @@ class SignalBot(IStrategy):
             self.intent = intent
             self.exited = None
             self._think()
-        self._keep(lambda memory: memory.heard(intent, self.clock.now, self.exited, closing=self._closing))
+        self._memory.heard(intent, self.clock.now, self.exited, closing=self._closing)
 
     def _complain(self, text: str) -> None:
         """Once, until something else is wrong: a script may say the same at every trade."""
@@ -208,7 +182,7 @@ class SignalBot(IStrategy):
         resting = self._stopping or not self.enabled or (hours is not None and not hours.open(now))
         if self._closing and not self._holds and not self._keeper.open():
             self._closing = False
-            self._keep_exit()
+            self._memory.spend(self.exited, closing=False)
         if self._closing or (resting and self.params.closes):
             self._plan.forget()
             return Wish(self._flat(), turn)
@@ -239,7 +213,7 @@ class SignalBot(IStrategy):
         self._alarm = None if ts is None else self.clock.schedule(ts, self.session.call, "on_alarm")
 
     def _account_told(self) -> None:
-        self._recall_position()
+        self._memory.recall_position(self.position)
         self.session.call("on_alarm")
 
     def on_alarm(self) -> None:
@@ -284,9 +258,7 @@ class SignalBot(IStrategy):
     def on_framework_disconnected(self) -> None:
         self._wake_at(None)
         self._account.end()
-        if self._memory is not None:
-            self._memory.close()
-            self._memory = None
+        self._memory.close()
 
     def on_strat_params_update(self, strat_params: Mapping[str, Any]) -> None:
         """What stands in the configuration now: `enabled` and `params`; with a mistake in it nothing changes."""
@@ -377,26 +349,13 @@ class SignalBot(IStrategy):
         self._closing = True
         self.exited = why
         # before the order leaves: after a restart in between it is sent again, where the position is still there
-        self._keep_exit()
+        self._memory.spend(why, closing=True)
         self._keeper.hurry()
         self._think()
 
-    def _keep_exit(self) -> None:
-        self._keep(lambda memory: memory.spend(self.exited, closing=self._closing))
-
     def _keep_position(self) -> None:
         if self._account.known:
-            self._keep(lambda memory: memory.stands(self.position))
-
-    def _keep(self, keep: Callable[[BotMemory], None]) -> None:
-        """Keep something for after a restart; a full disk keeps nobody from trading."""
-        if self._memory is None:
-            return
-        try:
-            keep(self._memory)
-        except Exception as error:  # noqa: BLE001 - whatever the place where it is kept raises
-            self._memory = None
-            log.error("%s: nothing more can be kept for a restart: %s", self.session.name, error)
+            self._memory.stands(self.position)
 
     # -- answers -------------------------------------------------------------------------------------------------------
 

@@ -89,7 +89,7 @@ class Table:
         desk = EmbeddedDesk(self.exchange, self.gateway, self.engine.port(exchange, "V"), self._no_candles)
         for name, bot in zip(strategies, self.bots, strict=True):
             ask = desk.position if position == "of the account" else position
-            memory = None if state is None else BotMemory(state)
+            memory = None if state is None else BotMemory(state, name)
             bot.attach(self.engine.sessions[name], self.clock, listing, ask, held=held, memory=memory)
             self.board.listen(self.src, symbol, bot.hear, (bot.kind.takes,))
         self._lane = self.market.quote_lane(self.feed)
