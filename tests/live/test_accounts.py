@@ -19,7 +19,7 @@ from mlthon.live.assembly import adopt_orders
 from mlthon.live.driver import Driver, WallTime
 from mlthon.live.journal_store import SqliteJournal
 from tests.engine.rig import BTC, Recorder
-from tests.live.test_journal_store import entry, new, standing
+from tests.live.test_journal_store import ETH, entry, fill, new, standing
 
 BYBIT = Exchange.Bybit
 
@@ -116,3 +116,9 @@ def test_without_open_orders_the_guard_is_let_go(journal: SqliteJournal) -> None
     watch.stop()
     guard: Any = watch.guard
     assert guard.told == ["goodbye"]
+
+
+def test_what_a_strategy_holds_is_known_by_its_fills_of_all_runs(journal: SqliteJournal) -> None:
+    journal.commit([fill("E1", 100), fill("E1", 100), fill("E2", 50)])
+    held = accounts.held_by_fills(journal)
+    assert (held("one", BTC), held("one", ETH), held("bot.other", BTC)) == (-150, 0, 0)
