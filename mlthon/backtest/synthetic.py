@@ -4,8 +4,9 @@ The flow's rows are a source like any other, so the same loop plays them; what t
 market itself and reaches strategies after the feed latency.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
+from mlthon.api.istrat_env import MDSub
 from mlthon.backtest.assembly import Assembly, Lane
 from mlthon.backtest.run import Plan
 from mlthon.basics.catalogue import resolve
@@ -19,6 +20,8 @@ from mlthon.data.synthetic.profiles import profile_of
 from mlthon.data.timing import FeedModel, FeedTiming
 from mlthon.engine.clock import MS, SECOND, Clock
 from mlthon.engine.faces import MarketEvents
+from mlthon.engine.feed import ExchangeFeed
+from mlthon.exchange.exchange import EmbeddedExchange
 from mlthon.exchange.synthetic_flow import SyntheticFlow
 
 DEFAULT_START = 1_735_689_600 * SECOND
@@ -97,10 +100,26 @@ def synthetic_plan(
         exchange.observed_latency = delay
         exchange.publish_to(instrument, DelayedFeed(feed, assembly.clock, delay) if delay else feed)
         lanes[Stream(instrument, Kind.FLOW)] = _lane(SyntheticFlow(exchange.market(instrument), flow.start_price))
+    for venue, exchange in assembly.exchanges.items():
+        group = assembly.engine.feeds[venue]
+        group.on_change = _orders_on_demand(group, exchange, assembly.clock)
     replay = Replay([FlowSource(flows, instruments)], FeedTiming(model=FeedModel.NONE))
     return Plan(
         replay, [lanes[stream] for stream, _ in replay.lanes], start, start + duration, ending="its time was over"
     )
+
+
+def _orders_on_demand(group: ExchangeFeed, exchange: EmbeddedExchange, clock: Clock) -> Callable[[], None]:
+    """What to do when subscriptions change: publish single orders from the first time that somebody reads them."""
+    shown: set[Instrument] = set()
+
+    def changed() -> None:
+        for instrument, kinds in group.wanted().items():
+            if MDSub.OrderBook in kinds and instrument not in shown:
+                shown.add(instrument)
+                clock.call_soon(exchange.publish_orders, instrument)
+
+    return changed
 
 
 def feed_delay(timing: FeedTiming) -> int:

@@ -83,9 +83,15 @@ class EmbeddedExchange:
             raise KeyError(f"{instrument.name} is not traded on this {self.exchange.name}")
         return self.markets[instrument]
 
-    def publish_to(self, instrument: "Instrument", events: MarketEvents, by_order: bool = False) -> None:
-        """This market is its own source: publish its quotes, trades and levels, and `by_order` every order."""
-        self.market(instrument).publisher = Publisher(events, self.clock, by_order)
+    def publish_to(self, instrument: "Instrument", events: MarketEvents) -> None:
+        """This market is its own source: publish its quotes, trades and levels."""
+        self.market(instrument).publisher = Publisher(events, self.clock)
+
+    def publish_orders(self, instrument: "Instrument") -> None:
+        """From now on publish every single order too of a market that is its own source."""
+        market = self.market(instrument)
+        if market.publisher is not None:
+            market.publisher.show_orders(market.bids, market.asks)
 
     def disconnect(self, reason: str) -> None:
         """Every account loses its connection: what rests is cancelled."""

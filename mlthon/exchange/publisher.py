@@ -1,24 +1,40 @@
 """What a market publishes when it is itself the source of the market: quotes, trades, levels and, when asked, orders.
 
 Level and trade events go out as they happen, in the order in which they happen; the quote follows once the operation
-that changed the touch is over. Levels have no ids of their own.
+that changed the touch is over. Levels have no ids of their own. Single orders cost as much as all the rest, so they go
+out from `show_orders` on.
 """
 
 from mlthon.engine.clock import Clock
-from mlthon.engine.faces import ORDER_ASK, ORDER_BID, SET_ASK, SET_BID, MarketEvents
-from mlthon.exchange.book import Resting
+from mlthon.engine.faces import LIVE, ORDER_ASK, ORDER_BID, RESET, SET_ASK, SET_BID, MarketEvents
+from mlthon.exchange.book import BookSide, Resting
 
 
 class Publisher:
-    """Publishes one market to one receiver. `by_order`: also every order."""
+    """Publishes one market to one receiver."""
 
     __slots__ = ("_by_order", "_clock", "_events", "_trades")
 
-    def __init__(self, events: MarketEvents, clock: Clock, by_order: bool) -> None:
+    def __init__(self, events: MarketEvents, clock: Clock) -> None:
         self._events = events
         self._clock = clock
-        self._by_order = by_order
+        self._by_order = False
         self._trades = 0
+
+    def show_orders(self, bids: BookSide, asks: BookSide) -> None:
+        """From now on publish every order too. Where orders rest already, the book goes out anew as a snapshot, because
+        its receiver has not heard of them."""
+        self._by_order = True
+        if not (bids.levels or asks.levels):
+            return
+        now = self._clock.now
+        self._events.book(RESET, 0, 0, 0, now, now)
+        for side in (bids, asks):
+            for price, level in side.levels.items():
+                self.level(side.sign, price, level.qty)
+                for order in level.orders.values():
+                    self.order(order)
+        self._events.book(LIVE, 0, 0, 0, now, now)
 
     def level(self, side: int, price: int, qty: int) -> None:
         """A level's quantity is now this; 0: it is gone."""

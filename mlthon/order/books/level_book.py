@@ -37,6 +37,9 @@ class Level:
     def __str__(self) -> str:
         return f"{self._side.name} {self._qty.to_str()} @ {self._price.to_str()} (level {self._level_id})"
 
+    def __repr__(self) -> str:
+        return f"<{self}>"
+
 
 class LevelBook:
     """A book by level id. A quantity of 0 takes a level away; changes of levels that are not there give False."""

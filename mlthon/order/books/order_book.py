@@ -35,6 +35,9 @@ class BookOrder:
     def __str__(self) -> str:
         return f"{self._side.name} {self._qty.to_str()} @ {self._price.to_str()} (order {self._order_id})"
 
+    def __repr__(self) -> str:
+        return f"<{self}>"
+
 
 class OrderLevel:
     """The orders at a price, first in line first."""
@@ -80,6 +83,9 @@ class OrderLevel:
         return (
             f"{self._side.name} {self.get_qty().to_str()} @ {self._price.to_str()} in {self.get_num_orders()} order(s)"
         )
+
+    def __repr__(self) -> str:
+        return f"<{self}>"
 
 
 class OrderBook:

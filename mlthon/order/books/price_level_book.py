@@ -30,6 +30,9 @@ class PriceLevel:
     def __str__(self) -> str:
         return f"{self._side.name} {self._qty.to_str()} @ {self._price.to_str()}"
 
+    def __repr__(self) -> str:
+        return f"<{self}>"
+
 
 class PriceLevelBook:
     """A book by price. A quantity of 0 takes a level away; changes of levels that are not there give False."""

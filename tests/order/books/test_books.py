@@ -206,3 +206,14 @@ def test_texts(side: Side) -> None:
     assert str(order_level) == f"{side.name} 2 @ 1 in 1 order(s)"
     assert order_level.get_side() is side
     assert str(order_level.get_orders()[0]) == f"{side.name} 2 @ 1 (order a)"
+
+
+def test_what_books_give_shows_itself_when_printed() -> None:
+    prices, levels, orders = PriceLevelBook(), LevelBook(), OrderBook()
+    prices.add_lvl(Side.Buy, Price("9.5"), Qty("3"))
+    levels.add_lvl(7, Side.Sell, Price("9.5"), Qty("3"))
+    orders.add_order(8, Side.Buy, Price("9.5"), Qty("3"))
+    assert repr(prices.get_best_bid_lvl()) == "(True, <Buy 3 @ 9.5>)"
+    assert repr(levels.get_best_ask_lvl()) == "(True, <Sell 3 @ 9.5 (level 7)>)"
+    assert repr(orders.get_best_bid_lvl()) == "(True, <Buy 3 @ 9.5 in 1 order(s)>)"
+    assert repr(orders.get_order(8)) == "<Buy 3 @ 9.5 (order 8)>"
