@@ -150,7 +150,7 @@ class StratEnv(IStratEnv):
         name = str(client_ord_id)
         try:
             port = self._port(exchange)
-            order = self._known(name)
+            order = self._known(name, port)
             price = None if new_price in (None, "") else _ticks(order.instrument, new_price, "price")
             qty = None if new_qty in (None, "") else _lots(order.instrument, new_qty)
             if price is None and qty is None:
@@ -164,7 +164,7 @@ class StratEnv(IStratEnv):
         name = str(client_ord_id)
         try:
             port = self._port(exchange)
-            order = self._known(name)
+            order = self._known(name, port)
         except Refused as refused:
             self._refuse_order("on_cancel_order_reject", "cancel_reject", exchange, name, refused)
         else:
@@ -186,7 +186,7 @@ class StratEnv(IStratEnv):
 
     def fetch_order_status(self, exchange: Exchange, instrument_id: Any, client_ord_id: str | int) -> None:
         def ask(port: Port) -> None:
-            order = self._known(str(client_ord_id))
+            order = self._known(str(client_ord_id), port)
             port.ask(self._session, order, lambda number: port.gateway.fetch_order_status(number, order))
 
         self._question(exchange, "OrderStatus", ask)
@@ -325,11 +325,14 @@ class StratEnv(IStratEnv):
             raise Refused(GtwRejectCode.UnknownInstrument, f"no instrument {key!r} on {port.exchange.name}")
         return found
 
-    def _known(self, name: str) -> TrackedOrder:
+    def _known(self, name: str, port: Port) -> TrackedOrder:
         order = self._session.orders.get(name)
         if order is None:
             known = ": it ended long ago" if name in self._session.orders else ""
             raise Refused(GtwRejectCode.UnknownOrder, f"no order with client id {name}{known}")
+        if order.instrument.venue is not port.exchange:
+            there = f"{order.instrument.venue.name}, not on {port.exchange.name}"
+            raise Refused(GtwRejectCode.UnknownOrder, f"the order with client id {name} is on {there}")
         return order
 
     def _refuse_order(self, callback: str, kind: str, exchange: Any, name: str, refused: Refused) -> None:

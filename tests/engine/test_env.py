@@ -169,6 +169,24 @@ def test_a_cancel_is_acknowledged_and_then_the_order_is_cancelled() -> None:
     assert rig.strategy.of("on_cancel_order_reject")[0][1:3] == ("99", GtwRejectCode.UnknownOrder)
 
 
+def test_an_order_of_one_exchange_is_no_order_of_another() -> None:
+    rig = Rig(exchanges=(Exchange.Bybit, Exchange.BinanceUsdm))
+    rig.env.send_new_order(1, Exchange.Bybit, ID, Side.Buy, "100", "0.001")
+    rig.wait(5)
+    rig.env.send_cancel_order(Exchange.BinanceUsdm, "btc-usdt", 1)
+    rig.env.send_modify_order(Exchange.BinanceUsdm, 1, "101", None)
+    rig.env.fetch_order_status(Exchange.BinanceUsdm, "btc-usdt", 1)
+    rig.wait(5)
+    assert rig.gateways[Exchange.BinanceUsdm].requests == []
+    names = ("on_cancel_order_reject", "on_modify_order_reject", "on_request_reject")
+    refusals = [call for name in names for call in rig.strategy.of(name)]
+    assert [each[0] for each in refusals] == [Exchange.BinanceUsdm] * 3
+    for refusal in refusals:
+        assert GtwRejectCode.UnknownOrder in refusal
+        assert "the order with client id 1 is on Bybit, not on BinanceUsdm" in refusal
+    assert rig.session.open["1"].is_open
+
+
 def test_cancel_all_is_one_request_where_the_account_is_the_strategys_alone() -> None:
     rig = Rig()
     rig.env.send_new_order(1, Exchange.Bybit, ID, Side.Buy, "100", "0.001")
