@@ -43,15 +43,10 @@ class TradeMessage(msgspec.Struct, gc=False):
     data: list[Trade]
 
 
-class Ticks(dict[str, int]):
-    """Text to whole steps of 10^-`places`, remembered."""
-
-    def __init__(self, places: int) -> None:
-        self.unit: int = 10**places
-
-    def __missing__(self, text: str) -> int:
-        value = self[text] = round(float(text) * self.unit)
-        return value
+def learn(known: dict[str, int], text: str, places: int) -> int:
+    """Text to whole steps of 10^-`places`, remembered in `known`."""
+    value = known[text] = round(float(text) * float(10**places))
+    return value
 
 
 class Last:
@@ -99,7 +94,8 @@ def w4_decode(events: int | None) -> Outcome:
 def w3(events: int | None) -> Outcome:
     lines, expected = messages.book(events)
     decode = msgspec.json.Decoder(BookMessage).decode
-    ticks, lots = Ticks(1), Ticks(3)
+    ticks: dict[str, int] = {}
+    lots: dict[str, int] = {}
     bids: dict[int, int] = {}
     asks: dict[int, int] = {}
     bid, ask = -1, 1 << 62
@@ -108,8 +104,11 @@ def w3(events: int | None) -> Outcome:
     for line in lines:
         data = decode(line).data
         for text, qty_text in data.b:
-            price = ticks[text]
-            if qty := lots[qty_text]:
+            try:
+                price, qty = ticks[text], lots[qty_text]
+            except KeyError:
+                price, qty = learn(ticks, text, 1), learn(lots, qty_text, 3)
+            if qty:
                 bids[price] = qty
                 if price > bid:
                     bid = price
@@ -118,8 +117,11 @@ def w3(events: int | None) -> Outcome:
         if bid not in bids:
             bid = max(bids)
         for text, qty_text in data.a:
-            price = ticks[text]
-            if qty := lots[qty_text]:
+            try:
+                price, qty = ticks[text], lots[qty_text]
+            except KeyError:
+                price, qty = learn(ticks, text, 1), learn(lots, qty_text, 3)
+            if qty:
                 asks[price] = qty
                 if price < ask:
                     ask = price
@@ -136,24 +138,27 @@ def w3(events: int | None) -> Outcome:
 
 def trade_reader(last: Last) -> Callable[[bytes], None]:
     decode = msgspec.json.Decoder(TradeMessage).decode
-    ticks, lots = Ticks(1), Ticks(3)
+    ticks: dict[str, int] = {}
+    lots: dict[str, int] = {}
 
     def read(line: bytes) -> None:
         for trade in decode(line).data:
-            last.on_trade(ticks[trade.p], lots[trade.v], trade.S == "Buy", trade.T)
+            try:
+                price, qty = ticks[trade.p], lots[trade.v]
+            except KeyError:
+                price, qty = learn(ticks, trade.p, 1), learn(lots, trade.v, 3)
+            last.on_trade(price, qty, trade.S == "Buy", trade.T)
 
     return read
 
 
 def w4(events: int | None) -> Outcome:
     lines = messages.trades(events)
-    decode = msgspec.json.Decoder(TradeMessage).decode
-    ticks, lots = Ticks(1), Ticks(3)
     last = Last()
+    read = trade_reader(last)
     start = now()
     for line in lines:
-        for trade in decode(line).data:
-            last.on_trade(ticks[trade.p], lots[trade.v], trade.S == "Buy", trade.T)
+        read(line)
     return outcome(last, len(lines), now() - start)
 
 
