@@ -2,7 +2,6 @@
 
 import math
 import sys
-import time
 import tomllib
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -91,13 +90,16 @@ async def _serve(options: ExchangeOptions, dialect_class: DialectClass, plan: Fa
     import trio
 
     from mlthon.cli.exchange_view import keep_showing
+    from mlthon.live.driver import WallTime
     from mlthon.live.exchange_admin import Admin
     from mlthon.live.exchange_market import MarketPlayer
     from mlthon.live.exchange_server import ExchangeServer, certificates, run_until_signal
 
     sources = _sources(options.data)
     entries = read_accounts(options.accounts)
-    clock = Clock(time.time_ns())
+    # what is built from here on takes its time, a second and more on a busy machine: the clock must not be late by it
+    wall = WallTime()
+    clock = Clock(wall.now())
     served = ServedExchange(
         dialect_class.exchange,
         _instruments(dialect_class, options, sources),
@@ -115,7 +117,7 @@ async def _serve(options: ExchangeOptions, dialect_class: DialectClass, plan: Fa
         raise UserError(f"{options.accounts}: {error}") from None
     player = MarketPlayer(served, sources, options.seed, options.speed)
     faulty = FaultyDialect(dialect_class(served), clock)
-    server = ExchangeServer(faulty, clock, round(options.latency * MS))
+    server = ExchangeServer(faulty, clock, round(options.latency * MS), wall)
     server.admin = Admin(served, faulty, player, server.disconnect, server.counts)
     faulty.on_strike = _say_strike
     if plan.rules:

@@ -24,14 +24,34 @@ LONGEST_SLEEP_S: Final = 0.5
 """How long it sleeps at most: so late is a call that was queued outside every delivery."""
 
 
+READINGS: Final = 5
+"""How often both clocks are read at the start."""
+
+
+def _offset(monotonic: Callable[[], int], time_of_day: Callable[[], int]) -> int:
+    """The time of day less the monotonic time. On a busy machine seconds may pass between one reading and the next, and
+    the clock would be wrong by as much for ever: the pair counts that was read the fastest."""
+    found = []
+    for _ in range(READINGS):
+        before, now, after = monotonic(), time_of_day(), monotonic()
+        found.append((after - before, now - (before + after) // 2))
+    return min(found)[1]
+
+
 class WallTime:
     """Nanoseconds since 1970 UTC that never go back."""
 
     __slots__ = ("_monotonic", "_offset")
 
-    def __init__(self, start: int | None = None, monotonic: Callable[[], int] = time.monotonic_ns) -> None:
+    def __init__(
+        self,
+        start: int | None = None,
+        monotonic: Callable[[], int] = time.monotonic_ns,
+        time_of_day: Callable[[], int] = time.time_ns,
+    ) -> None:
+        """`start`: the time now, otherwise the time of day."""
         self._monotonic = monotonic
-        self._offset = (time.time_ns() if start is None else start) - monotonic()
+        self._offset = _offset(monotonic, time_of_day) if start is None else start - monotonic()
 
     def now(self) -> int:
         return self._monotonic() + self._offset

@@ -9,7 +9,6 @@ import logging
 import signal
 import ssl
 import tempfile
-import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -29,6 +28,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from mlthon.engine.clock import MS, SECOND, Clock
 from mlthon.exchange.served.contract import ServerRequest, ServerResponse
 from mlthon.exchange.served.faults import FaultyDialect
+from mlthon.live.driver import WallTime
 from mlthon.live.exchange_admin import Admin
 from mlthon.live.exchange_page import HTML, as_text
 
@@ -48,17 +48,16 @@ METHODS: Final = ["GET", "POST", "PUT", "DELETE", "PATCH"]
 
 
 class WallClock:
-    """The exchange's time at this moment: the system's when it started, and the monotonic clock since."""
+    """The exchange's time at this moment."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, wall: WallTime) -> None:
         self._clock = clock
-        self._start = clock.now
-        self._began = time.monotonic_ns()
+        self._wall = wall
         self._wake = trio.Event()
 
     def now(self) -> int:
         """The present (ns)."""
-        return self._start + time.monotonic_ns() - self._began
+        return self._wall.now()
 
     def catch_up(self) -> None:
         """Bring the exchange to the present, before something from outside happens to it."""
@@ -172,13 +171,14 @@ class Client:
 
 
 class ExchangeServer:
-    """The sockets of one served exchange. `latency` (ns): how long answers and pushes take on their way back."""
+    """The sockets of one served exchange. `latency` (ns): how long answers and pushes take on their way back. `wall`:
+    what its clock goes by; without it time goes on from the clock's present."""
 
-    def __init__(self, dialect: FaultyDialect, clock: Clock, latency: int = 0) -> None:
+    def __init__(self, dialect: FaultyDialect, clock: Clock, latency: int = 0, wall: WallTime | None = None) -> None:
         self.dialect = dialect
         self.clock = clock
         self.latency = latency
-        self.wall = WallClock(clock)
+        self.wall = WallClock(clock, wall or WallTime(clock.now))
         self.clients: set[Client] = set()
         self.dropped = 0
         self.admin: Admin | None = None

@@ -10,6 +10,25 @@ from mlthon.live.driver import LONGEST_SLEEP_S, Driver, WallTime
 from tests.live.servers import until
 
 
+def test_a_pause_between_the_readings_of_two_clocks_does_not_put_the_time_wrong() -> None:
+    """As on a busy machine: a second passes before the monotonic clock is read."""
+    true = 0
+
+    def monotonic() -> int:
+        nonlocal true
+        true += 10
+        return true
+
+    def time_of_day() -> int:
+        nonlocal true
+        told = 5_000 + true
+        true += 10 if true > 2 * SECOND else SECOND
+        return told
+
+    wall = WallTime(monotonic=monotonic, time_of_day=time_of_day)
+    assert abs(wall.now() - (5_000 + true)) < 100
+
+
 def test_wall_time_is_the_time_of_day_and_then_monotonic() -> None:
     assert abs(WallTime().now() - time.time_ns()) < SECOND
     ticks = iter([5, 5, 105])

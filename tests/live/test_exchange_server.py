@@ -27,9 +27,10 @@ from mlthon.exchange.served.exchange import ServedExchange
 from mlthon.exchange.served.faults import FaultyDialect
 from mlthon.exchange.served.records import NewOrder
 from mlthon.live import exchange_server
+from mlthon.live.driver import WallTime
 from mlthon.live.exchange_admin import Admin
 from mlthon.live.exchange_market import MarketPlayer
-from mlthon.live.exchange_server import ExchangeServer, certificates, trusting
+from mlthon.live.exchange_server import ExchangeServer, WallClock, certificates, trusting
 
 START = 1_735_689_600 * SECOND
 
@@ -182,6 +183,14 @@ async def test_tls_with_an_authority_of_its_own(tmp_path: Path) -> None:
                 await socket.send('{"op":"ping"}')
                 assert json.loads(await socket.recv())["op"] == "pong"
     assert not chain.exists()
+
+
+def test_the_clock_is_not_late_by_what_was_built_since_it_was_made() -> None:
+    ticks = 0
+    wall = WallTime(START, lambda: ticks)
+    clock = Clock(wall.now())
+    ticks = SECOND
+    assert WallClock(clock, wall).now() == START + SECOND
 
 
 def test_the_market_is_the_same_for_a_seed_and_goes_faster_when_told() -> None:
