@@ -7,7 +7,7 @@ guess what a bot trades on.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -23,9 +23,14 @@ from mlthon.link.host.sources import EXCHANGES, by_symbol, exchange_of, src_of, 
 _LITERAL: Final = re.compile(r"""(["'])([^"'\\\n]{1,40})\1""")
 _VENUE: Final = re.compile(
     r"""(?:(?:fetch_candles|fetch_balances|fetch_open_orders|fetch_positions|create_limit_order|create_market_order"""
-    r"""|amend_order|cancel_order|call_endpoint)\s*\(\s*|\bvenue\w*\s*=\s*)["']([^"'\\\n]{1,40})["']""",
+    r"""|amend_order|cancel_order|call_endpoint)\s*\(\s*|venue\w*\s*={1,2}\s*)["']([^"'\\\n]{1,40})["']""",
     re.IGNORECASE,
 )
+_TABLE: Final = re.compile(r"venues\w*\s*=\s*(?=[{\[(])", re.IGNORECASE)
+_PIECE: Final = re.compile(
+    r"""#[^\n]*|(?P<open>[{\[(])|(?P<close>[}\])])|(["'])(?P<text>[^"'\\\n]{0,40})\3(?P<key>\s*:)?"""
+)
+"""What a table of venues is read by: comments, brackets, and strings, which may be keys."""
 
 
 @frozen(kw_only=True)
@@ -67,12 +72,28 @@ class Hints:
 def hints_of(text: str) -> Hints:
     """What a bot's text names, each once, in its order."""
     words = tuple(dict.fromkeys(match.group(2).strip() for match in _LITERAL.finditer(text)))
-    venues = tuple(dict.fromkeys(match.group(1).strip() for match in _VENUE.finditer(text)))
+    named = [match.group(1).strip() for match in _VENUE.finditer(text)]
+    for table in _TABLE.finditer(text):
+        named += _in_table(text, table.end())
+    venues = tuple(dict.fromkeys(each for each in named if each))
     return Hints(
-        tuple(each for each in venues if each and each not in EXCHANGES),
+        # An exchange's name is a venue's only where the text names no other.
+        tuple(each for each in venues if each not in EXCHANGES) or venues,
         tuple(each for each in words if each in EXCHANGES),
         words,
     )
+
+
+def _in_table(text: str, begin: int) -> Iterator[str]:
+    """The keys of the dict, or the strings of the list, that opens at `begin`: bots for several accounts keep a table
+    of them (`VENUES = {'account1': {...}, 'account2': {...}}`)."""
+    depth = 0
+    for piece in _PIECE.finditer(text, begin):
+        depth += bool(piece["open"]) - bool(piece["close"])
+        if not depth:
+            return
+        if depth == 1 and piece["text"] and (piece["key"] or text[begin] != "{"):
+            yield piece["text"].strip()
 
 
 def choose_bots(

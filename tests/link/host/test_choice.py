@@ -52,6 +52,42 @@ def test_a_bots_text_names_its_venues_exchanges_and_symbols(tmp_path: Path) -> N
     )
 
 
+TABLE = """VENUES = {
+  'first': {'XBTUSD': {'sym': 'XBTUSD', 'grid': [1, (2)]}},  # the 'main' {one
+	'second': {},
+}
+OTHER = {'third': 1}
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("MAIN_VENUE='first'\n", ("first",)),
+        ("if self.venue == 'first': pass\n", ("first",)),
+        (TABLE, ("first", "second")),
+        ("Venues = {'first': 'XBTUSD', 'second': 'ETHUSD'}\n", ("first", "second")),
+        ("venues = ['first', \"second\"]\nx = ['third']\n", ("first", "second")),
+        ("VENUES = {'never': 'closed'\n", ("never",)),
+        ("VENUE = 'woo'\n", ("woo",)),
+        ("VENUE = 'WooPaper'\nfor venue in venues: x = venue == 'woo'\n", ("WooPaper",)),
+    ],
+)
+def test_venues_are_read_from_tables_and_comparisons_too(text: str, named: tuple[str, ...]) -> None:
+    assert hints_of(text).venues == named
+
+
+def test_every_account_of_a_table_is_a_venue(tmp_path: Path) -> None:
+    choice = chosen(tmp_path, text="SRC = 'bitmex'\nVENUES = {'account1': {'XBTUSDT': {}}, 'account2': {}}\n")
+    assert venues(choice) == [(each, "bitmex", Exchange.BitMEX) for each in ("account1", "account2")]
+    assert choice.markets == (("bitmex", "XBTUSDT"),)
+
+
+def test_a_venue_that_is_called_as_its_exchange_is_one(tmp_path: Path) -> None:
+    choice = chosen(tmp_path, text="class Trading(Link):\n    VENUE = 'woo'\n")
+    assert venues(choice) == [("woo", "woo", Exchange.Woo)]
+
+
 def test_a_bot_that_names_nothing_gets_bitmex(tmp_path: Path) -> None:
     choice = chosen(tmp_path, text="class Trading(Link): pass\n")
     assert venues(choice) == [("BitMEX", "bitmex", Exchange.BitMEX)]
