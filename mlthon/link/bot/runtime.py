@@ -1,13 +1,15 @@
 """`BotRuntime`: the life of one bot. It loads the file, constructs the class, and calls it with what the host tells.
 
     main thread      load → Loaded → constructor → cron → on_start → Started → wait for Stop → on_stop → Stopped
-    dispatcher       from `Link.__init__` on: empties the mailbox, one callback after the other
+    dispatcher       from `Link.__init__` on: empties the mailbox, one callback after the other; it begins when
+                     `on_start` has returned, or half a second after `Link.__init__`
     webhooks         a thread each, from `Link.__init__` on
     answers          straight to the thread that waits for them, past the mailbox
 
-So callbacks may come while the constructor runs, or never returns, and before `on_start`. What a callback raises is
-logged with its traceback and told to the host, and the bot goes on. If the main thread is busy when `Stop` comes, and
-still is after a moment, `on_stop` is called by a thread of its own.
+So callbacks come while the constructor or `on_start` runs if that takes longer or never ends: bots wait there for a
+quote. Before, a bot has the time to set the attributes that its callbacks read. What a callback raises is logged with
+its traceback and told to the host, and the bot goes on. If the main thread is busy when `Stop` comes, and still is
+after a moment, `on_stop` is called by a thread of its own.
 
 `handle_quote`, `handle_trade` and `handle` run one event's callbacks on the calling thread: a virtual-time runner calls
 them itself while the dispatcher is `idle`.
@@ -58,6 +60,9 @@ RELOAD_EVERY: Final = 1.0
 BUSY: Final = 0.5
 """Seconds that a constructor or `on_start` has to return before `on_stop` is called without it."""
 
+SETTLING: Final = 0.5
+"""Seconds that a bot has to set its attributes before its first callback."""
+
 _ALWAYS: Final = ("quote_update", "trade_update")
 """Wanted even by a bot that does not override them: `quotes`, `trades` and bars live on them."""
 
@@ -94,6 +99,8 @@ class BotRuntime:
         self._closing = self._finishing = False
         self._free = threading.Event()
         """The main thread has nothing more to do than to wait for the end."""
+        self._settled = threading.Event()
+        """The constructor and `on_start` are through."""
         self._stop = threading.Event()
         self._ended = threading.Event()
 
@@ -115,6 +122,7 @@ class BotRuntime:
         if self.cron.options.get("auto_start", True):
             self.start_cron(True)
         self.guard.call("on_start", bot.on_start)
+        self._settled.set()
         self.host.tell(Started())
 
     def _fail(self, error: UserError) -> None:
@@ -262,6 +270,7 @@ class BotRuntime:
         return self.mailbox.idle
 
     def _empty(self) -> None:
+        self._settled.wait(SETTLING)
         mailbox = self.mailbox
         while items := mailbox.take_some():
             for item in items:

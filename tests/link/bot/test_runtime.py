@@ -219,6 +219,38 @@ def test_nothing_is_dispatched_before_the_base_constructor_and_early_events_wait
         assert not bot.host.all(Raised)
 
 
+@pytest.mark.parametrize("where", ["__init__", "on_start"])
+def test_a_bot_has_the_time_to_set_the_attributes_that_its_callbacks_read(tmp_path: Path, where: str) -> None:
+    source = f"""
+        from profitview import Link
+        import time
+
+        class Trading(Link):
+            def __init__(self):
+                super().__init__()
+                if {where!r} == '__init__':
+                    self.set_up()
+
+            def on_start(self):
+                if {where!r} == 'on_start':
+                    self.set_up()
+
+            def set_up(self):
+                self.fetch_positions('BitMEX')
+                time.sleep(0.05)
+                self.seen = []
+
+            def trade_update(self, src, sym, data):
+                self.seen.append(data['price'])
+    """
+    with running(tmp_path, source) as bot:
+        bot.runtime.trade(0, 1, 1.0, 1.0, T0)
+        bot.host.wait(Started)
+        bot.settle()
+        assert bot.it.seen == [1.0]
+        assert not bot.host.all(Raised)
+
+
 @pytest.mark.parametrize(
     ("body", "problem", "hint"),
     [
