@@ -103,6 +103,8 @@ class TIF(MltEnum):
 
 
 class ExecInstructions(MltEnum):
+    """Instructions; `ExecInstructions.PostOnly | ExecInstructions.ReduceOnly` is both."""
+
     Unset = 0
     PostOnly = 1
     ReduceOnly = 2
@@ -115,6 +117,11 @@ class ExecInstructions(MltEnum):
     @property
     def reduce_only(self) -> bool:
         return bool(self.value & 2)
+
+    def __or__(self, other: "ExecInstructions") -> "ExecInstructions":
+        if not isinstance(other, ExecInstructions):
+            return NotImplemented
+        return ExecInstructions(self.value | other.value)
 
 
 class OrderStatus(MltEnum):

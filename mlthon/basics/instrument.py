@@ -272,7 +272,7 @@ class Instrument:
         raise AttributeError(f"{self} is immutable: {name} cannot be deleted")
 
     def __str__(self) -> str:
-        return self.name or f"{type(self).__name__} {self.instrument_id}"
+        return str(self.name or f"{type(self).__name__} {self.instrument_id}")
 
     def __repr__(self) -> str:
         fields = [f"{field}={value!r}" for field in _FIELDS if (value := getattr(self, field)) is not None]

@@ -1,7 +1,9 @@
 """`MLDecimal`: an exact, immutable decimal number, the base of `Price` and `Qty`.
 
 Inside is one integer, `units`, in 10^-18. Equal values are equal whatever their spelling (`Price('9226.5')` is
-`Price('9226.50000000')`), values of different types never are: a price is no quantity, and neither is a plain number.
+`Price('9226.50000000')`), values of different kinds never are: a price is no quantity. Beside plain numbers they stand
+as a `Decimal` does, by their exact value: `leaves_qty == 0` and `qty > 0.5` mean what they say, and the float 0.1,
+which is a little more than a tenth, is not equal to `Price('0.1')`. They are added to their own kind alone.
 
 `to_float` is a slot and not a method: it holds a callable that gives the nearest float. Calling it costs what calling
 a method costs, and it can also be negated without being called, which strategies in use do by mistake
@@ -9,6 +11,7 @@ a method costs, and it can also be negated without being called, which strategie
 """
 
 import functools
+import sys
 from decimal import Decimal
 from typing import TYPE_CHECKING, ClassVar, Self, SupportsIndex, TypeVar
 
@@ -16,6 +19,10 @@ from mlthon.basics import money
 
 Number = str | int | Decimal | float | SupportsIndex
 """What exact numbers are made from, beside each other."""
+
+Plain = int | float | Decimal
+"""What exact numbers are compared with, beside their own kind."""
+_PLAIN = (int, float, Decimal)
 
 N = TypeVar("N", bound="MLDecimal")
 
@@ -95,31 +102,48 @@ class MLDecimal:
         return self.units != 0
 
     def __hash__(self) -> int:
-        return hash(self.units)
+        """That of every number of the same value, by Python's rule for numbers: the value modulo a prime."""
+        residue = self.units * _PER_UNIT % _PRIME if self.units >= 0 else -(-self.units * _PER_UNIT % _PRIME)
+        return -2 if residue == -1 else residue
 
     def __eq__(self, other: object) -> bool:
         if type(other) is type(self):
             return self.units == other.units
+        if isinstance(other, _PLAIN):
+            mine, others = _comparable(self.units, other)
+            return mine == others
         return NotImplemented
 
-    def __lt__(self, other: Self) -> bool:
+    def __lt__(self, other: Self | Plain) -> bool:
         if type(other) is type(self):
             return self.units < other.units
+        if isinstance(other, _PLAIN):
+            mine, others = _comparable(self.units, other)
+            return mine < others
         return NotImplemented
 
-    def __le__(self, other: Self) -> bool:
+    def __le__(self, other: Self | Plain) -> bool:
         if type(other) is type(self):
             return self.units <= other.units
+        if isinstance(other, _PLAIN):
+            mine, others = _comparable(self.units, other)
+            return mine <= others
         return NotImplemented
 
-    def __gt__(self, other: Self) -> bool:
+    def __gt__(self, other: Self | Plain) -> bool:
         if type(other) is type(self):
             return self.units > other.units
+        if isinstance(other, _PLAIN):
+            mine, others = _comparable(self.units, other)
+            return mine > others
         return NotImplemented
 
-    def __ge__(self, other: Self) -> bool:
+    def __ge__(self, other: Self | Plain) -> bool:
         if type(other) is type(self):
             return self.units >= other.units
+        if isinstance(other, _PLAIN):
+            mine, others = _comparable(self.units, other)
+            return mine >= others
         return NotImplemented
 
     def __add__(self, other: Self) -> Self:
@@ -167,6 +191,19 @@ class MLDecimal:
 # The slots' own setters: `__setattr__` of an immutable class refuses everybody else.
 _set_units = MLDecimal.__dict__["units"].__set__
 _set_readout = MLDecimal.__dict__["to_float"].__set__
+
+
+_PRIME = sys.hash_info.modulus
+_PER_UNIT = pow(money.UNIT, -1, _PRIME)
+
+
+def _comparable(units: int, plain: Plain) -> tuple[float, float]:
+    """Two numbers that compare as the value of `units` and `plain` do: exactly, and with NaN and infinities too."""
+    try:
+        numerator, denominator = plain.as_integer_ratio()
+    except (ValueError, OverflowError):
+        return 0.0, float(plain)
+    return units * denominator, numerator * money.UNIT
 
 
 def _fill(number: MLDecimal, units: int) -> None:

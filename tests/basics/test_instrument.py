@@ -132,3 +132,8 @@ def test_names() -> None:
     make = InstrumentUtils.exch_type_sym_to_instr_name
     assert make(Exchange.Bybit, InstrumentType.Perpetual, "BTC-USD") == "byt:perp:btc-usd"
     assert make(Exchange.Oanda, InstrumentType.Cfd, "eur-usd") == "oan:cfd:eur-usd"
+
+
+def test_what_is_wrong_is_told_whatever_the_name_is() -> None:
+    with pytest.raises(TypeError, match="7: exchange must be of Exchange, not 'Bybit'"):
+        Instrument(exchange="Bybit", instrument_name=7)  # type: ignore[arg-type]
