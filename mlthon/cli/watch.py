@@ -1,12 +1,14 @@
 """The configuration file, watched while a paper or live run goes on: changed parameters go to the strategies they are
-for, and signal bots that are new in it join the run.
+for, and signal bots that are new in it join the run. Whatever else is changed in it counts from the next start on.
 """
 
 import logging
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from mlthon.config import BOT_PREFIX, BotConfig, RunConfig, load_config, params_by_name
+from attrs import evolve, fields
+
+from mlthon.config import BOT_PREFIX, BotConfig, EngineConfig, RunConfig, load_config, params_by_name
 from mlthon.errors import UserError
 
 if TYPE_CHECKING:
@@ -57,9 +59,18 @@ class ParamsWatch:
         self._sessions = sessions
         self._bots = bots
         self._seen = self._stamp()
+        self._settings = self._read_settings()
         self._left_out: set[str] = set()
         """Bots (`bot.NAME`) that wait for the next start."""
         self._params = self._of(params_by_name(config))
+
+    def _read_settings(self) -> RunConfig | None:
+        """Those of the file as it is: the run's own have been completed by its options. None where there is no file, or
+        no good one any more."""
+        try:
+            return None if self._seen is None else _settings(load_config(self._config.file, self._config.overrides))
+        except UserError:
+            return None
 
     def look(self) -> None:
         """Called every now and then."""
@@ -88,7 +99,22 @@ class ParamsWatch:
                 told.append(f"{name}: {'new parameters from' if params else 'is no more in'} {self._config.file}")
                 self._sessions[name].update_params(params)
         self._params = fresh
-        return told
+        return told + self._settings_changed(config)
+
+    def _settings_changed(self, config: RunConfig) -> list[str]:
+        before, self._settings = self._settings, _settings(config)
+        if before is None:
+            return []
+        engine = {each.name for each in fields(EngineConfig)}
+        changed = {
+            "engine" if each.name in engine else each.name
+            for each in fields(RunConfig)
+            if getattr(before, each.name) != getattr(self._settings, each.name)
+        }
+        if not changed:
+            return []
+        tables = ", ".join(f"[{each}]" for each in sorted(changed))
+        return [f"{config.file}: what changed in {tables} besides parameters counts from the next start on"]
 
     def _new_bots(self, config: RunConfig) -> list[str]:
         """Let bots join that the run has not. One that is to be another under the same name stops."""
@@ -124,3 +150,9 @@ class ParamsWatch:
         except OSError:
             return None
         return stat.st_mtime_ns, stat.st_size
+
+
+def _settings(config: RunConfig) -> RunConfig:
+    """The configuration without what may change while a run goes on."""
+    strategies = {name: evolve(each, params={}) for name, each in config.strategies.items()}
+    return evolve(config, params={}, strategies=strategies, bots={})

@@ -65,6 +65,22 @@ def test_a_file_that_cannot_be_used_changes_nothing(tmp_path: Path, caplog: pyte
     assert mine.got == [{"qty": 3}]
 
 
+def test_what_counts_from_the_next_start_is_told_by_its_table(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file, mine = tmp_path / "run.toml", Session()
+    text = "[strategies.mine]\nstrategy = 'x'\nparams = {{ a = {} }}\n[engine]\nseed = {}\n[exchanges.Bybit]\n{}\n"
+    write(file, text.format(1, 3, ""), 1)
+    watch = ParamsWatch(load_config(file), {"mine": mine})
+    write(file, text.format(2, 3, ""), 2)
+    assert watch.reread() == [f"mine: new parameters from {file}"]
+    write(file, text.format(2, 4, "maker_fee = 0"), 3)
+    told = f"{file}: what changed in [engine], [exchanges] besides parameters counts from the next start on"
+    assert watch.reread() == [told]
+    assert told in caplog.text
+    assert mine.got == [{"a": 2}]
+    write(file, text.format(2, 4, "maker_fee = 0") + "# a comment\n", 4)
+    assert watch.reread() == []
+
+
 def test_without_a_file_there_is_nothing_to_watch() -> None:
     mine = Session()
     ParamsWatch(load_config(None, ["a=1"]), {"mine": mine}).look()
