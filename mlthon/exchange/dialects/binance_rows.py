@@ -4,9 +4,10 @@ Numbers are decimal text, times milliseconds, order and trade ids whole numbers.
 `binance_spot_rows`, `binance_usdm_rows`.
 """
 
+from functools import cache
 from typing import Any, Final
 
-from mlthon.basics.defs import TIF, CancelCode, Exchange, OrderStatus, OrderType
+from mlthon.basics.defs import TIF, CancelCode, Exchange, InstrumentType, OrderStatus, OrderType
 from mlthon.basics.instrument import Instrument
 from mlthon.basics.money import UNIT, ratio, to_str
 from mlthon.engine.clock import MS
@@ -76,21 +77,50 @@ _USDM_TERMS: Final[Row] = {
 """What exchangeInfo says of every symbol."""
 
 
+SPOT_DIGITS: Final = 8
+"""How many digits Binance shows of coins, and of spot prices and quantities."""
+
+
 # -- numbers -----------------------------------------------------------------------------------------------------------
+
+
+def _fixed(units: int, digits: int) -> str:
+    """A number of 10^-18 with exactly so many digits after the point; what does not fit is cut off."""
+    whole, rest = divmod(abs(units), UNIT)
+    sign = "-" if units < 0 else ""
+    return f"{sign}{whole}.{rest // 10 ** (18 - digits):0{digits}d}" if digits else f"{sign}{whole}"
+
+
+@cache
+def _digits(step_units: int, least: int) -> int:
+    """How many digits Binance shows of multiples of a step: as many as it takes, `least` or more."""
+    digits = 18
+    while digits > least and step_units % 10 ** (19 - digits) == 0:
+        digits -= 1
+    return digits
+
+
+def _shown(instrument: Instrument, step_units: int, least: int) -> int:
+    """Digits of a price or quantity: 8 on spot, on futures the instrument's own (captured: price 28145.10 with
+    tick 0.1, quantity 0.020 with lot 0.001)."""
+    return _digits(step_units, SPOT_DIGITS if instrument.instrument_type is InstrumentType.Spot else least)
 
 
 def price(instrument: Instrument, ticks: int | None) -> str:
     """A price as text; 0 where there is none."""
-    return "0" if ticks in (None, NO_BID, NO_ASK) else to_str((ticks or 0) * instrument.price_scale.step_units)
+    step = instrument.price_scale.step_units
+    units = 0 if ticks in (None, NO_BID, NO_ASK) else (ticks or 0) * step
+    return _fixed(units, _shown(instrument, step, 2))
 
 
 def qty(instrument: Instrument, lots: int) -> str:
-    return to_str(lots * instrument.qty_scale.step_units)
+    step = instrument.qty_scale.step_units
+    return _fixed(lots * step, _shown(instrument, step, 0))
 
 
 def coin(units: int) -> str:
-    """Money, to the 8 digits that Binance shows."""
-    return to_str(ratio(units, 10**10) * 10**10)
+    """Money, with the 8 digits that Binance shows."""
+    return _fixed(ratio(units, 10**10) * 10**10, SPOT_DIGITS)
 
 
 def rate(number: float) -> str:
@@ -169,14 +199,10 @@ def symbol_row(market: ServedMarket) -> Row:
         "maintMarginPercent": to_str(margin.maintenance * 100),
         "requiredMarginPercent": to_str(ratio(100 * UNIT * UNIT, margin.leverage)),
         "marginAsset": contract.coin,
-        "pricePrecision": _digits(tick),
-        "quantityPrecision": _digits(lot),
+        "pricePrecision": len(tick.partition(".")[2]),
+        "quantityPrecision": len(lot.partition(".")[2]),
         **_USDM_TERMS,
     }
-
-
-def _digits(step: str) -> int:
-    return len(step.partition(".")[2])
 
 
 # -- market data -------------------------------------------------------------------------------------------------------

@@ -7,6 +7,8 @@ from mlthon.exchange.served.account import ServedAccount
 from mlthon.exchange.served.records import ServedExecution, ServedOrder
 from mlthon.protocols import binance_account as wire
 
+NONE = coin(0)
+
 # -- orders ------------------------------------------------------------------------------------------------------------
 
 
@@ -27,12 +29,12 @@ def order_row(order: ServedOrder) -> Row:
         "type": order.extra["type"],
         "side": wire.SIDES[order.side],
         "stopPrice": price(instrument, order.stop_price),
-        "icebergQty": "0",
+        "icebergQty": NONE,
         "time": order.created_ts // MS,
         "updateTime": order.updated_ts // MS,
         "isWorking": order.status is not OrderStatus.Untriggered,
         "workingTime": order.created_ts // MS,
-        "origQuoteOrderQty": "0",
+        "origQuoteOrderQty": NONE,
         "selfTradePreventionMode": "EXPIRE_MAKER",
     }
 
@@ -121,7 +123,7 @@ def execution_report(order: ServedOrder, fill: ServedExecution | None, now: int)
         "q": qty(instrument, order.qty),
         "p": price(instrument, order.price),
         "P": price(instrument, order.stop_price),
-        "F": "0",
+        "F": NONE,
         "g": -1,
         "C": "" if cancel_id is None else order.client_id,
         "x": kind,
@@ -142,7 +144,7 @@ def execution_report(order: ServedOrder, fill: ServedExecution | None, now: int)
         "O": order.created_ts // MS,
         "Z": coin(order.value),
         "Y": coin(fill.value if fill else 0),
-        "Q": "0",
+        "Q": NONE,
         "W": order.created_ts // MS,
         "V": "EXPIRE_MAKER",
     }

@@ -94,7 +94,7 @@ def usdm() -> Rig:
 
 def test_a_spot_order_rests_and_is_cancelled(spot: Rig) -> None:
     row = spot.json("POST", "/api/v3/order", {**LIMIT, "newClientOrderId": "mine"}, form=True)
-    assert (row["status"], row["clientOrderId"], row["executedQty"], row["fills"]) == ("NEW", "mine", "0", [])
+    assert (row["status"], row["clientOrderId"], row["executedQty"], row["fills"]) == ("NEW", "mine", "0.00000000", [])
     (listed,) = spot.json("GET", "/api/v3/openOrders", {"symbol": "BTCUSDT"})
     assert listed["orderId"] == row["orderId"]
     account = spot.json("GET", "/api/v3/account")
@@ -110,7 +110,7 @@ def test_a_spot_market_order_answers_with_its_fills(spot: Rig) -> None:
     row = spot.json("POST", "/api/v3/order", MARKET)
     assert row["status"] == "FILLED"
     (fill,) = row["fills"]
-    assert (fill["price"], fill["qty"]) == ("50001", "0.01")
+    assert (fill["price"], fill["qty"]) == ("50001.00000000", "0.01000000")
     (trade,) = spot.json("GET", "/api/v3/myTrades", {"symbol": "BTCUSDT"})
     assert (trade["id"], trade["isBuyer"], trade["isMaker"]) == (fill["tradeId"], True, False)
     by_value = spot.json("POST", "/api/v3/order", {**MARKET, "quantity": "", "quoteOrderQty": "1000"})
@@ -129,13 +129,13 @@ def test_a_spot_order_is_made_smaller_in_place_or_replaced(spot: Rig) -> None:
     order_id = spot.json("POST", "/api/v3/order", LIMIT)["orderId"]
     path = "/api/v3/order/amend/keepPriority"
     amended = spot.json("PUT", path, {"symbol": "BTCUSDT", "orderId": order_id, "newQty": "0.005"})
-    assert amended["amendedOrder"]["qty"] == "0.005"
+    assert amended["amendedOrder"]["qty"] == "0.00500000"
     assert spot.code("PUT", path, {"symbol": "BTCUSDT", "orderId": order_id, "newQty": "0.02"}) == -2038
     replace = {**LIMIT, "price": "48000", "cancelReplaceMode": "STOP_ON_FAILURE", "cancelOrderId": order_id}
     body = spot.json("POST", "/api/v3/order/cancelReplace", replace)
     assert (body["cancelResult"], body["newOrderResult"]) == ("SUCCESS", "SUCCESS")
     (listed,) = spot.json("GET", "/api/v3/openOrders")
-    assert listed["price"] == "48000"
+    assert listed["price"] == "48000.00000000"
     assert spot.code("POST", "/api/v3/order/cancelReplace", replace) == -2022  # it is cancelled already
     assert len(spot.json("GET", "/api/v3/openOrders")) == 1
 
@@ -196,7 +196,7 @@ def test_a_usdm_order_is_amended_and_cancelled(usdm: Rig) -> None:
     row = usdm.json("POST", "/fapi/v1/order", {**LIMIT, "newClientOrderId": "a"})
     assert row["status"] == "NEW"
     change = {"symbol": "BTCUSDT", "side": "BUY", "origClientOrderId": "a", "quantity": "0.02", "price": "48000"}
-    assert usdm.json("PUT", "/fapi/v1/order", change)["origQty"] == "0.02"
+    assert usdm.json("PUT", "/fapi/v1/order", change)["origQty"] == "0.020"
     assert usdm.code("PUT", "/fapi/v1/order", change) == -5027
     assert (
         usdm.json("DELETE", "/fapi/v1/order", {"symbol": "BTCUSDT", "origClientOrderId": "a"})["status"] == "CANCELED"
@@ -207,7 +207,7 @@ def test_a_usdm_order_is_amended_and_cancelled(usdm: Rig) -> None:
 def test_usdm_positions_and_refusals(usdm: Rig) -> None:
     usdm.json("POST", "/fapi/v1/order", MARKET)
     (position,) = usdm.json("GET", "/fapi/v3/positionRisk", {"symbol": "BTCUSDT"})
-    assert (position["positionAmt"], float(position["entryPrice"])) == ("0.01", 50_001)
+    assert (position["positionAmt"], float(position["entryPrice"])) == ("0.010", 50_001)
     reduce = {**MARKET, "reduceOnly": "true"}
     assert usdm.code("POST", "/fapi/v1/order", reduce) == -2022
     usdm.json("POST", "/fapi/v1/order", {**reduce, "side": "SELL"})
@@ -224,7 +224,7 @@ def test_conditional_orders_are_algo_orders(usdm: Rig) -> None:
     handler.message(msgspec.json.encode({"method": "SUBSCRIBE", "params": [key], "id": 1}))
     assert socket.sent == [{"result": None, "id": 1}]
     algo = usdm.json("POST", "/fapi/v1/algoOrder", {**stop, "algoType": "CONDITIONAL", "triggerPrice": "51000"})
-    assert (algo["algoStatus"], algo["triggerPrice"]) == ("NEW", "51000")
+    assert (algo["algoStatus"], algo["triggerPrice"]) == ("NEW", "51000.00")
     assert usdm.json("GET", "/fapi/v1/openOrders") == []
     assert len(usdm.json("GET", "/fapi/v1/openAlgoOrders")) == 1
     usdm.quote(51_000, 51_001)
@@ -322,5 +322,5 @@ def test_public_streams_push_and_unknown_ones_stay_silent(usdm: Rig) -> None:
     kinds = [message.get("e") for message in socket.sent]
     assert {"aggTrade", "kline", "markPriceUpdate"} <= set(kinds)
     trade = next(message for message in socket.sent if message.get("e") == "aggTrade")
-    assert (trade["p"], trade["q"], trade["m"]) == ("50000", "0.02", True)
+    assert (trade["p"], trade["q"], trade["m"]) == ("50000.00", "0.020", True)
     assert [message["error"]["code"] for message in socket.sent if "error" in message] == [2, 3]
