@@ -19,14 +19,15 @@ class VenueConfig:
     `src`: its exchange as the platform names it (`bitmex`, `coinbasepro`, `woo`, or another exchange's name in lower
     case). `account`: the account's name for keys and journal; None: NAME. `trade_on`: orders and market data are those
     of this exchange (`bybit`) instead, in its contracts that `symbols` names: `symbols = {XBTUSD = "BTCUSD"}`.
-    `signed_positions`: `fetch_positions` gives `pos_size` its sign; the platform gives the size and `side`.
+    `signed_positions`: whether `fetch_positions` gives `pos_size` its sign; the platform documents the size and `side`.
+    None: as the bot reads it, without a sign if it looks at `side` too.
     """
 
     src: str
     account: str | None = None
     trade_on: str | None = None
     symbols: dict[str, str] = field(factory=dict)
-    signed_positions: bool = False
+    signed_positions: bool | None = None
 
 
 @frozen(kw_only=True)

@@ -32,6 +32,11 @@ _PIECE: Final = re.compile(
 )
 """What a table of venues is read by: comments, brackets, and strings, which may be keys."""
 
+_POSITION: Final = re.compile(r"""["']pos_size["']""")
+_SIDE: Final = re.compile(r"""["']side["']\s*[\])]""")
+_AROUND: Final = 4
+"""Lines around the size of a position in which its side is looked for."""
+
 
 @frozen(kw_only=True)
 class VenueChoice:
@@ -67,6 +72,9 @@ class Hints:
     venues: tuple[str, ...]
     srcs: tuple[str, ...]
     words: tuple[str, ...]
+    signed: bool
+    """It reads the sizes of positions and their sides nowhere: it takes the sign from the size. Of bots in public half
+    do, ProfitView's own among them, and without a sign those add to a short position where they mean to close it."""
 
 
 def hints_of(text: str) -> Hints:
@@ -81,7 +89,15 @@ def hints_of(text: str) -> Hints:
         tuple(each for each in venues if each not in EXCHANGES) or venues,
         tuple(each for each in words if each in EXCHANGES),
         words,
+        _reads_signs(text),
     )
+
+
+def _reads_signs(text: str) -> bool:
+    lines = [line.partition("#")[0] for line in text.splitlines()]
+    sizes = [number for number, line in enumerate(lines) if _POSITION.search(line)]
+    around = (line for number in sizes for line in lines[max(number - _AROUND, 0) : number + _AROUND + 1])
+    return bool(sizes) and not any(_SIDE.search(line) for line in around)
 
 
 def _in_table(text: str, begin: int) -> Iterator[str]:
@@ -140,6 +156,8 @@ def _choose(
     for each, venue in venues.items():
         # BitMEX is bitmex
         venues[each] = evolve(venue, src=src_of(exchange_of(venue.src, f"venues.{each}.src")))
+    if hints.signed and any(each.signed_positions is None for each in venues.values()):
+        found.append("positions with signs")
     markets = list(wanted) if wanted is not None else _markets_named(hints, venues)
     if wanted is None:
         found += [f"market {src}:{sym}" for src, sym in markets]
@@ -147,7 +165,7 @@ def _choose(
         if src not in {each.src for each in venues.values()}:
             venues[venue_name(src)] = VenueConfig(src=src)
             found.append(f"venue {venue_name(src)} on {src}")
-    chosen = tuple(venue_choice(each, venue) for each, venue in venues.items())
+    chosen = tuple(venue_choice(each, venue, signed=hints.signed) for each, venue in venues.items())
     return BotChoice(
         name=name,
         file=file,
@@ -158,8 +176,8 @@ def _choose(
     )
 
 
-def venue_choice(name: str, venue: VenueConfig) -> VenueChoice:
-    """A venue as configured. Raises `UserError`."""
+def venue_choice(name: str, venue: VenueConfig, *, signed: bool = False) -> VenueChoice:
+    """A venue as configured; `signed`: its positions, where that is not. Raises `UserError`."""
     where = f"venues.{name}"
     home = exchange_of(venue.src, f"{where}.src")
     there = home if venue.trade_on is None else exchange_of(venue.trade_on, f"{where}.trade_on")
@@ -177,7 +195,7 @@ def venue_choice(name: str, venue: VenueConfig) -> VenueChoice:
         account=venue.account or name,
         elsewhere=there is not home,
         symbols=venue.symbols,
-        signed_positions=venue.signed_positions,
+        signed_positions=signed if venue.signed_positions is None else venue.signed_positions,
     )
 
 

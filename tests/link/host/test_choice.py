@@ -77,6 +77,33 @@ def test_venues_are_read_from_tables_and_comparisons_too(text: str, named: tuple
     assert hints_of(text).venues == named
 
 
+SIGNED = """
+class Trading(Link):
+    def net(self):
+        for x in self.fetch_positions('BitMEX')['data']:
+            self.risk = x['pos_size']  # whatever x['side'] is
+
+
+
+
+    def fill_update(self, src, sym, data): self.side = data['side']
+"""
+UNSIGNED = SIGNED.replace("x['pos_size']  #", "x['pos_size'] * (1 if x['side'] == 'Buy' else -1)  #")
+
+
+@pytest.mark.parametrize(
+    ("text", "setting", "signed"),
+    [(SIGNED, None, True), (SIGNED, False, False), (UNSIGNED, None, False), (UNSIGNED, True, True), (BOT, None, False)],
+)
+def test_positions_have_signs_where_the_bot_reads_no_sides(
+    tmp_path: Path, text: str, setting: bool | None, signed: bool
+) -> None:
+    given = [] if setting is None else [f"venues.BitMEX.signed_positions={str(setting).lower()}"]
+    choice = chosen(tmp_path, 'venues.BitMEX.src="bitmex"', *given, text=text)
+    assert [each.signed_positions for each in choice.venues if each.name == "BitMEX"] == [signed]
+    assert ("positions with signs" in choice.found) == (signed and setting is None)
+
+
 def test_every_account_of_a_table_is_a_venue(tmp_path: Path) -> None:
     choice = chosen(tmp_path, text="SRC = 'bitmex'\nVENUES = {'account1': {'XBTUSDT': {}}, 'account2': {}}\n")
     assert venues(choice) == [(each, "bitmex", Exchange.BitMEX) for each in ("account1", "account2")]
