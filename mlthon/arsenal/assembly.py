@@ -14,6 +14,7 @@ from attrs import evolve, frozen
 from mlthon.arsenal.ca import missing_member, missing_members
 from mlthon.arsenal.choice import PairChoice, checked_options, choose_pairs, listed, with_options
 from mlthon.arsenal.market import Pair, Tap
+from mlthon.arsenal.pages import Fetch
 from mlthon.arsenal.source import Source, read
 from mlthon.arsenal.strategy import ArsenalStrategy, FetchHistory
 from mlthon.arsenal.trader import TraderSettings
@@ -142,6 +143,12 @@ class Arsenals:
         return evolve(self.config, exchanges=exchanges)
 
     # -- joining -----------------------------------------------------------------------------------------------------
+
+    def allow_requests(self, fetch: Fetch) -> None:
+        """Have the strategies' requests to addresses outside carried out."""
+        for member in self.members:
+            if isinstance(member.trader, ArsenalStrategy):
+                member.trader.fetch_page = fetch
 
     def attach(self, engine: Engine, history: History | None = None, fetch: FetchHistory | None = None) -> None:
         """Join the strategies to their sessions in a run's engine. `history`: minutes from before the run; `fetch`:

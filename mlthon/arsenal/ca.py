@@ -18,6 +18,7 @@ from mlthon.arsenal.market import ExchangeName
 from mlthon.arsenal.orders import OrderStatus as Status
 from mlthon.arsenal.orders import OrderType as Kind
 from mlthon.arsenal.orders import OrderView
+from mlthon.arsenal.pages import REQUESTS, Page, RequestFailed, page_request
 from mlthon.arsenal.wishes import Action, ArgumentError, number, shown, text_id, text_or_none, wish_of
 from mlthon.basics.money import UNIT
 from mlthon.errors import near
@@ -76,16 +77,19 @@ class PositionView:
     profit_and_loss: float
 
 
-def told(method: Callable[Concatenate["Arsenal", P], R]) -> Callable[Concatenate["Arsenal", P], R]:
-    """A method of `CA` whose complaints are logged too; arguments that it does not have are such a complaint."""
-    names = list(signature(method).parameters)[1:]
+def told(
+    method: Callable[Concatenate["Arsenal", P], R], names: Sequence[str] = ()
+) -> Callable[Concatenate["Arsenal", P], R]:
+    """A method of `CA` whose complaints are logged too; arguments that it does not have are such a complaint. `names`:
+    its arguments, where its signature does not tell them."""
+    names = names or list(signature(method).parameters)[1:]
 
     @wraps(method)
     def call(self: "Arsenal", *args: P.args, **kwargs: P.kwargs) -> R:
         try:
             _fits(names, args, kwargs)
             return method(self, *args, **kwargs)
-        except (ArgumentError, RuntimeError) as error:
+        except (ArgumentError, RuntimeError, RequestFailed) as error:
             self._strategy.say(f"CA.{method.__name__}: {error}", logging.ERROR)
             raise
 
@@ -135,6 +139,19 @@ def _simply(action: Action) -> Callable[..., OrderView | None]:
 
     order.__name__ = action.value
     return told(order)
+
+
+def _asking(method: str, *positional: str) -> Callable[..., Page]:
+    """A method that sends a request and gives what is answered, for which the callback waits. It raises
+    `RequestFailed`, an OSError; what failed may have been carried out all the same."""
+    names = ["url", *positional, *(each for each in REQUESTS if each not in positional)]
+
+    def ask(self: "Arsenal", *args: Any, **kwargs: Any) -> Page:
+        given = {**dict(zip(names, args, strict=False)), **kwargs}
+        return self._strategy.page(page_request(method, **given))
+
+    ask.__name__ = f"{method.lower()}_request"
+    return told(ask, names)
 
 
 class Arsenal:
@@ -194,7 +211,7 @@ class Arsenal:
         name = text_or_none(currency, "currency")
         if name is None:
             raise ArgumentError("currency", "a currency is needed, such as USDT")
-        total, available = strategy.frozen.wallets.get((venue, name.upper()), (0, 0))
+        total, available = strategy.seen.frozen.wallets.get((venue, name.upper()), (0, 0))
         return Balance(pair.exchange, name.upper(), available / UNIT, total / UNIT)
 
     @told
@@ -209,12 +226,12 @@ class Arsenal:
 
     def _position(self, market: "Pair", leg: int) -> PositionView | None:
         strategy = self._strategy
-        held = strategy.holdings[market]
+        held = strategy.seen.holdings[market]
         lots = held.lots(leg)
         if not lots:
             return None
         position, funds = held.position(leg), strategy.funds(market)
-        detail = strategy.frozen.positions.get(market)
+        detail = strategy.seen.frozen.positions.get(market)
         mark = market.mark()
         alone = detail is not None and detail.lots == leg * lots
         entry = held.entry(leg)
@@ -273,6 +290,11 @@ class Arsenal:
         except (TypeError, ValueError) as error:
             raise ArgumentError("value", f"cannot be kept as JSON: {error}") from None
         return value
+
+    # -- the world outside -------------------------------------------------------------------------------------------
+
+    get_request = _asking("GET", "params")
+    post_request = _asking("POST", "data", "json")
 
     # -- ordering ----------------------------------------------------------------------------------------------------
 
@@ -340,18 +362,10 @@ class Arsenal:
         self._strategy.cancel_all()
 
 
-_OUTSIDE: Final = (
-    "strategies run in the engine, which nothing may keep waiting: fetch pages in a program of your own and send what "
-    "they say as a signal (on_tradingview_signal)"
-)
-ABSENT: Final = {"get_request": _OUTSIDE, "post_request": _OUTSIDE}
-"""Members that the platform documents and that are not here, and why."""
-
-
 def missing_member(name: str) -> str:
     """What a user is told of a member that `CA` does not have."""
     known = [each for each in vars(Arsenal) if not each.startswith("_")]
-    return f"CA.{name} is not here" + (f": {ABSENT[name]}" if name in ABSENT else near(name[:40], known))
+    return f"CA.{name} is not here{near(name[:40], known)}"
 
 
 def missing_members(names: Iterable[str]) -> list[str]:

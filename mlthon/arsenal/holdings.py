@@ -5,6 +5,7 @@ of two positions may mean that the exchange's own grows. Entry prices are those 
 """
 
 import json
+from copy import copy
 
 from mlthon.arsenal.market import Pair
 from mlthon.exchange.contracts import Position
@@ -58,6 +59,12 @@ class Holdings:
         ticks = round(entry / self.pair.price(1)) if entry > 0 else self.pair.mark()
         if net and ticks > 0:
             (self.long if net > 0 else self.short).trade(net, self.pair.contract.unit_value(ticks))
+
+    def copy(self) -> "Holdings":
+        """The same, which stays as it is."""
+        found = Holdings(self.pair)
+        found.long, found.short = copy(self.long), copy(self.short)
+        return found
 
     def dump(self) -> str | None:
         """As text; None when flat."""

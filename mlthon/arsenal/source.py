@@ -159,12 +159,13 @@ def load(source: Source, given: Mapping[str, Any]) -> type[Any]:
     library that is not installed; whatever the file raises comes through."""
     name = f"arsenal_strategy_{source.file.stem}"
     module = ModuleType(name)
-    module.__file__ = str(source.file)
+    file = str(source.file.resolve())  # as frames of errors show it
+    module.__file__ = file
     vars(module).update(given)
     for each in source.needs:
         vars(module)[each] = _library(each, source.file)
     sys.modules[name] = module
-    code = compile(source.text, str(source.file), "exec", dont_inherit=True)
+    code = compile(source.text, file, "exec", dont_inherit=True)
     exec(code, vars(module))
     cls = vars(module)[CLASS]
     if not isinstance(cls, type):

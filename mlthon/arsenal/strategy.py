@@ -1,8 +1,12 @@
 """`ArsenalStrategy`: a strategy file of the platform, run as a `Trader`.
 
-Its class is built in the first turn, because `__init__` may ask for balances and for history candles; where those have
-to be fetched from an exchange, `__init__` is begun anew once they are there. Then `trade` is called at the end of each
-period, with candles that are over. A strategy whose file or `__init__` fails is not run: `failure` says why.
+Its class is built in the first turn, because `__init__` may ask for balances and for history candles. Then `trade` is
+called at the end of each period, with candles that are over. A strategy whose file or `__init__` fails is not run:
+`failure` says why.
+
+A callback that asks for what has to be fetched waits (`waits.py`), and the engine does not: meanwhile orders are filled
+and positions protected as ever. Other callbacks of the strategy come after it, and it sees its account as at its
+beginning to its end (`Moment`).
 """
 
 import logging
@@ -11,15 +15,21 @@ from copy import copy
 from functools import partial
 from typing import Any, Final, Protocol
 
+from attrs import frozen
+
+from mlthon.arsenal.account import Frozen
 from mlthon.arsenal.ca import Arsenal
+from mlthon.arsenal.holdings import Holdings
 from mlthon.arsenal.market import Pair, minutes_of
 from mlthon.arsenal.older import Older, older_globals, order_dict, wish_of_row
 from mlthon.arsenal.orders import OrderStatus, OrderView
+from mlthon.arsenal.pages import Fetch, Page, PageRequest, RequestFailed
 from mlthon.arsenal.signals import SignalDesk, typed
 from mlthon.arsenal.sizing import Funds
 from mlthon.arsenal.source import CLASS, RESERVED, Form, Source, StrategyBase, load
 from mlthon.arsenal.tickets import KEPT as KEPT_ORDERS
 from mlthon.arsenal.trader import Trader
+from mlthon.arsenal.waits import Begin, T, Waits
 from mlthon.arsenal.wishes import ArgumentError, Wish, shown
 from mlthon.backtest.loader import place_of
 from mlthon.basics.defs import Exchange, FeedHandlerStatus
@@ -47,13 +57,13 @@ class FetchHistory(Protocol):
     ) -> None: ...
 
 
-class _Wanted(BaseException):
-    """`__init__` asked for candles that are not here yet. Not an `Exception`: strategies must not catch it."""
+@frozen
+class Moment:
+    """The account as a callback sees it, and `orders`, the newest first, without those that it placed."""
 
-    def __init__(self, count: int, period: int) -> None:
-        super().__init__()
-        self.count = count
-        self.period = period
+    frozen: Frozen
+    holdings: Mapping[Pair, Holdings]
+    orders: Sequence[OrderView] = ()
 
 
 class ArsenalStrategy(Trader):
@@ -66,15 +76,17 @@ class ArsenalStrategy(Trader):
         self.outside = frozenset(outside)
         self.failure: UserError | None = None
         self.fetch: FetchHistory | None = None
+        self.fetch_page: Fetch | None = None
         self.backtest = True
         self.user: Any = None
         self.period = 0
         self._building = False
-        self._lines: list[str] = []
-        self._history: dict[tuple[int, int], dict[Pair, list[Candle]]] = {}
         self._timer: Handle | None = None
         self._funds: dict[Pair, Funds] | None = None
         self._placed: set[str] = set()
+        self._moment: Moment | None = None
+        self._waits = Waits(partial(self.turn, "an answer"))
+        self._later: list[tuple[str, Callable[[], None]]] = []
         self._waiting = False
         self.last_ordered: str | None = None
         """The id of the order that the strategy placed last."""
@@ -90,11 +102,12 @@ class ArsenalStrategy(Trader):
             self.desk.resume()
             self._arm()
             return
+        self._run(self._built)
+
+    def _built(self) -> None:
+        """Build it, and begin with its candles."""
         try:
             self._build()
-        except _Wanted as wanted:
-            self._fetch(wanted.period, wanted.count, lambda: self.turn("__init__", self.began))
-            return
         except UserError as error:
             self._give_up(error)
             return
@@ -105,13 +118,11 @@ class ArsenalStrategy(Trader):
             return
         finally:
             self._building = False
-        for line in self._lines:
-            self.say(line)
         self.desk.resume()
         self._begin_candles()
 
     def _build(self) -> None:
-        self._building, self._lines = True, []
+        self._building = True
         members = {
             "given": dict(self.options),
             "outside": self.outside,
@@ -124,7 +135,6 @@ class ArsenalStrategy(Trader):
             Older.prepare(user, self.options)
         self.period = self.placing.period = _period(user)
         self.user = user
-        self._building = False
 
     def _reserved_set(self, name: str, value: Any) -> str:
         """The strategy's own code sets one of the platform's options: for all but IS_DEBUG it comes too late, as the
@@ -141,9 +151,9 @@ class ArsenalStrategy(Trader):
         self.say(str(error), logging.ERROR)
         self.session.clock.call_soon(self.session.stop, "it cannot be run")
 
-    def _fetch(self, period: int, count: int, then: Callable[[], None]) -> None:
-        """Get candles of every pair into `_history`. What cannot be had is empty."""
-        found = self._history[count, period] = {}
+    def _fetch(self, period: int, count: int, then: Callable[[Mapping[Pair, Sequence[Candle]]], None]) -> None:
+        """Get candles of every pair. What cannot be had is empty."""
+        found: dict[Pair, Sequence[Candle]] = {}
         left = list(self.pairs)
 
         def done(pair: Pair, candles: Sequence[Candle]) -> None:
@@ -151,7 +161,7 @@ class ArsenalStrategy(Trader):
             found[pair] = [each for each in candles if each.start + period <= end]
             left.remove(pair)
             if not left:
-                then()
+                then(found)
 
         def failed(pair: Pair, reason: str) -> None:
             self.say(f"no history of {pair.name}: {reason}", logging.WARNING)
@@ -168,13 +178,10 @@ class ArsenalStrategy(Trader):
         if not self._building:
             raise ArgumentError("get_history_candles", "only in __init__")
         period = minutes_of(seconds)
-        if (count, period) not in self._history:
-            if self.fetch is not None:
-                raise _Wanted(count, period)
-            self._fetch(period, count, lambda: None)
+        history: Mapping[Pair, Sequence[Candle]] = self.wait(partial(self._fetch, period, count))
         found: dict[str, dict[str, list[dict[str, Any]]]] = {}
-        for pair, candles in self._history[count, period].items():
-            found.setdefault(pair.exchange, {})[pair.name] = [pair.row(each) for each in candles[-count:]]
+        for pair in self.pairs:
+            found.setdefault(pair.exchange, {})[pair.name] = [pair.row(each) for each in history[pair][-count:]]
         return found
 
     # -- periods -----------------------------------------------------------------------------------------------------
@@ -183,8 +190,8 @@ class ArsenalStrategy(Trader):
         """Have the past of the period, then wait for its end."""
         period = self.period
 
-        def known() -> None:
-            for pair, candles in self._history.pop((500, period), {}).items():
+        def known(found: Mapping[Pair, Sequence[Candle]]) -> None:
+            for pair, candles in found.items():
                 pair.remember(candles, self.now, period)
             self._arm()
 
@@ -204,7 +211,7 @@ class ArsenalStrategy(Trader):
             self.say("the last period is still waited for: this one is left out", logging.WARNING)
             return
         self._waiting = True
-        self.turn("trade", partial(self._trade, end))
+        self._own_turn("trade", partial(self._trade, end))
 
     def _trade(self, end: int, *, again: bool = True) -> None:
         for pair in self.pairs:
@@ -217,11 +224,11 @@ class ArsenalStrategy(Trader):
         if all(each.closed for each in self.pairs):
             self.in_callback("trade", self._call_trade)
 
-    def _caught_up(self, end: int) -> None:
-        for pair, candles in self._history.pop((500, self.period), {}).items():
+    def _caught_up(self, end: int, found: Mapping[Pair, Sequence[Candle]]) -> None:
+        for pair, candles in found.items():
             if candles:
                 pair.remember(candles, self.now, self.period)
-        self.turn("trade", partial(self._trade, end, again=False))
+        self._own_turn("trade", partial(self._trade, end, again=False))
 
     def _call_trade(self) -> None:
         if self.source.form is Form.OLDER:
@@ -250,15 +257,64 @@ class ArsenalStrategy(Trader):
 
     # -- callbacks ---------------------------------------------------------------------------------------------------
 
+    def _own_turn(self, what: str, call: Callable[[], None]) -> None:
+        """A turn for a callback of the strategy's: after one that waits."""
+
+        def take() -> None:
+            if self._waits.suspended:
+                self._later.append((what, call))
+            else:
+                call()
+
+        self.turn(what, take)
+
     def in_callback(self, what: str, call: Callable[[], Any]) -> None:
         """Make a callback of the strategy's: what there is for orders does not change in it."""
         self._funds = {each: super(ArsenalStrategy, self).funds(each) for each in self.pairs}
         self._placed = set()
+        self._run(partial(self.guarded, what, call))
+
+    def _run(self, callback: Callable[[], Any]) -> None:
+        self._waits.run(partial(self._to_its_end, callback))
+
+    def _to_its_end(self, callback: Callable[[], Any]) -> None:
         try:
-            self.guarded(what, call)
+            callback()
         finally:
             self._funds = None
             self._placed = set()
+            self._moment = None
+            later, self._later = self._later, []
+            for each in later:
+                self._own_turn(*each)
+
+    def wait(self, begin: Begin[T]) -> T:
+        """In a callback: the answer to what `begin` starts. What the callback sees stays as it is. Raises RuntimeError
+        outside of one."""
+        if self._moment is None:
+            orders = self.order_views(None, KEPT_ORDERS)
+            self._moment = Moment(self.frozen, {each: held.copy() for each, held in self.holdings.items()}, orders)
+        mine = self._moment, self._funds, self._placed
+        self._moment, self._funds, self._placed = None, None, set()
+        try:
+            return self._waits.wait(begin)
+        finally:
+            self._moment, self._funds, self._placed = mine
+
+    def page(self, request: PageRequest) -> Page:
+        """What a request of the strategy's is answered. Raises `RequestFailed`."""
+        fetch = self.fetch_page
+        if fetch is None:
+            raise RequestFailed("a backtest has no network: allow it with --allow-network")
+        found: Page | RequestFailed = self.wait(partial(fetch, request))
+        if isinstance(found, RequestFailed):
+            raise found
+        return found
+
+    @property
+    def seen(self) -> Moment:
+        """The account as the callback sees it."""
+        return Moment(self.frozen, self.holdings) if self._moment is None else self._moment
 
     def funds(self, pair: Pair) -> Funds:
         return super().funds(pair) if self._funds is None else self._funds[pair]
@@ -276,6 +332,8 @@ class ArsenalStrategy(Trader):
 
     def order_views(self, status: OrderStatus | None, limit: int) -> list[OrderView]:
         """The orders as the callback found them."""
+        if self._moment is not None:
+            return [each for each in self._moment.orders if status in (None, each.status)][:limit]
         views = self.tickets.views(status, KEPT_ORDERS if self._placed else limit)
         return [each for each in views if each.id not in self._placed][:limit]
 
@@ -297,7 +355,7 @@ class ArsenalStrategy(Trader):
 
         # before there is a strategy: an order of an earlier run was filled meanwhile
         if self.user is None or getattr(self.user, _HOOK, None) is not None:
-            self.turn(_HOOK, tell)
+            self._own_turn(_HOOK, tell)
 
     def take(self, payload: Mapping[str, Any]) -> None:
         """A signal whose sender is known to be allowed. Raises `UserError`."""
@@ -321,16 +379,13 @@ class ArsenalStrategy(Trader):
             hook = self.user.on_tradingview_signal
             self.in_callback("on_tradingview_signal", lambda: hook(dict(payload), self.candles()))
 
-        self.turn("on_tradingview_signal", give)
+        self._own_turn("on_tradingview_signal", give)
 
     def log(self, text: str, *, debug: bool = False) -> None:
         """`CA.log`."""
         if debug and str(self.options.get("IS_DEBUG", "")).lower() in FALSE:
             return
-        if self._building:
-            self._lines.append(text)
-        else:
-            self.say(text)
+        self.say(text)
 
     # -- the framework -----------------------------------------------------------------------------------------------
 
@@ -355,6 +410,8 @@ class ArsenalStrategy(Trader):
 
     def stopped(self) -> None:
         self._waiting = False
+        self._waits.close()
+        self._later.clear()
         self.desk.suspend()
         if self._timer is not None:
             self._timer.cancel()

@@ -140,7 +140,8 @@ def run(
     reload
         Take changes of the packages beside the bot while it runs.
     allow_network
-        In a backtest: the bot may use the network and start programs, and the run waits for them.
+        In a backtest: the bot may use the network and start programs, a Crypto Arsenal strategy CA.get_request and
+        CA.post_request, and the run waits for them.
     pair
         EXCHANGE:PAIR: what is traded (binance:BTC-USDT). May be repeated; the first is the strategy's own.
     json

@@ -14,6 +14,7 @@ from mlthon.errors import UserError
 
 if TYPE_CHECKING:
     from mlthon.cli.run import Options
+    from mlthon.live.services import Service
 
 
 def arsenals_of(
@@ -31,7 +32,23 @@ def arsenals_of(
     from mlthon.live.state_files import state_files
 
     states = state_files(config, options.mode)
-    return Arsenals(config, strategies, found, pairs=options.pair, data=data, mode=options.mode, states=states)
+    arsenals = Arsenals(config, strategies, found, pairs=options.pair, data=data, mode=options.mode, states=states)
+    if options.mode == "backtest" and options.allow_network:
+        from mlthon.live.pages import fetch_at_once
+
+        arsenals.allow_requests(fetch_at_once)
+    return arsenals
+
+
+def request_services(arsenals: Arsenals | None) -> "list[Service]":
+    """What carries out the requests of strategies in a run on paper or live."""
+    if arsenals is None:
+        return []
+    from mlthon.live.pages import Pages
+
+    pages = Pages()
+    arsenals.allow_requests(pages.fetch)
+    return [pages]
 
 
 def join(arsenals: Arsenals | None, run: Run, data: Sequence[Source] | None, start: int | None, seed: int) -> None:

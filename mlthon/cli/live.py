@@ -20,7 +20,7 @@ from mlthon.backtest.tables import make_folder, write_report
 from mlthon.basics.defs import NO_ASK, NO_BID, Exchange
 from mlthon.basics.instrument import Instrument
 from mlthon.cli import INTERRUPTED
-from mlthon.cli.arsenal_run import arsenals_of, raise_failures
+from mlthon.cli.arsenal_run import arsenals_of, raise_failures, request_services
 from mlthon.cli.arsenal_run import show as show_arsenals
 from mlthon.cli.logs import set_up
 from mlthon.cli.record import exchange_named
@@ -222,7 +222,7 @@ class _Session:
 
     def _services(self) -> list[Service]:
         """What runs beside the engine."""
-        outside = [] if self._operations is None else self._operations.services
+        outside = [*request_services(self._arsenals), *(() if self._operations is None else self._operations.services)]
         if self._bots is None:
             return outside
         from mlthon.live.bots import BotProcesses

@@ -20,7 +20,7 @@ from mlthon.backtest.run import Run
 from mlthon.backtest.tables import make_folder, summary_text, write_report
 from mlthon.basics.catalogue import UnknownInstrument
 from mlthon.cli import INTERRUPTED
-from mlthon.cli.arsenal_run import arsenals_of, raise_failures
+from mlthon.cli.arsenal_run import arsenals_of, raise_failures, request_services
 from mlthon.cli.arsenal_run import join as join_arsenals
 from mlthon.cli.arsenal_run import show as show_arsenals
 from mlthon.cli.logs import set_up
@@ -142,7 +142,8 @@ def _go(
         watch = ParamsWatch(config, run.assembly.engine.sessions, None if bots is None else JoinsBots(bots))
         if operations is not None:
             operations.control.reread = watch.reread
-    services = () if operations is None else operations.services
+    services = [] if options.mode != "paper" else request_services(arsenals)
+    services += () if operations is None else operations.services
     with Interrupts() as interrupts:
         with make_view(quiet=quiet, title=run.name) as view:
             stop = interrupts.stop if arsenals is None else arsenals.or_failed(interrupts.stop)
@@ -264,7 +265,7 @@ def make_run(
     }
     try:
         if not files:
-            refuse_bot_options(options)
+            refuse_bot_options(options, network=arsenals is not None and options.mode == "backtest")
             for name in config.bots:
                 log.warning("bots.%s: left out: signal bots go with the ProfitView script that signals", name)
             run = prepare(config, chosen, sources, **given)
@@ -308,13 +309,14 @@ def bot_files(strategies: Mapping[str, StrategyConfig]) -> dict[str, Path]:
     return files
 
 
-def refuse_bot_options(options: Options) -> None:
-    """Raise `UserError` for options that have a meaning for bots alone."""
+def refuse_bot_options(options: Options, *, network: bool = False) -> None:
+    """Raise `UserError` for options that have a meaning for bots alone. `network`: strategies of the run may be allowed
+    to use it."""
     given: dict[str, object] = {
         "--venue": options.venues,
         "--subscribe": options.subscribe,
         "--reload": options.reload,
-        "--allow-network": options.allow_network,
+        "--allow-network": options.allow_network and not network,
     }
     for name, value in given.items():
         if value:

@@ -96,3 +96,12 @@ def test_it_trades_beside_a_profitview_bot(tmp_path: Path, capfd: pytest.Capture
     (tmp_path / "mine.py").write_text(CODE.replace("self.period = 60", "self.period = wrong"))
     assert main(["--config", str(config), "--duration", "70s", "--json"]) == 2
     assert "NameError: name 'wrong' is not defined" in capfd.readouterr().err
+
+
+def test_what_ca_refuses_is_told_with_the_strategys_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.py").write_text("class Strategy(StrategyBase):\n    def __init__(self):\n        CA.storage(5)\n")
+    monkeypatch.chdir(tmp_path)
+    assert main(["mine.py", "--duration", "70s", "-q"]) == 2
+    assert "error: mine.py:3: ArgumentError: key: 5" in capsys.readouterr().err
