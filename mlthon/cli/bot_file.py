@@ -14,9 +14,10 @@ from typing import Any
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
-from mlthon.config import BotConfig, load_config
+from mlthon.config import BotConfig, RunConfig, load_config
 from mlthon.errors import UserError, near
-from mlthon.link.signals.assembly import checked
+from mlthon.link.host.choice import venue_choice
+from mlthon.link.signals.assembly import check_symbol, checked
 
 Change = Callable[[tomlkit.TOMLDocument], None]
 
@@ -109,11 +110,19 @@ def _replace(file: Path, text: str, touched: str | None) -> None:
             stream.write(text)
         os.chmod(fresh, file.stat().st_mode if file.exists() else 0o644)
         try:
-            bots = load_config(fresh).bots
+            config = load_config(fresh)
         except UserError as error:
             raise UserError(error.message.replace(str(fresh), str(file)), error.hint) from None
         if touched is not None:
-            checked(touched, bots[touched])
+            _check(touched, config)
         fresh.replace(file)
     finally:
         fresh.unlink(missing_ok=True)
+
+
+def _check(name: str, config: RunConfig) -> None:
+    """What is known of a bot without its script. Raises `UserError`."""
+    bot = config.bots[name]
+    checked(name, bot)
+    if bot.venue in config.venues:  # else the script is to name it
+        check_symbol(name, bot, venue_choice(bot.venue, config.venues[bot.venue]))

@@ -117,6 +117,7 @@ def test_list_and_show_hide_what_is_private(file: Path, capsys: pytest.CaptureFi
         (("create", "x", *GRID, "--private", "size"), "Neutral Grid has no parameter 'size'"),
         (("create", "x", *GRID[:6], "--description", " "), "needs a text that says something"),
         (("create", "x", *GRID, "--param", "grid_count"), "--param grid_count: not of the form KEY=VALUE"),
+        (("create", "x", *GRID[:4], "--symbol", "XBTUSD,ETHUSD", *GRID[6:]), "BitMEX has no symbol 'XBTUSD,ETHUSD'"),
         (("show", "b"), "has no bot 'b'"),
         (("stop", "b"), "has no bot 'b'"),
         (("delete", "b"), "has no bot 'b'"),

@@ -56,6 +56,16 @@ def checked(name: str, config: BotConfig) -> tuple[Kind, Params]:
     return kind, params
 
 
+def check_symbol(name: str, config: BotConfig, venue: VenueChoice) -> None:
+    """A bot trades one symbol, and one that its venue has. Raises `UserError`."""
+    known = venue.symbols if venue.elsewhere else [each.symbol for each in instruments(venue.exchange)]
+    if known and config.symbol not in known:
+        raise UserError(
+            f"bots.{name}.symbol: {config.venue} has no symbol {config.symbol!r}{near(config.symbol, known)}",
+            f"There are {', '.join(sorted(known))}.",
+        )
+
+
 @frozen
 class _Member:
     """One bot of the run."""
@@ -218,12 +228,7 @@ def _member(name: str, config: BotConfig, venues: Mapping[str, VenueChoice]) -> 
             f"bots.{name}.venue: there is no venue {config.venue!r}{near(config.venue, venues)}",
             f"There are {', '.join(venues) or 'none'}; a venue is a table [venues.NAME] or --venue NAME=SRC.",
         )
-    known = venue.symbols if venue.elsewhere else [each.symbol for each in instruments(venue.exchange)]
-    if known and config.symbol not in known:
-        raise UserError(
-            f"bots.{name}.symbol: {config.venue} has no symbol {config.symbol!r}{near(config.symbol, known)}",
-            f"There are {', '.join(sorted(known))}.",
-        )
+    check_symbol(name, config, venue)
     bot = SignalBot(kind, venue.exchange, params, enabled=config.enabled, lasts_s=config.signal_age_s)
     return _Member(f"{BOT_PREFIX}{name}", config, venue, bot)
 
