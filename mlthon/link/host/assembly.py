@@ -124,13 +124,13 @@ class Bots:
         return evolve(self.config, exchanges=exchanges)
 
     def _symbols(self, exchange: Exchange) -> list[str]:
-        """The symbols of an exchange that bots are subscribed to, or that stand for such symbols."""
+        """The symbols of an exchange that bots are subscribed to or name, or that stand for such symbols."""
         found = []
         for choice in self.choices:
             for venue in choice.venues:
                 if venue.exchange is exchange:
-                    subscribed = [sym for src, sym in choice.markets if src == venue.src]
-                    found += list(venue.symbols.values()) if venue.elsewhere else subscribed
+                    named = [sym for src, sym in (*choice.markets, *choice.besides) if src == venue.src]
+                    found += list(venue.symbols.values()) if venue.elsewhere else named
         return list(dict.fromkeys([*found, *self.signal_bots.symbols(exchange)]))
 
     # -- joining -------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ is raised as `BadCall` (or `BadValue`) and answered as an `api_error`.
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from mlthon.basics.catalogue import instruments as catalogue_of
 from mlthon.basics.defs import GtwRejectCode
 from mlthon.engine.candles import Candle
 from mlthon.engine.clock import MS
@@ -17,6 +18,7 @@ from mlthon.link.contract import BARS, LEVELS, Call
 from mlthon.link.host import payloads
 from mlthon.link.host.cancels import Gone, Waiting
 from mlthon.link.host.listing import BadValue, Listing
+from mlthon.link.host.sources import by_symbol
 from mlthon.link.host.venue import VenueStrategy
 from mlthon.link.levels import LENGTHS, offset_of
 
@@ -72,6 +74,8 @@ def _listing(asked: "Asked", venue: VenueStrategy) -> Listing:
     sym = _needed(asked, "sym")
     found = venue.listings.get(sym) if isinstance(sym, str) else None
     if found is None:
+        if sym in by_symbol(catalogue_of(venue.exchange)):
+            raise BadValue(f"The symbol {sym!r} is not in this run: subscribe to {venue.src}:{sym}")
         guess = near(sym, venue.listings) if isinstance(sym, str) else ""
         raise BadValue(f"The symbol {sym!r} does not exist{guess}")
     return found

@@ -54,12 +54,14 @@ class VenueChoice:
 
 @frozen(kw_only=True)
 class BotChoice:
-    """A bot with its venues and markets, (src, sym). `found`: what of them was taken from its text."""
+    """A bot with its venues and the markets that it hears, (src, sym). `besides`: others that its text names, in which
+    it may trade without hearing of them. `found`: what of all this was taken from its text."""
 
     name: str
     file: Path
     venues: tuple[VenueChoice, ...]
     markets: tuple[tuple[str, str], ...]
+    besides: tuple[tuple[str, str], ...] = ()
     found: tuple[str, ...] = ()
     guessed: bool = False
     """Whether the markets were: a run that lacks some of them goes without."""
@@ -165,12 +167,15 @@ def _choose(
         if src not in {each.src for each in venues.values()}:
             venues[venue_name(src)] = VenueConfig(src=src)
             found.append(f"venue {venue_name(src)} on {src}")
+    besides = [each for each in _words_of(hints, venues) if each not in markets]
+    found += [f"{src}:{sym} without market data" for src, sym in besides]
     chosen = tuple(venue_choice(each, venue, signed=hints.signed) for each, venue in venues.items())
     return BotChoice(
         name=name,
         file=file,
         venues=chosen,
         markets=tuple(_checked(each, chosen, more) for each in markets),
+        besides=tuple(besides),
         found=tuple(found),
         guessed=wanted is None,
     )
@@ -257,11 +262,27 @@ def _venues_named(hints: Hints, subscribed: Sequence[str]) -> dict[str, VenueCon
 
 def _markets_named(hints: Hints, venues: Mapping[str, VenueConfig]) -> list[tuple[str, str]]:
     """The symbols that a text names, by exchange; a main market where it names none of it."""
+    named = _words_of(hints, venues)
     found: list[tuple[str, str]] = []
-    for src in dict.fromkeys(each.src for each in venues.values()):
-        elsewhere = {sym for each in venues.values() if each.src == src for sym in each.symbols}
-        symbols = elsewhere or set(by_symbol(catalogue_of(exchange_of(src, "src"))))
-        named = [word for word in hints.words if word in symbols]
-        usual = next(iter(elsewhere), None) or usual_symbol(src)
-        found += [(src, sym) for sym in named or ([usual] if usual else [])]
+    for src in _srcs(venues):
+        usual = next(iter(_elsewhere(src, venues)), None) or usual_symbol(src)
+        found += [each for each in named if each[0] == src] or ([(src, usual)] if usual else [])
     return found
+
+
+def _words_of(hints: Hints, venues: Mapping[str, VenueConfig]) -> list[tuple[str, str]]:
+    """The symbols that a text names, by exchange."""
+    found: list[tuple[str, str]] = []
+    for src in _srcs(venues):
+        symbols = _elsewhere(src, venues) or by_symbol(catalogue_of(exchange_of(src, "src")))
+        found += [(src, word) for word in hints.words if word in symbols]
+    return found
+
+
+def _srcs(venues: Mapping[str, VenueConfig]) -> Iterable[str]:
+    return dict.fromkeys(each.src for each in venues.values())
+
+
+def _elsewhere(src: str, venues: Mapping[str, VenueConfig]) -> Mapping[str, str]:
+    """The symbols of a src that another exchange's stand for."""
+    return {sym: there for each in venues.values() if each.src == src for sym, there in each.symbols.items()}

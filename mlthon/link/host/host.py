@@ -262,7 +262,7 @@ class BotHost:
 
     def gone(self, reason: str, *, again: bool = False) -> None:
         """The bot is no more: nothing more is told to it, and its orders are cancelled if so configured. `again`: it
-        will be started anew."""
+        will be started anew. `reason`: how it died, if it did; one that is gone for good is an error."""
         face, self.face = self.face, None
         if face is not None:
             self._feeds.leave(face)
@@ -277,7 +277,7 @@ class BotHost:
                     venue.session.cancel_open_orders()
                     venue.session.left_cancelled = True
         if reason:
-            log.warning("%s: %s", self.name, reason)
+            log.log(logging.WARNING if again else logging.ERROR, "%s: %s", self.name, reason)
 
     def end(self, reason: str) -> None:
         """Have the bot stop, as at the end of the run."""

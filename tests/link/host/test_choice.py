@@ -137,6 +137,13 @@ def test_a_market_without_a_venue_gets_the_platforms(tmp_path: Path) -> None:
     assert venues(choice)[1] == ("Coinbase Pro", "coinbasepro", Exchange.CoinbaseExchange)
 
 
+def test_a_symbol_that_is_named_and_not_subscribed_may_be_traded_without_being_heard(tmp_path: Path) -> None:
+    choice = chosen(tmp_path, venues=["BitMEX=bitmex", "WooPaper=woo"], subscribe=["bitmex:XBTUSD"])
+    assert choice.markets == (("bitmex", "XBTUSD"),)
+    assert choice.besides == (("bitmex", "XBTUSDT"), ("woo", "PERP_ETH_USDT"))
+    assert choice.found == ("bitmex:XBTUSDT without market data", "woo:PERP_ETH_USDT without market data")
+
+
 @pytest.mark.parametrize("subscribe", [(), ("BitMEX:XBTUSD",)])
 def test_a_src_may_be_spelt_in_capitals(tmp_path: Path, subscribe: Sequence[str]) -> None:
     choice = chosen(tmp_path, 'venues.account1.src="BitMEX"', subscribe=subscribe)

@@ -177,6 +177,10 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         {"name": "create_market_order", "venue": "BitMEX", "sym": "DOGGUSD", "side": "Buy", "size": 1},
         "The symbol 'DOGGUSD' does not exist",
     ),
+    "a symbol that the run lacks": (
+        {"name": "create_market_order", "venue": "BitMEX", "sym": "ETHUSD", "side": "Buy", "size": 1},
+        "The symbol 'ETHUSD' is not in this run: subscribe to bitmex:ETHUSD",
+    ),
     "a bad side": (
         {"name": "create_market_order", "venue": "BitMEX", "sym": "XBTUSD", "side": "Long", "size": 100},
         "create_market_order: the side must be Buy or Sell, not 'Long'",
