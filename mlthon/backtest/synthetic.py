@@ -19,8 +19,8 @@ from mlthon.data.synthetic.generator import OrderFlow
 from mlthon.data.synthetic.profiles import profile_of
 from mlthon.data.timing import FeedModel, FeedTiming
 from mlthon.engine.clock import MS, SECOND, Clock
+from mlthon.engine.exchange_feed import ExchangeFeed
 from mlthon.engine.faces import MarketEvents
-from mlthon.engine.feed import ExchangeFeed
 from mlthon.exchange.exchange import EmbeddedExchange
 from mlthon.exchange.synthetic_flow import SyntheticFlow
 

@@ -16,7 +16,8 @@ from mlthon.basics.defs import Exchange
 from mlthon.basics.instrument import Instrument
 from mlthon.engine.clock import SECOND, Clock
 from mlthon.engine.env import StratEnv
-from mlthon.engine.feed import ExchangeFeed, InstrumentFeed
+from mlthon.engine.exchange_feed import ExchangeFeed
+from mlthon.engine.feed import InstrumentFeed
 from mlthon.engine.router import Port
 from mlthon.engine.session import ErrorBudget, Phase, Session
 from mlthon.engine.taps import OrderFlowTap

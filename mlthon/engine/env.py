@@ -7,6 +7,7 @@ environment raises for it.
 
 from collections.abc import Callable, Iterable
 from datetime import tzinfo
+from inspect import iscoroutinefunction
 from types import NoneType
 from typing import Any
 
@@ -365,6 +366,8 @@ def _callable(method: str, callback: Any) -> None:
     """Raise TypeError for what cannot be called back."""
     if not callable(callback):
         raise TypeError(f"{method}: the callback must be callable, not {callback!r}")
+    if iscoroutinefunction(callback):
+        raise TypeError(f"{method}: the callback must be a plain function, not the async def {callback!r}")
 
 
 def _member(enumeration: Any, value: Any, default: Any) -> Any:

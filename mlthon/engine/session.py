@@ -19,7 +19,7 @@ from attrs import frozen
 
 from mlthon.basics.defs import Exchange, FeedHandlerStatus, GtwStatus
 from mlthon.engine.clock import SECOND, Clock, Handle
-from mlthon.engine.feed import ExchangeFeed
+from mlthon.engine.exchange_feed import ExchangeFeed
 from mlthon.engine.router import Port
 from mlthon.engine.timers import DailyTime
 from mlthon.engine.tracker import TrackedOrder

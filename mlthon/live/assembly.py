@@ -30,8 +30,9 @@ from mlthon.data.rows import Kind
 from mlthon.engine.clock import MS
 from mlthon.engine.engine import Engine, EngineSettings
 from mlthon.engine.entries import ChangedSteps
+from mlthon.engine.exchange_feed import ExchangeFeed
 from mlthon.engine.faces import NO_ASK, NO_BID, MarketEvents
-from mlthon.engine.feed import ExchangeFeed, InstrumentFeed, Lane
+from mlthon.engine.feed import InstrumentFeed, Lane
 from mlthon.engine.journal import JournalStage
 from mlthon.engine.risk import RiskBook
 from mlthon.engine.session import ErrorBudget

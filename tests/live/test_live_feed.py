@@ -11,8 +11,8 @@ from feedhandlers import binance
 from mlthon.basics.catalogue import resolve
 from mlthon.basics.defs import Exchange
 from mlthon.data.rows import Kind
+from mlthon.engine.exchange_feed import ExchangeFeed
 from mlthon.engine.faces import LIVE, STALE
-from mlthon.engine.feed import ExchangeFeed
 from mlthon.venue.codec import Endpoints
 from mlthon.venue.live_feed import LiveFeed
 from tests.live.servers import edge_to, raw_server, until, websocket_server
