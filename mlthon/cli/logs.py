@@ -12,6 +12,9 @@ LEVELS: Final = (logging.ERROR, logging.WARNING, logging.INFO, logging.DEBUG)
 NORMAL: Final = 1
 """The place in `LEVELS` without -v and -q."""
 
+BOTS: Final = "mlthon.bot"
+"""The logger of what bots log and print."""
+
 
 class Console:
     """Standard error for messages that end a command."""
@@ -53,7 +56,7 @@ def set_up(verbosity: int) -> None:
             ],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                _plain_names,
+                _plain,
                 structlog.dev.ConsoleRenderer(
                     colors=sys.stderr.isatty() and not os.environ.get("NO_COLOR"),
                     pad_event_to=0,
@@ -67,6 +70,9 @@ def set_up(verbosity: int) -> None:
     root.setLevel(LEVELS[place])
 
 
-def _plain_names(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def _plain(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     event["level"] = event["level"].replace("critical", "error")
+    if event.get("logger") == BOTS:  # each begins with its bot's name
+        del event["logger"]
+        event["event"] = str(event["event"]).rstrip("\n")
     return event
