@@ -5,15 +5,18 @@ A module or file without a class name must hold exactly one strategy: one class 
 of `sys.path`, so that a strategy finds what lies beside it, also later from a callback. Before that the packages that
 come with mlthon are made known from where they are installed: a folder called `feedhandlers` there does not hide ours.
 
-Whatever is wrong with a strategy is a `UserError` that names the file and line at fault.
+Whatever is wrong with a strategy is a `UserError` that names the file and line at fault. A callback that nobody could
+call (`async def`) is wrong; a method whose name is nearly a callback's is pointed at, because nobody calls it.
 """
 
 import importlib
 import importlib.util
 import inspect
+import logging
 import os
 import sys
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from importlib.machinery import PathFinder
 from pathlib import Path
 from traceback import extract_tb
@@ -25,10 +28,17 @@ from attrs import frozen
 from mlthon.api.istrategy import IStrategy
 from mlthon.errors import UserError, near
 
+log = logging.getLogger("mlthon.strategy")
+
 _HOW: Final = "A strategy is a module (demo_strat), module:Class, or a file (my.py, my.py:Class)."
 _OURS: Final = ("feedhandlers", "gateways")
 """What stands beside the package `mlthon` and is imported only when it is needed."""
 _ROOT: Final = Path(__file__).resolve().parents[2]
+_EXTENSIONS: Final = ("on_best_levels_update", "on_position_details")
+"""Callbacks that `IStrategy` does not have: what a strategy defines of them is called."""
+_CALLBACKS: Final = (*(name for name in vars(IStrategy) if name.startswith("on_")), *_EXTENSIONS)
+_ALIKE: Final = 0.85
+"""How much of a name must be a callback's to be taken for one: `on_best_bid_update` is, `on_status` is not."""
 _DERIVE: Final = "from mlthon.api.istrategy import IStrategy, and write class {}(IStrategy):"
 
 
@@ -65,7 +75,25 @@ def load_strategy(text: str) -> type[IStrategy]:
     """The class that STRATEGY names. Raises `UserError` for whatever keeps it from being loaded."""
     spec = parse_spec(text)
     module = _load_file(spec, spec.file) if spec.file else _load_module(spec)
-    return _named(spec, module) if spec.class_name else _only(spec, module)
+    found = _named(spec, module) if spec.class_name else _only(spec, module)
+    _check_callbacks(found)
+    return found
+
+
+def _check_callbacks(cls: type[IStrategy]) -> None:
+    for name in dir(cls):
+        if not name.startswith("on_"):
+            continue
+        function = getattr(cls, name)
+        if name in _CALLBACKS:
+            if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+                code = inspect.unwrap(function).__code__
+                raise UserError(
+                    f"{_short(code.co_filename)}:{code.co_firstlineno}: {cls.__name__}.{name} is an async def",
+                    "Write def: callbacks are plain functions, and what answers a request is a callback of its own.",
+                )
+        elif alike := get_close_matches(name, _CALLBACKS, n=1, cutoff=_ALIKE):
+            log.warning("%s.%s is no callback: did you mean %s?", cls.__name__, name, alike[0])
 
 
 def default_config(text: str) -> Path | None:

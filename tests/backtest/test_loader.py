@@ -137,6 +137,7 @@ WRONG = [
     ("deep_raise", "raises.py:3: loading deep_raise raised ZeroDivisionError: division by zero"),
     ("exits.py", "exits.py:2: loading exits.py raised SystemExit: 3"),
     ("nul.py", "nul.py"),
+    ("coroutine.py", "coroutine.py:4: Mine.on_start is an async def\nWrite def: "),
 ]
 
 
@@ -151,8 +152,26 @@ def test_whatever_is_wrong_is_told(folder: Path, spec: str, message: str) -> Non
     put(folder, "raises.py", "a = 1\n\nb = a / 0\n")
     put(folder, "deep_raise.py", "import raises\n")
     put(folder, "exits.py", "import sys\nsys.exit(3)\n")
+    put(
+        folder,
+        "coroutine.py",
+        HEAD + "class Mine(IStrategy):\n    qty = 1\n    async def on_start(self, params): pass\n",
+    )
     (folder / "nul.py").write_bytes(b"a = 1\n\x00\n")
     assert message in told(spec)
+
+
+def test_a_name_that_is_nearly_a_callbacks_is_pointed_at(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    names = ("on_best_bid_update", "on_start", "on_status", "on_best_levels_update", "on_position_details")
+    put(
+        folder,
+        "nearly.py",
+        HEAD + "class Mine(IStrategy):\n" + "".join(f"    def {each}(self): pass\n" for each in names),
+    )
+    load_strategy("nearly.py")
+    assert [each.getMessage() for each in caplog.records] == [
+        "Mine.on_best_bid_update is no callback: did you mean on_best_bid_level_update?"
+    ]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

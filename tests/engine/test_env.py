@@ -254,3 +254,20 @@ def test_a_timer_needs_a_duration(duration: int) -> None:
     rig = Rig()
     with pytest.raises(ValueError, match="milliseconds over 0"):
         rig.env.setup_timer(duration, lambda: True)
+
+
+async def later() -> bool:
+    return True
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"), [(None, "must be callable, not None"), (later, "a plain function, not the async def")]
+)
+def test_what_cannot_be_called_back_is_refused(wrong: Any, told: str) -> None:
+    env = Rig().env
+    with pytest.raises(TypeError, match=told):
+        env.setup_timer(10, wrong)
+    with pytest.raises(TypeError, match=told):
+        env.setup_daily_callback("16:30:00", wrong)
+    with pytest.raises(TypeError, match=told):
+        env.add_cmd_hook("status", wrong)
