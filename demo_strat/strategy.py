@@ -38,6 +38,18 @@ ZERO = Qty("0")
 SHORTEST_PAUSE_MS = 1000
 """How long to wait after a refusal for too many requests, where nothing was said of when they are allowed again."""
 
+PARAMS: dict[str, Any] = {
+    "symbol": "btc-usdt",
+    "quote_qty": "0.01",
+    "entry_qty": "0.5",
+    "exit_qty": "0.1",
+    "max_inventory": "0.05",
+    "status_every_s": 600,
+    "daily_reset": "00:00:00",
+}
+"""The parameters and their defaults; `demo_strat.toml` says what they mean."""
+SIZES = ("quote_qty", "entry_qty", "exit_qty", "max_inventory")
+
 
 class Quote:
     """One side of our market: what is best there, and the id of our order at it."""
@@ -53,7 +65,6 @@ class DemoStrat(IStrategy):
     """See the module. `cfg` is the `[params]` table of the configuration."""
 
     def __init__(self, cfg: dict[str, Any]) -> None:
-        self._cfg = cfg
         self._env: IStratEnv | None = None
         self._instrument: Instrument | None = None
         self._orders = OrderMgr("1")
@@ -70,11 +81,21 @@ class DemoStrat(IStrategy):
         self._take_params(cfg)
 
     def _take_params(self, params: dict[str, Any]) -> None:
-        self._symbol = str(params.get("symbol", "btc-usdt"))
-        self._quote_qty = Qty(params.get("quote_qty", "0.01"))
-        self._entry_qty = Qty(params.get("entry_qty", "0.5"))
-        self._exit_qty = Qty(params.get("exit_qty", "0.1"))
-        self._max_inventory = Qty(params.get("max_inventory", "0.05"))
+        """Take all of them or none: what cannot be used raises before anything is changed."""
+        for name in params:
+            if name not in PARAMS:
+                raise ValueError(f"there is no parameter {name}; there are {', '.join(PARAMS)}")
+        cfg = PARAMS | params
+        sizes = {name: Qty(cfg[name]) for name in SIZES}
+        for name, size in sizes.items():
+            if size < ZERO:
+                raise ValueError(f"{name} = {size} is below 0")
+        self._cfg = cfg
+        self._symbol = str(cfg["symbol"])
+        self._quote_qty = sizes["quote_qty"]
+        self._entry_qty = sizes["entry_qty"]
+        self._exit_qty = sizes["exit_qty"]
+        self._max_inventory = sizes["max_inventory"]
 
     # -- start-up --------------------------------------------------------------------------------------------------
 
@@ -82,10 +103,10 @@ class DemoStrat(IStrategy):
         self._env = env
         env.add_cmd_hook("status", self._on_status_command)
         env.add_cmd_hook("params", self._on_params_command)
-        every_s = int(self._cfg.get("status_every_s", 600))
+        every_s = int(self._cfg["status_every_s"])
         if every_s > 0:
             env.setup_timer(every_s * 1000, self._on_status_timer)
-        env.setup_daily_callback(str(self._cfg.get("daily_reset", "00:00:00")), self._on_new_day)
+        env.setup_daily_callback(str(self._cfg["daily_reset"]), self._on_new_day)
         env.login("demo_strat")
 
     def on_start(self, params: str) -> None:

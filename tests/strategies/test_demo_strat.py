@@ -119,3 +119,21 @@ def test_a_refusal_waits_for_the_reset_it_was_told_of_or_a_second_and_only_once(
     strategy.on_rate_limit_info(Exchange.Bybit, 100, 50, 10)  # of another limit, that starts anew sooner
     strategy.on_new_order_reject(Exchange.Bybit, "2", GtwRejectCode.RateLimited, "too many")
     assert [wait for wait, _ in env.timers] == [12_000]
+
+
+@pytest.mark.parametrize(
+    ("params", "told"),
+    [
+        ({"quote_qyt": "1"}, "there is no parameter quote_qyt; there are symbol, quote_qty"),
+        ({"exit_qty": "little"}, "'little' is not a number"),
+        ({"max_inventory": -1}, "max_inventory = -1 is below 0"),
+    ],
+)
+def test_parameters_are_taken_together_or_not_at_all(params: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        DemoStrat(params)
+    strategy = DemoStrat({"quote_qty": "0.3"})
+    before = dict(vars(strategy))
+    with pytest.raises(ValueError, match=told):
+        strategy.on_strat_params_update({"quote_qty": "0.7", **params})
+    assert vars(strategy) == before
