@@ -208,8 +208,9 @@ class SignalDesk:
     def _pass_on(self, signal: OtherSignal) -> None:
         if self._other is None:
             action = signal.payload.get("action")
+            wrong = "it is missing; it would be one" if action is None else f"{str(action)[:60]!r} is none"
             raise UserError(
-                f"action: {str(action)[:60]!r} is none of {', '.join((*_ORDERS, CANCEL, CANCEL_ALL[1]))}",
+                f"action: {wrong} of {', '.join((*_ORDERS, CANCEL, CANCEL_ALL[1]))}",
                 "Other signals need a strategy file with on_tradingview_signal.",
             )
         self.give(signal.payload)

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from cyclopts import Group, Parameter
 
 from mlthon.arsenal.assembly import WEBHOOK
+from mlthon.config import load_config
 
 _TRADE = Group("Trade signals", sort_key=1)
 
@@ -39,7 +40,7 @@ def run_webhook(
     yes_trade_real_money
         Allow an exchange where orders cost money.
     config
-        A TOML file; its [web] says where the server listens.
+        A TOML file; its [web] says where the server listens (http://127.0.0.1:8800 without).
     set_
         KEY=VALUE: an option (leverage=5) or a setting (web.port=8800). May be repeated.
     duration
@@ -53,6 +54,8 @@ def run_webhook(
     """
     from mlthon.cli.run import Options, run_strategy
 
+    if load_config(config, set_).web is None:  # signals come to the web server: without it there would be none
+        set_ = ("web.enabled=true", *set_)
     return run_strategy(
         Options(
             strategy=WEBHOOK,

@@ -128,7 +128,8 @@ class Operations:
             self.figures.counter("operations_restarts", told, (), one(lambda: keeper.restarts))
         if WEB in self._parts:
             keys = self.place.folder / KEYS_FILE
-            self.services.append(Announcer(self._parts[WEB].settings, doors.routes, lambda: doors.loaded, keys))
+            settings, signals = self._parts[WEB].settings, self.control.signals
+            self.services.append(Announcer(settings, doors.routes, lambda: doors.loaded, keys, connectors=signals.keys))
         self.place.tell(RunInfo(self.place.name, os.getpid(), self.mode, started, pid_file, self._config))
 
     def _spec(self, guard: str | None) -> ProcessSpec:

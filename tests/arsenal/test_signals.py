@@ -245,7 +245,8 @@ def test_a_client_order_id_is_carried_out_once_also_after_a_restart(tmp_path: Pa
     [
         ({"action": "buy"}, "action: buy is not for"),
         ({"action": "jump"}, "action: 'jump' is none of buy, sell"),
-        ({"position": 1}, "action: 'None' is none of"),
+        ({"log": "hello"}, "action: it is missing; it would be one of buy, sell"),
+        ({"position": 1}, "action: it is missing"),
         ({"action": "openLong", "percent": "x"}, "percent: 'x' is no number"),
         ({"action": "cancel", "clientOrderId": "nobody"}, "clientOrderId: there is no order nobody"),
     ],

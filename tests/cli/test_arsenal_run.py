@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.web_server import free_port
 from mlthon.cli import main
+from mlthon.cli.run import Options
 
 CODE = """
 class Strategy(StrategyBase):
@@ -63,12 +65,15 @@ def test_pair_is_for_these_strategies_alone(capsys: pytest.CaptureFixture[str]) 
     assert "--pair: only for" in capsys.readouterr().err
 
 
-def test_signals_are_traded_without_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    config = tmp_path / "run.toml"
+def test_signals_are_traded_without_a_file(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    config, port = tmp_path / "run.toml", free_port()
     command = '[[commands]]\nafter = "1s"\nrun = "signal action=openLong fixed=0.01"\n'
     config.write_text(f'[ops]\nstate = "{tmp_path / "state"}"\n{command}')
-    status = main(["webhook", "--pair", "bybit:BTC-USDT", "--duration", "3s", "--config", str(config), "--json"])
-    told = json.loads(capsys.readouterr().out)
+    where = ["--config", str(config), "--set", f"web.port={port}"]
+    status = main(["webhook", "--pair", "bybit:BTC-USDT", "--duration", "3s", "--json", *where])
+    done = capfd.readouterr()
+    told = json.loads(done.out)
+    assert f"signals of webhook: http://127.0.0.1:{port}/trading-signal/webhook" in done.err
     assert status == 0
     assert (told["orders"], told["position"]) == (1, {"byt:perp:btc-usdt": 0.01})
     assert (tmp_path / "state" / "webhook.paper.arsenal").is_file()
@@ -103,5 +108,20 @@ def test_what_ca_refuses_is_told_with_the_strategys_line(
 ) -> None:
     (tmp_path / "mine.py").write_text("class Strategy(StrategyBase):\n    def __init__(self):\n        CA.storage(5)\n")
     monkeypatch.chdir(tmp_path)
-    assert main(["mine.py", "--duration", "70s", "-q"]) == 2
+    assert main(["mine.py", "--duration", "70s"]) == 2
     assert "error: mine.py:3: ArgumentError: key: 5" in capsys.readouterr().err
+
+
+def test_signals_have_a_server_without_being_told_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    chosen: list[tuple[str, ...]] = []
+
+    def run_strategy(options: Options) -> int:
+        chosen.append(options.settings)
+        return 0
+
+    monkeypatch.setattr("mlthon.cli.run.run_strategy", run_strategy)
+    config = tmp_path / "run.toml"
+    config.write_text("[web]\nenabled = false\n")
+    assert main(["webhook", "--set", "leverage=2"]) == main(["webhook", "--config", str(config)]) == 0
+    assert main(["webhook", "--set", "web.port=1234"]) == 0
+    assert chosen == [("web.enabled=true", "leverage=2"), (), ("web.port=1234",)]

@@ -1,4 +1,4 @@
-"""What a user is shown at the start: the addresses of bots' webhooks, of the stream and of the metrics.
+"""What a user is shown at the start: the addresses of bots' webhooks, of the stream, of signals and of the metrics.
 
 The run itself shows them, on standard error, when its bots are loaded. The secrets stand in them only where that is a
 terminal: what is written to a file or a log says `WEBHOOK_SECRET` and `API_KEY`, and where those are.
@@ -31,8 +31,11 @@ def clashes(routes: Routes) -> dict[tuple[str, str], list[str]]:
     return {route: bots for route, bots in owners.items() if len(bots) > 1}
 
 
-def addresses(settings: WebSettings, routes: Routes, keys: Path | None) -> Iterator[str]:
-    """The lines. `keys`: the file in whose place secrets are left out; None to have them shown."""
+def addresses(
+    settings: WebSettings, routes: Routes, keys: Path | None, connectors: Iterable[str] = ()
+) -> Iterator[str]:
+    """The lines. `keys`: the file in whose place secrets are left out; None to have them shown. `connectors`: the names
+    under which signals come."""
     secret = settings.webhook_secret if keys is None else "WEBHOOK_SECRET"
     api_key = settings.api_key if keys is None else "API_KEY"
     base = settings.base
@@ -43,6 +46,8 @@ def addresses(settings: WebSettings, routes: Routes, keys: Path | None) -> Itera
             yield f"{bot}: {method.upper():4} {base}/trading/bot/{secret}/{place}"
     if routes:
         yield f"stream: {base.replace('http', 'ws', 1)}/stream?token={api_key}"
+    for name in connectors:
+        yield f"signals of {name}: {base}/trading-signal/webhook (its token: python -m mlthon webhook token {name})"
     yield f"metrics: {base}/metrics"
     if keys is not None and routes:
         yield f"WEBHOOK_SECRET and API_KEY: as configured, else in {keys}"
@@ -50,7 +55,7 @@ def addresses(settings: WebSettings, routes: Routes, keys: Path | None) -> Itera
 
 class Announcer:
     """A service: shows the addresses when all bots are loaded. `routes` gives those of loaded bots, `loaded` says
-    whether all are. `keys`: the file of secrets."""
+    whether all are. `keys`: the file of secrets. `connectors`: the names under which signals come, by then."""
 
     name = "the list of webhooks"
 
@@ -61,12 +66,14 @@ class Announcer:
         loaded: Callable[[], bool],
         keys: Path,
         out: TextIO | None = None,
+        connectors: Callable[[], Iterable[str]] = tuple,
     ) -> None:
         self._settings = read(settings)
         self._routes = routes
         self._loaded = loaded
         self._keys = keys
         self._out = out
+        self._connectors = connectors
 
     async def serve(self, host: Host, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         task_status.started()
@@ -84,4 +91,4 @@ class Announcer:
 
     def lines(self, terminal: bool) -> Iterable[str]:
         """What is shown on a terminal, or where it may be kept."""
-        return addresses(self._settings, self._routes(), None if terminal else self._keys)
+        return addresses(self._settings, self._routes(), None if terminal else self._keys, self._connectors())

@@ -88,6 +88,13 @@ class Rejection:
     count: int = 1
 
 
+def _made() -> str:
+    """A new secret. It begins with no hyphen: in a command such as `--token TEXT` that would be another option."""
+    while (text := secrets.token_urlsafe(TOKEN_BYTES)).startswith("-"):
+        pass
+    return text
+
+
 class WebhookStore:
     """See the module. Raises `UserError` where the file cannot be opened; its methods raise `sqlite3.Error`."""
 
@@ -123,7 +130,7 @@ class WebhookStore:
                 f"there is a token for {name!r} already; it cannot be shown again",
                 "Make a new one in its place with --replace: the old one is void then.",
             )
-        made = Token(name, secrets.token_urlsafe(TOKEN_BYTES), secrets.token_urlsafe(TOKEN_BYTES) if signed else None)
+        made = Token(name, _made(), _made() if signed else None)
         self._base.execute(
             "INSERT OR REPLACE INTO tokens VALUES (?, ?, ?, ?)",
             (name, self._digest(made.text), made.signing_key, self._now()),

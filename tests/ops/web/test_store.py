@@ -42,6 +42,13 @@ def test_tokens_that_are_not_the_right_one(store: WebhookStore) -> None:
     assert [each.name for each in store.tokens() if each.signed] == ["other"]
 
 
+def test_a_token_looks_like_no_option_of_a_command(store: WebhookStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = iter(["-one", "two", "-three", "-four", "five"])
+    monkeypatch.setattr("mlthon.ops.web.store.secrets.token_urlsafe", lambda size: next(drawn))
+    made = store.make_token("tv", signed=True)
+    assert (made.text, made.signing_key) == ("two", "five")
+
+
 def test_a_token_is_replaced_only_on_purpose_and_the_old_one_is_void(store: WebhookStore) -> None:
     old = store.make_token("tv")
     with pytest.raises(UserError, match="there is a token for 'tv' already"):
