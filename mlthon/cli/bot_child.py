@@ -170,7 +170,7 @@ def _make(
     run, bots = make_run(options, config, strategies, sources, report, None, arsenals)
     if bots is None:
         raise RuntimeError("a bot's process was started for a run without a bot")
-    bots.join(lambda host: SimulatedBot(host, config.link.backlog))
+    bots.join(SimulatedBot)
     if options.verbosity >= 0:
         logging.getLogger("mlthon.bot").setLevel(logging.INFO)
         logging.getLogger("mlthon.arsenal").setLevel(logging.INFO)

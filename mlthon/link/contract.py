@@ -17,6 +17,9 @@ from msgspec import Struct
 BARS: Final = 360
 """How many candles a bot's bars hold (the platform's documentation)."""
 
+BACKLOG: Final = 10_000
+"""How many trades of a market wait for a slow bot, if nothing else is configured."""
+
 LEVELS: Final = ("1m", "3m", "5m", "15m", "30m", "1h", "2h", "3h", "4h", "6h", "12h", "1d", "1w")
 """The documented candle levels."""
 
@@ -28,7 +31,8 @@ class Hello(Struct, frozen=True, tag=True):
     it is subscribed to, and market data name them by their place here; `venues` and `instruments` are what
     `Link.venues` and `Link.instruments` show; `signed_positions`: `fetch_positions` gives `pos_size` its sign (the
     platform gives the size and `side`). `quotes` and `trades`, as `BotFace` takes them, are the last of each market
-    that has had one: what `Link.quotes` and `Link.trades` hold when the class is constructed."""
+    that has had one: what `Link.quotes` and `Link.trades` hold when the class is constructed. `backlog`: how many
+    trades of each market wait for the bot before the oldest are dropped."""
 
     name: str
     file: str
@@ -39,6 +43,7 @@ class Hello(Struct, frozen=True, tag=True):
     reload: bool = False
     quotes: Sequence[tuple[int, float, float, float, float, int]] = ()
     trades: Sequence[tuple[int, int, float, float, int]] = ()
+    backlog: int = BACKLOG
 
 
 class Private(Struct, frozen=True, tag=True):

@@ -17,9 +17,9 @@ from typing import Final
 
 import trio
 
-from mlthon.link.contract import ToHost
+from mlthon.link.contract import BACKLOG, ToHost
 from mlthon.link.wire import WireError, frames, to_host
-from mlthon.live.outbox import TRADES_KEPT, Outbox
+from mlthon.live.outbox import Outbox
 
 log = logging.getLogger("mlthon.link")
 
@@ -111,7 +111,7 @@ class BotLine:
         line: socket.socket,
         hear: Callable[[ToHost], object],
         settle: Callable[[], object],
-        trades_kept: int = TRADES_KEPT,
+        trades_kept: int = BACKLOG,
     ) -> None:
         line.setblocking(False)
         self.outbox = Outbox(self._wake, trades_kept)

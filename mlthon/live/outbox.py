@@ -10,18 +10,16 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
-from mlthon.link.contract import Dropped, ToBot
+from mlthon.link.contract import BACKLOG, Dropped, ToBot
 from mlthon.link.wire import WireError, encode, encode_quote, encode_trade
 
 log = logging.getLogger("mlthon.link")
-
-TRADES_KEPT: Final = 10_000
 
 
 class Outbox:
     """A `BotFace` over a wire. `wake` is called when something waits that did not before."""
 
-    def __init__(self, wake: Callable[[], None], trades_kept: int = TRADES_KEPT) -> None:
+    def __init__(self, wake: Callable[[], None], trades_kept: int = BACKLOG) -> None:
         self._wake = wake
         self._kept = trades_kept
         self._items: dict[int, Any] = {}

@@ -1,8 +1,8 @@
 """What waits for a bot that is busy: pure, but for the one condition its reader sleeps on.
 
 Quotes are conflated: of each market only the newest waits, in the place of the oldest that was not read. Trades wait
-one and all, up to `trades_kept`; beyond that the newest are dropped and counted. Everything else is kept and comes in
-its order.
+one and all, up to `trades_kept` of each market; beyond that its oldest are dropped and counted. Everything else is kept
+and comes in its order.
 """
 
 import threading
@@ -10,11 +10,8 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Final, TypeAlias
 
-from mlthon.link.contract import ToBot
+from mlthon.link.contract import BACKLOG, ToBot
 from mlthon.link.wire import QUOTE_LENGTH, TRADE_LENGTH, Quote, Trade, WireError
-
-TRADES_KEPT: Final = 100_000
-"""Trades of all markets together that wait before any is dropped: about 20 MB."""
 
 _AT_ONCE: Final = 256
 
@@ -25,17 +22,21 @@ Item: TypeAlias = int | Trade | ToBot
 class Mailbox:
     """Any thread may put things in; one thread takes them out."""
 
-    def __init__(self, markets: int, trades_kept: int = TRADES_KEPT) -> None:
+    def __init__(self, markets: int, trades_kept: int = BACKLOG) -> None:
         self._condition = threading.Condition()
         self._items: deque[Item] = deque()
         self._quotes: dict[int, Quote] = {}
         self._trades_kept = trades_kept
-        self._trades = 0
+        self._trades = [0] * markets
+        """Of each market, how many trades wait."""
+        self._stale = [0] * markets
+        """Of each market, how many of its first trades in `_items` are dropped: they are passed over when they are
+        reached, or cleared away when they are half of what is there."""
         self._waiting = False
         self._closed = False
         self._fresh: dict[int, int] = {}
         self.posted = [0] * markets
-        """Of each market, how many trades were ever put in (and not dropped)."""
+        """Of each market, how many trades were ever put in, dropped ones included."""
 
     @property
     def idle(self) -> bool:
@@ -67,12 +68,13 @@ class Mailbox:
                     if market not in quotes:
                         items.append(market)
                     quotes[market] = each
-                elif self._trades < self._trades_kept:
-                    self._trades += 1
+                else:
                     posted[market] += 1
                     items.append(each)
-                else:
-                    self._fresh[market] = self._fresh.get(market, 0) + 1
+                    if self._trades[market] < self._trades_kept:
+                        self._trades[market] += 1
+                    else:
+                        self._drop(market)
             if self._waiting:
                 self._condition.notify()
 
@@ -101,14 +103,37 @@ class Mailbox:
         found = [first]
         if self._items:
             with self._condition:
-                found += [self._next() for _ in range(min(len(self._items), _AT_ONCE))]
+                while self._items and len(found) <= _AT_ONCE:
+                    found.append(self._next())
         return found
 
     def _next(self) -> Item:
-        item = self._items.popleft()
-        if isinstance(item, tuple):
-            self._trades -= 1
-        return item
+        """The first item that is not dropped; behind a dropped trade there is always a newer one of its market."""
+        while True:
+            item = self._items.popleft()
+            if not isinstance(item, tuple):
+                return item
+            market = item[0]
+            if not self._stale[market]:
+                self._trades[market] -= 1
+                return item
+            self._stale[market] -= 1
+
+    def _drop(self, market: int) -> None:
+        """The oldest trade of a market waits no more."""
+        self._fresh[market] = self._fresh.get(market, 0) + 1
+        self._stale[market] += 1
+        if 2 * sum(self._stale) > len(self._items):
+            left = [each for each in self._items if not self._is_stale(each)]
+            self._items.clear()
+            self._items.extend(left)
+
+    def _is_stale(self, item: Item) -> bool:
+        """Whether it is dropped; asked of each item once, in their order, when dropped ones are cleared away."""
+        if not isinstance(item, tuple) or not self._stale[item[0]]:
+            return False
+        self._stale[item[0]] -= 1
+        return True
 
     def take_quote(self, market: int) -> Quote:
         """The quote that an int taken out stands for."""

@@ -79,7 +79,7 @@ class Market:
         self.quotes, self.trades = quotes, trades
         """The latest of all symbols of its exchange."""
         self.handled = self.dropped = 0
-        """Trades that came out of the mailbox, and that never went in."""
+        """Trades that have come out of the mailbox or been dropped from it, and all that never reached the bot."""
         self.tracked: tuple[Tracked, ...] = ()
 
     def bars(self, level: str) -> Bars | None:

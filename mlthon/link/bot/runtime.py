@@ -81,7 +81,7 @@ class BotRuntime:
         self.logger = bot_logger(host.tell)
         self.guard = Guard(self.logger, host)
         self.threads = Threads(self.guard)
-        self.mailbox = Mailbox(len(hello.markets)) if mailbox is None else mailbox
+        self.mailbox = Mailbox(len(hello.markets), hello.backlog) if mailbox is None else mailbox
         self.calls = Calls(host, self.mailbox.posted.__getitem__)
         self.markets = Markets(hello.markets, self.calls, self.logger)
         self.markets.begin(hello.quotes, hello.trades)
@@ -278,6 +278,7 @@ class BotRuntime:
                     return
                 self._handle(item)
             for market, count in mailbox.take_dropped().items():
+                self.markets.at[market].handled += count  # they were counted when they came
                 self.markets.drop(market, count)
 
     def _handle(self, item: Item) -> None:

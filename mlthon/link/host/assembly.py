@@ -72,7 +72,10 @@ class Bots:
         self._venues: dict[str, tuple[VenueChoice, VenueStrategy]] = {}
         self._files: dict[str, str] = {}
         base = settings or HostSettings(
-            cancel_on_exit=config.link.cancel_on_exit, call_timeout_s=config.link.call_timeout_s, reload=reload
+            cancel_on_exit=config.link.cancel_on_exit,
+            call_timeout_s=config.link.call_timeout_s,
+            backlog=config.link.backlog,
+            reload=reload,
         )
         for choice in self.choices:
             self._add(choice, base)

@@ -21,6 +21,7 @@ from mlthon.basics.defs import GtwRejectCode
 from mlthon.engine.clock import SECOND, Handle
 from mlthon.engine.session import Phase
 from mlthon.link.contract import (
+    BACKLOG,
     Answer,
     BotFace,
     Call,
@@ -78,6 +79,7 @@ class HostSettings:
     reload: bool = False
     cancel_on_exit: bool = True
     call_timeout_s: float = 30.0
+    backlog: int = BACKLOG
     publish: Callable[["BotHost", Publish], None] = _nobody
     web: Callable[["BotHost", WebAnswer], None] = _nobody
 
@@ -242,6 +244,7 @@ class BotHost:
                 reload=self.settings.reload,
                 quotes=quotes,
                 trades=trades,
+                backlog=self.settings.backlog,
             )
         )
         self._tell_health()

@@ -191,11 +191,10 @@ class Handed(Mailbox):
 
 
 class SimulatedBot:
-    """One bot. `trades_kept`: how many trades may wait for it."""
+    """One bot."""
 
-    def __init__(self, host: HostFace, trades_kept: int) -> None:
+    def __init__(self, host: HostFace) -> None:
         self._door = Door(host)
-        self._trades_kept = trades_kept
         self._runtime: BotRuntime
 
     def quote(self, market: int, bid: float, bid_size: float, ask: float, ask_size: float, time: int) -> None:
@@ -228,7 +227,7 @@ class SimulatedBot:
             threads.hub.owner = None
 
     def _begin(self, hello: Hello) -> None:
-        mailbox = Handed(len(hello.markets), self._trades_kept)
+        mailbox = Handed(len(hello.markets), hello.backlog)
         self._runtime = mailbox.runtime = runtime = BotRuntime(hello, self._door, mailbox=mailbox)
         self.quote = mailbox.quote  # type: ignore[method-assign]
         self.trade = mailbox.trade  # type: ignore[method-assign]

@@ -9,9 +9,8 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any, TypeVar
 
-from mlthon.link.bot.mailbox import Mailbox
 from mlthon.link.bot.runtime import BotRuntime
-from mlthon.link.contract import Answer, Call, Failed, Hello, Logged, Stop, Stopped, ToHost
+from mlthon.link.contract import BACKLOG, Answer, Call, Failed, Hello, Logged, Stop, Stopped, ToHost
 
 Message = TypeVar("Message")
 
@@ -114,13 +113,13 @@ def running(
     answer: Answering | None = None,
     *,
     reload: bool = False,
-    trades_kept: int = 100_000,
+    backlog: int = BACKLOG,
 ) -> Iterator[Bot]:
     """A bot in its main thread until the block ends."""
     path = write(folder, source)
     host = FakeHost(answer)
-    hello = Hello("test", str(path), VENUES, MARKETS, INSTRUMENTS, reload=reload)
-    bot = Bot(host, BotRuntime(hello, host, mailbox=Mailbox(len(hello.markets), trades_kept)))
+    hello = Hello("test", str(path), VENUES, MARKETS, INSTRUMENTS, reload=reload, backlog=backlog)
+    bot = Bot(host, BotRuntime(hello, host))
     host.bot = bot.runtime
     with imports_kept():
         bot.main.start()

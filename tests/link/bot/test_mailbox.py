@@ -38,19 +38,43 @@ def test_the_newest_quote_takes_the_place_of_the_oldest_and_all_else_keeps_its_o
     assert drain(mailbox) == [(0, 9.0, 1.0, 9.5, 1.0, 6)]
 
 
-def test_trades_beyond_the_bound_are_counted_and_nothing_else_is_dropped() -> None:
-    mailbox = Mailbox(2, trades_kept=3)
-    for n in range(5):
+def test_of_trades_beyond_a_markets_bound_the_oldest_are_dropped_and_counted_and_nothing_else_is() -> None:
+    mailbox = Mailbox(3, trades_kept=2)
+    mailbox.trade(2, 1, 7.0, 1.0, 0)
+    for n in range(8):
         mailbox.trade(n % 2, 1, float(n), 1.0, n)
         mailbox.post(Published("a", n))
-    assert mailbox.posted == [2, 1]
-    assert mailbox.take_dropped() == {1: 1, 0: 1}
+    assert mailbox.posted == [4, 4, 1]
+    assert mailbox.take_dropped() == {0: 2, 1: 2}
     assert mailbox.take_dropped() == {}
     found = drain(mailbox)
-    assert [each[2] for each in found if isinstance(each, tuple)] == [0.0, 1.0, 2.0]
-    assert [each.value for each in found if isinstance(each, Published)] == [0, 1, 2, 3, 4]
+    assert [each[2] for each in found if isinstance(each, tuple)] == [7.0, 4.0, 5.0, 6.0, 7.0]
+    assert [each.value for each in found if isinstance(each, Published)] == list(range(8))
     mailbox.trade(0, 1, 9.0, 1.0, 9)
     assert drain(mailbox) == [(0, 1, 9.0, 1.0, 9)]
+    assert mailbox.take_dropped() == {}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_waits_is_what_a_plain_list_would_hold_and_does_not_grow(seed: int) -> None:
+    draw = random.Random(seed)
+    mailbox, kept = Mailbox(2, trades_kept=5), 5
+    plain: list[tuple[int, int, float, float, int]] = []
+    dropped = [0, 0]
+    for n in range(2_000):
+        market = int(draw.random() < 0.1)
+        mine = [each for each in plain if each[0] == market]
+        if len(mine) == kept:
+            plain.remove(mine[0])
+            dropped[market] += 1
+        plain.append((market, 1, float(n), 1.0, n))
+        mailbox.trade(*plain[-1])
+        assert len(mailbox._items) <= 2 * len(plain) + 1
+        if draw.random() < 0.01:
+            assert drain(mailbox) == plain
+            plain.clear()
+    assert drain(mailbox) == plain
+    assert list(map(mailbox.take_dropped().get, range(2))) == dropped
 
 
 @pytest.mark.parametrize("datum", [(2, 1, 5.0, 1.0, 1), (-1, 1, 5.0, 1.0, 1), (0, 1, 5.0), ("0", 1, 5.0, 1.0, 1)])

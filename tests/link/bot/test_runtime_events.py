@@ -77,7 +77,7 @@ def test_a_bot_that_falls_behind_gets_the_newest_quote_and_all_trades_up_to_the_
             def trade_update(self, src, sym, data):
                 self.prices.append(data['price'])
     """
-    with running(tmp_path, source, trades_kept=10) as bot:
+    with running(tmp_path, source, backlog=10) as bot:
         bot.host.wait(Started)
         bot.runtime.quote(0, 0.0, 1.0, 2.0, 1.0, T0)
         bot.it.inside.wait()
@@ -89,7 +89,7 @@ def test_a_bot_that_falls_behind_gets_the_newest_quote_and_all_trades_up_to_the_
         bot.it.gate.set()
         bot.settle()
         assert bot.it.bids == [("XBTUSD", 0.0), ("XBTUSD", 15.0), ("ETHUSD", -15.0)]
-        assert bot.it.prices == [float(n) for n in range(1, 11)]
+        assert bot.it.prices == [float(n) for n in range(6, 16)], "the newest"
         assert "5 trades of bitmex XBTUSD were dropped" in bot.host.log()
         bot.runtime.tell(Dropped(0, 7))
         bot.settle()

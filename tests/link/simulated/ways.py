@@ -113,7 +113,7 @@ def main() -> None:
         RunConfig(timing=FeedTiming(model=FeedModel(MODEL)), exchanges={"Bybit": exchange, "BinanceUsdm": exchange}),
         [Path(__file__).parent / "bots" / "moody.py"],
         [markets(SEED)],
-        lambda host: SimulatedBot(host, 10_000),
+        SimulatedBot,
         venues=["V=bybit", "W=binanceusdm"][: MARKETS[MORE]],
         subscribe=["bybit:BTCUSDT", "binanceusdm:BTCUSDT"][: MARKETS[MORE]],
         settings=HostSettings(publish=lambda host, message: told.append(message.data)),
