@@ -279,6 +279,9 @@ def test_threads_are_shown_run_later_and_survive_what_they_raise(tmp_path: Path)
 
             def failing(self):
                 raise ValueError('in a thread')
+
+            def trade_update(self, src, sym, data):
+                self.dispatcher = threading.get_ident()
     """
     with running(tmp_path, source) as bot:
         bot.host.wait(Started)
@@ -286,7 +289,9 @@ def test_threads_are_shown_run_later_and_survive_what_they_raise(tmp_path: Path)
         assert (raised.where, raised.error) == ("thread failing", "ValueError: in a thread")
         until(lambda: bot.it.seen == ["x"])
         assert bot.it.background_threads[bot.it.thread.ident] == "work"
-        assert "dispatcher" not in bot.it.background_threads.values()
+        bot.runtime.trade(0, 1, 5.0, 1.0, T0)
+        bot.settle()
+        assert bot.it.dispatcher not in bot.it.background_threads
         bot.it.gate.set()
         bot.it.thread.join()
         assert bot.it.thread.ident not in bot.it.background_threads
