@@ -34,6 +34,7 @@ _PIECE: Final = re.compile(
 
 _POSITION: Final = re.compile(r"""["']pos_size["']""")
 _SIDE: Final = re.compile(r"""["']side["']\s*[\])]""")
+_DEF: Final = re.compile(r"\s*(?:async\s+)?def\s+(\w+)")
 _AROUND: Final = 4
 """Lines around the size of a position in which its side is looked for."""
 
@@ -97,7 +98,14 @@ def hints_of(text: str) -> Hints:
 
 def _reads_signs(text: str) -> bool:
     lines = [line.partition("#")[0] for line in text.splitlines()]
-    sizes = [number for number, line in enumerate(lines) if _POSITION.search(line)]
+    sizes = []
+    method = ""
+    for number, line in enumerate(lines):
+        if found := _DEF.match(line):
+            method = found[1]
+        # what `position_update` is given has its sign in any case
+        if method != "position_update" and _POSITION.search(line):
+            sizes.append(number)
     around = (line for number in sizes for line in lines[max(number - _AROUND, 0) : number + _AROUND + 1])
     return bool(sizes) and not any(_SIDE.search(line) for line in around)
 

@@ -89,11 +89,25 @@ class Trading(Link):
     def fill_update(self, src, sym, data): self.side = data['side']
 """
 UNSIGNED = SIGNED.replace("x['pos_size']  #", "x['pos_size'] * (1 if x['side'] == 'Buy' else -1)  #")
+TOLD = """
+class Trading(Link):
+\tdef position_update(self, src, sym, data):
+\t\tself.held = data['pos_size']
+    def get_positions(self, data): return self.fetch_positions('BitMEX')
+"""
 
 
 @pytest.mark.parametrize(
     ("text", "setting", "signed"),
-    [(SIGNED, None, True), (SIGNED, False, False), (UNSIGNED, None, False), (UNSIGNED, True, True), (BOT, None, False)],
+    [
+        (SIGNED, None, True),
+        (SIGNED, False, False),
+        (UNSIGNED, None, False),
+        (UNSIGNED, True, True),
+        (TOLD, None, False),
+        (TOLD + SIGNED, None, True),
+        (BOT, None, False),
+    ],
 )
 def test_positions_have_signs_where_the_bot_reads_no_sides(
     tmp_path: Path, text: str, setting: bool | None, signed: bool
