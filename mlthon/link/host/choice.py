@@ -257,11 +257,11 @@ def parse_markets(texts: Sequence[str], where: str) -> list[tuple[str, str]]:
 
 def _venues_named(hints: Hints, subscribed: Sequence[str]) -> dict[str, VenueConfig]:
     """The venues that a text names, on the exchanges that it names or that are subscribed."""
-    srcs = list(dict.fromkeys([*subscribed, *hints.srcs])) or ["bitmex"]
-    venues = {}
-    for name in hints.venues:
-        alike = [src for src in EXCHANGES if src in re.sub(r"\W", "", name).lower()]
-        venues[name] = VenueConfig(src=alike[0] if alike else srcs[0])
+    alike = {
+        name: src for name in hints.venues for src in reversed(EXCHANGES) if src in re.sub(r"\W", "", name).lower()
+    }
+    srcs = list(dict.fromkeys([*subscribed, *hints.srcs])) or list(dict.fromkeys(alike.values())) or ["bitmex"]
+    venues = {name: VenueConfig(src=alike.get(name, srcs[0])) for name in hints.venues}
     for src in srcs:
         if src not in {each.src for each in venues.values()}:
             venues[venue_name(src)] = VenueConfig(src=src)

@@ -129,6 +129,12 @@ def test_a_venue_that_is_called_as_its_exchange_is_one(tmp_path: Path) -> None:
     assert venues(choice) == [("woo", "woo", Exchange.Woo)]
 
 
+def test_a_venues_name_says_its_exchange_where_nothing_else_does(tmp_path: Path) -> None:
+    choice = chosen(tmp_path, text="VENUE = 'WooPaper'\n")
+    assert venues(choice) == [("WooPaper", "woo", Exchange.Woo)]
+    assert choice.markets == (("woo", "PERP_BTC_USDT"),)
+
+
 def test_a_bot_that_names_nothing_gets_bitmex(tmp_path: Path) -> None:
     choice = chosen(tmp_path, text="class Trading(Link): pass\n")
     assert venues(choice) == [("BitMEX", "bitmex", Exchange.BitMEX)]
