@@ -139,7 +139,7 @@ def orders(strategy: str | None = None, /, *, run: RunName = None, state: State 
     return _print_json(told) if json else _table(heading, map(_order, told), "no open orders")
 
 
-@app.command
+@app.command(name=("profit", "pnl"))
 def profit(strategy: str | None = None, /, *, run: RunName = None, state: State = None, json: Json = False) -> int:
     """What strategies have made since the run began.
 

@@ -138,7 +138,7 @@ def test_tables_show_what_is_there_and_say_where_nothing_is(run: Run, command: C
     assert "1 min 1 s" in orders
     assert "market" in orders
     assert "not said" in command("positions")
-    assert "not known" in command("profit")
+    assert "not known" in command("profit") == command("pnl"), "as Telegram calls it"
     assert json.loads(command("orders", "--json"))[0]["price"] is None
     replies[GetOrders] = []
     assert command("orders") == "no open orders\n"

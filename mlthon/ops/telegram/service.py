@@ -153,4 +153,5 @@ async def _alerts(
 
 
 def _alert(news: News) -> str:
-    return f"{news.source}: {news.value}" if news.source else str(news.value)
+    text = str(news.value)
+    return text if text.startswith(news.source) else f"{news.source}: {text}"

@@ -61,6 +61,8 @@ async def test_alerts_reach_the_owner_and_letters_go_beside_them(stage: Stage, f
         stage.service.publish("alert", "demo", "stopped by its error budget")
         stage.outbox.put("demo", "a letter")
         await fake.until_said("⚠ demo: stopped by its error budget")
+        stage.service.publish("alert", "demo", "demo is running")
+        assert (await fake.until_said("is running")).text == "⚠ demo is running", "its name is said once"
         await fake.until_said("a letter")
 
 
