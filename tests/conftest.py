@@ -1,10 +1,19 @@
 """What tests share: the folder of reference data (real captures), which tests skip without."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fuzzed text gets into logs, and half a surrogate pair in what a test logged cannot be sent from one of pytest's
+    processes to another: the whole session would end."""
+    report = yield
+    report.sections = [(name, text.encode("utf-8", "backslashreplace").decode()) for name, text in report.sections]
+    return report
 
 
 @pytest.fixture(scope="session", autouse=True)
