@@ -174,7 +174,9 @@ class Control:
         for exchange, feed in self._engine.feeds.items():
             if not feed.subscriptions:  # nobody reads it, so nobody connects it
                 continue
-            stale = [each.name for each, state in feed.instruments.items() if not state.whole]
+            # a book that nobody reads is not sent, and so never whole
+            read = dict.fromkeys(book for each in feed.subscriptions.values() for book in each.books())
+            stale = [each.instrument.name for each in read if not each.whole]
             status = "Disconnected" if not feed.connected else "Syncing" if stale else "Live"
             yield Link(f"feed {exchange.name}", status, f"waiting for {', '.join(stale)}" if stale else "")
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from mlthon.api.istrat_env import MDSub
 from mlthon.basics.defs import Exchange, Side
 from mlthon.engine.session import Phase
 from mlthon.engine.taps import Tally
@@ -89,6 +90,18 @@ def test_the_status_tells_of_the_run_its_strategies_and_its_connections(desk: De
     ]
     assert (status.links[0].name, status.links[0].status) == ("gateway Bybit main", "ReadyToTrade")
     assert status.since_event_s == pytest.approx(2.0, abs=0.01)
+
+
+def test_a_feed_waits_for_books_that_somebody_reads(desk: Desk) -> None:
+    def feed() -> Any:
+        return [(each.status, each.detail) for each in desk.control.status().links if each.name == "feed Bybit"]
+
+    desk.rig.engine.feed(BTC).expect_books()
+    assert feed() == []
+    desk.first.env.subscribe_to_market_data(Exchange.Bybit, [BTC.name], [MDSub.BBO, MDSub.PublicTrades])
+    assert feed() == [("Live", "")]
+    desk.second.env.subscribe_to_market_data(Exchange.Bybit, [BTC.name], [MDSub.LevelBook])
+    assert feed() == [("Syncing", f"waiting for {BTC.name}")]
 
 
 def test_orders_are_told_with_plain_numbers_and_no_more_than_a_page_holds(desk: Desk) -> None:
