@@ -75,7 +75,7 @@ def line_of(name: str, events: int) -> dict[str, Any]:
         RunConfig(timing=FeedTiming(model=FeedModel.NONE), exchanges={"BinanceUsdm": exchange}),
         [FILES / f"{name}.py"],
         [source_of(name, events)],
-        lambda host: SimulatedBot(host, 10_000),
+        SimulatedBot,
         venues=["Binance=binanceusdm"],
         subscribe=["binanceusdm:BTCUSDT"],
         settings=HostSettings(publish=lambda host, message: seen.update(message.data)),
