@@ -35,6 +35,7 @@ def import_data(files: Sequence[Path], store: Path) -> int:
     if show is not None:
         print("\r\033[K", end="", file=sys.stderr)
     _tell(result.problems, "left out")
+    _tell([f"{instrument}, {show_time(ts)}: no book until the next snapshot" for instrument, ts in result.gaps], "gap")
     written = f"{result.written:,} written" + (f", {result.kept:,} there already" if result.kept else "")
     print(f"{result.rows:,} rows of {show_count(result.files, 'file')}; Parquet files in {store}: {written}")
     return 0
@@ -50,7 +51,7 @@ def _show_line(progress: ImportProgress) -> None:
     )
 
 
-def _tell(problems: Sequence[Problem], what: str) -> None:
+def _tell(problems: Sequence[Problem | str], what: str) -> None:
     for problem in problems[:PROBLEMS_SHOWN]:
         print(f"{what}: {problem}", file=sys.stderr)
     if len(problems) > PROBLEMS_SHOWN:

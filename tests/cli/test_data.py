@@ -1,6 +1,8 @@
 """`data import` and `data info` on a real recording that is cut off in the middle."""
 
+import gzip
 import json
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,24 @@ def test_import_tells_what_is_lost_and_keeps_the_rest(
 
     assert main(["data", "import", str(store), "--to", str(tmp_path / "other")]) == USER_ERROR
     assert "cannot be imported into a store" in capsys.readouterr().err
+
+
+def test_import_tells_where_a_book_lost_its_thread(
+    shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = shared / "exchange-data" / "binance" / "hftbacktest" / "btcusdt_20240808.gz"
+    with gzip.open(whole, "rt") as source:
+        lines = list(islice(source, 3000))
+    diffs = [number for number, line in enumerate(lines) if "@depth" in line]
+    for name, dropped in (("whole", []), ("holed", diffs[100:101])):
+        file = tmp_path / "binance" / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("".join(line for number, line in enumerate(lines) if number not in dropped))
+        assert main(["data", "import", str(file), "--to", str(tmp_path / "store" / name)]) == 0
+        told = capsys.readouterr().err
+        assert told == (
+            "gap: bin:spot:btc-usdt, 2024-08-08 23:54:24: no book until the next snapshot\n" if dropped else ""
+        )
 
 
 def test_a_run_says_what_of_its_data_is_lost(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:

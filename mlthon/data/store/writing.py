@@ -17,6 +17,7 @@ from mlthon.data.recordings import Recording
 from mlthon.data.rows import CHUNK_ROWS, Columns, Kind, Problem, Source
 from mlthon.data.store.files import META_KEY, Meta, StoredFile, column_names, folder_of, old_folder_of, stored_file
 from mlthon.engine.clock import SECOND
+from mlthon.engine.faces import STALE
 from mlthon.errors import UserError
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ class ImportResult:
     kept: int
     """Parquet files that were there already."""
     problems: tuple[Problem, ...]
+    gaps: tuple[tuple[Instrument, int], ...] = ()
+    """Where a book lost its thread (ns, of receipt): from there on it is unknown until the next snapshot."""
 
 
 def import_files(
@@ -60,6 +63,7 @@ def import_files(
     there. `problems` are handed on in the result, before those found while reading."""
     files = sum(len(recording.files) for recording in recordings)
     found = list(problems)
+    gaps: list[tuple[Instrument, int]] = []
     number = rows = written = kept = 0
     for recording in recordings:
         current: RecordedFile | None = None
@@ -74,13 +78,16 @@ def import_files(
             for kind, columns in block.items():
                 writer.write(kind, columns)
                 rows += len(columns)
+                if kind is Kind.BOOK:
+                    lost = columns.recv_ts[columns.a == STALE]
+                    gaps += [(recording.instrument, ts) for ts in lost.tolist()]
             if progress is not None:
                 progress(ImportProgress(str(file.path), number, files, rows))
         if writer is not None:
             writer.close()
             written, kept = written + writer.written, kept + writer.kept
         found += recording.problems
-    return ImportResult(files, rows, written, kept, tuple(found))
+    return ImportResult(files, rows, written, kept, tuple(found), tuple(gaps))
 
 
 def store_rows(source: Source, store: Path, name: str) -> int:
