@@ -1,16 +1,18 @@
 """A run played by the wall clock: paper trading on a recording or on the synthetic market.
 
-The run's time starts where the run does and moves `speed` times as fast as the wall clock; holes in the data are
-passed over at once. Rows and queued calls are played when their time has come. In between the task sleeps, and it
-yields once a batch, so that other tasks of the process get their turn: services (`mlthon.live.services`), which bring
-in what they have by `deliver`. Where there are any, strategies are stopped by the wall clock too.
+The run's time starts where the run does and moves `speed` times as fast as the wall clock. A run that starts at the
+present is played by the very time of the wall clock, what its setting up took included: bots in processes of their own
+compare the times of what they hear with it. Holes in the data are passed over at once. Rows and queued calls are played
+when their time has come. In between the task sleeps, and it yields once a batch, so that other tasks of the process get
+their turn: services (`mlthon.live.services`), which bring in what they have by `deliver`. Where there are any,
+strategies are stopped by the wall clock too.
 """
 
 import logging
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from time import perf_counter_ns
+from time import perf_counter_ns, time_ns
 
 import trio
 
@@ -25,6 +27,8 @@ log = logging.getLogger("mlthon.live")
 
 LONGEST_SLEEP_S = 0.25
 """How long it sleeps at most, so that a stop is noticed and progress told."""
+SETTING_UP_S = 60.0
+"""A run that starts no longer ago than this, at the wall clock's own speed, is one of the present."""
 MOST_ROWS_AT_ONCE = 4096
 LOOK_EVERY_S = 1.0
 
@@ -64,7 +68,11 @@ class _Player:
         self._stop = stop
         self._look = look
         self._began = self._told = self._looked = trio.current_time()
+        """`_began`: when by trio's clock the run's time was that of its start."""
         self._start = run.start
+        late = (time_ns() - run.start) / SECOND
+        if speed == 1.0 and 0 < late < SETTING_UP_S:
+            self._began -= late
         self._next = NEVER
         """The time of the row that is played next: nothing may move the clock past it."""
         self._planned = 0

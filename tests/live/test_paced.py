@@ -128,6 +128,19 @@ def test_it_takes_place_now_whenever_the_data_was_recorded() -> None:
     assert played.result.start_ns == now
 
 
+@pytest.mark.parametrize(
+    ("late_s", "speed", "took_s"), [(2.0, 1.0, 8.0), (2.0, 2.0, 5.0), (-2.0, 1.0, 10.0), (3600.0, 1.0, 10.0)]
+)
+def test_a_run_of_the_present_keeps_to_the_time_of_the_wall_clock(
+    monkeypatch: pytest.MonkeyPatch, late_s: float, speed: float, took_s: float
+) -> None:
+    now = START + 10**18
+    monkeypatch.setattr("mlthon.live.paced.time_ns", lambda: now + round(late_s * SECOND))
+    played = ready(Script(), still(10_000), now=now, mode="paper")
+    assert paced(played, speed=speed) == pytest.approx(took_s, abs=0.5)
+    assert played.result.start_ns == now
+
+
 @pytest.mark.parametrize("speed", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_speed_that_is_none(speed: float) -> None:
     with pytest.raises(ValueError, match="the speed of a paced run"):
