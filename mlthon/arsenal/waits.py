@@ -23,6 +23,8 @@ class Waits:
     def __init__(self, again: Callable[[Callable[[], None]], None]) -> None:
         self._again = again
         self._callback: Any = None
+        self._ended: list[Any] = []
+        """Callbacks that were ended and would not: they are kept, as nothing can be made of them."""
 
     @property
     def suspended(self) -> bool:
@@ -43,6 +45,8 @@ class Waits:
     def wait(self, begin: "Begin[T]") -> T:
         """What the answer is, in a callback. Raises RuntimeError outside of one."""
         callback = self._callback
+        while (lost := getcurrent()) in self._ended:
+            lost.parent.switch()
         if callback is None or getcurrent() is not callback:
             raise RuntimeError("this can be asked in a callback of the strategy only")
         answers: list[T] = []
@@ -60,13 +64,17 @@ class Waits:
         return answers[0]
 
     def close(self) -> None:
-        """End the callback that waits, if one does: its `finally` clauses are run."""
+        """End the callback that waits, if one does: its `finally` clauses are run. One that catches everything and asks
+        again is never answered."""
         callback = self._callback
         if callback is None or self.inside:
             return
         self._callback = None
         callback.parent = getcurrent()
+        self._ended.append(callback)
         callback.throw(GreenletExit)
+        if callback.dead:
+            self._ended.remove(callback)
 
     def _take_up(self, callback: Any) -> None:
         if callback is self._callback:

@@ -153,6 +153,21 @@ def test_a_stop_ends_the_callback_that_waits(tmp_path: Path) -> None:
     assert played.orders == []
 
 
+def test_a_callback_that_will_not_end_is_left_alone(tmp_path: Path) -> None:
+    code = (
+        ASK
+        + """
+        while True:
+            try:
+                CA.get_request('https://x.test/')
+            except:
+                self.seen.append('again')
+    """
+    )
+    played = run(code, tmp_path, after=60, calls={70.0: lambda trader: trader.session.stop("by hand")})
+    assert played.trader.user.seen == ["asked", "again"]
+
+
 def test_a_wait_outside_of_callbacks_is_refused() -> None:
     with pytest.raises(RuntimeError, match="in a callback"):
         Waits(lambda again: again()).wait(lambda answered: None)
