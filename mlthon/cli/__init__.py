@@ -6,12 +6,14 @@ progress, errors) to standard error. Exit statuses: 0 when all went well, 2 for 
 ended it, 1 for a fault of this program.
 """
 
+import errno
 from collections.abc import Sequence
 
 from mlthon.errors import UserError
 
 USER_ERROR = 2
 INTERRUPTED = 130
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,6 +35,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console.error(*_told(error))
         return USER_ERROR
     except BrokenPipeError:
+        console.abandon()
+        return USER_ERROR
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        console.error(f"{error.filename or 'the output'}: {error.strerror}", "Make room, or write elsewhere.")
         console.abandon()
         return USER_ERROR
     except KeyboardInterrupt:

@@ -272,3 +272,15 @@ def test_a_reader_that_goes_away_is_no_fault(folder: Path) -> None:
     assert process.wait(timeout=60) in (0, USER_ERROR)
     assert process.stderr is not None
     assert "Traceback" not in process.stderr.read()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_is_told_without_a_traceback(folder: Path) -> None:
+    command = [sys.executable, "-m", "mlthon", "instruments"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            command, cwd=folder, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+        )
+    assert done.returncode == USER_ERROR
+    assert done.stderr.startswith("mlthon: error: the output: No space left on device\n")
+    assert "Traceback" not in done.stderr
