@@ -19,12 +19,20 @@ from mlthon.backtest.run import Turnover
 from mlthon.backtest.tables import make_folder, write_report
 from mlthon.basics.defs import NO_ASK, NO_BID, Exchange
 from mlthon.basics.instrument import Instrument
-from mlthon.cli import INTERRUPTED
 from mlthon.cli.arsenal_run import arsenals_of, raise_failures, request_services
 from mlthon.cli.arsenal_run import show as show_arsenals
 from mlthon.cli.logs import set_up
 from mlthon.cli.record import exchange_named
-from mlthon.cli.run import Interrupts, Options, bot_files, choose, refuse_bot_options, show_bots, warn_of_signals
+from mlthon.cli.run import (
+    Interrupts,
+    Options,
+    bot_files,
+    choose,
+    exit_status,
+    refuse_bot_options,
+    show_bots,
+    warn_of_signals,
+)
 from mlthon.cli.values import duration_ns
 from mlthon.cli.view import View, make_view
 from mlthon.cli.watch import JoinsBots, ParamsWatch
@@ -130,7 +138,7 @@ def run_live(options: Options) -> int:
     if report is not None and options.report is not None:
         report.close(by_account(result.result))
         write_report(report, options.report)
-    return INTERRUPTED if interrupts.asked else 0
+    return exit_status(interrupts, bots)
 
 
 def _refuse_options(options: Options) -> None:

@@ -19,7 +19,7 @@ from mlthon.backtest.result import Progress, Result
 from mlthon.backtest.run import Run
 from mlthon.backtest.tables import make_folder, summary_text, write_report
 from mlthon.basics.catalogue import UnknownInstrument
-from mlthon.cli import INTERRUPTED
+from mlthon.cli import INTERRUPTED, USER_ERROR
 from mlthon.cli.arsenal_run import arsenals_of, raise_failures, request_services
 from mlthon.cli.arsenal_run import join as join_arsenals
 from mlthon.cli.arsenal_run import show as show_arsenals
@@ -94,13 +94,13 @@ def run_strategy(options: Options) -> int:
         return run_bot(options)
     # With --json standard output is for that one line: what a strategy prints joins the messages.
     with redirect_stdout(sys.stderr) if options.json else nullcontext():
-        report, interrupted = _run(options)
+        report, status = _run(options)
     print(report.closed.result.to_json() if options.json else summary_text(report.closed, options.report), flush=True)
-    return INTERRUPTED if interrupted else 0
+    return status
 
 
-def _run(options: Options) -> tuple[Report, bool]:
-    """The closed report of the run, and whether Ctrl-C ended it."""
+def _run(options: Options) -> tuple[Report, int]:
+    """The closed report of the run, and its exit status."""
     speed = _speed(options)
     quiet = options.verbosity < 0
     config, strategies = configuration(options)
@@ -130,7 +130,7 @@ def _go(
     bots: "Bots | None",
     operations: "Operations | None",
     arsenals: "Arsenals | None",
-) -> tuple[Report, bool]:
+) -> tuple[Report, int]:
     """Play a run that is made, and close its books."""
     quiet = options.verbosity < 0
     show_bots(bots, quiet=quiet)
@@ -156,7 +156,14 @@ def _go(
         warn_of_signals(bots)
         if options.report is not None:
             write_report(report, options.report)
-    return report, interrupts.asked
+    return report, exit_status(interrupts, bots)
+
+
+def exit_status(interrupts: "Interrupts", bots: "Bots | None") -> int:
+    """Of a run on paper or live that has come to its end."""
+    if interrupts.asked:
+        return INTERRUPTED
+    return USER_ERROR if bots is not None and bots.died else 0
 
 
 def _operations(config: RunConfig, strategies: Mapping[str, StrategyConfig]) -> "Operations | None":

@@ -61,6 +61,21 @@ def test_a_bot_live_and_on_paper_beside_live_data(exchange: str, tmp_path: Path)
     check(*run(tmp_path, "--mode", "paper", "--exchange", "bitmex", "--url", exchange))
 
 
+DIES = """
+from profitview import Link
+import os
+
+class Trading(Link):
+    def on_start(self):
+        os.kill(os.getpid(), 9)
+"""
+
+
+def test_a_run_whose_bot_has_died_says_so_by_its_status_too(tmp_path: Path) -> None:
+    status, _, told = run_bot(tmp_path, "--mode", "paper", "-q", text=DIES)
+    assert (status, "bot: its process was ended by SIGKILL" in told) == (2, True)
+
+
 ACCOUNTS = """
 from profitview import Link, logger
 

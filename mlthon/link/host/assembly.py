@@ -206,6 +206,11 @@ class Bots:
             if host.failure is not None
         ]
 
+    @property
+    def died(self) -> bool:
+        """Whether a bot has died that was not started again."""
+        return any(host.died for host in self.hosts)
+
 
 def _has(host: BotHost, src: str, sym: str) -> bool:
     return any(each.src == src and sym in each.listings for each in host.venues.values())

@@ -137,9 +137,9 @@ class BotHost:
     """See the module.
 
     `face` is the bot, None before it is joined and after it is gone. `counts`: what the bot raised, by callback.
-    `failure`: why it could not be loaded. `over`: it has ended and will not be started again. `on_publish` is given
-    what the bot publishes on the websocket stream, `on_web_answer` the answers of its webhooks: `routes` says which
-    there are, `request` calls one.
+    `failure`: why it could not be loaded. `over`: it has ended and will not be started again. `died`: it has, and
+    nobody had asked it to. `on_publish` is given what the bot publishes on the websocket stream, `on_web_answer` the
+    answers of its webhooks: `routes` says which there are, `request` calls one.
     """
 
     def __init__(
@@ -163,7 +163,7 @@ class BotHost:
         self.routes: Sequence[tuple[str, str]] = ()
         self.on_publish: Callable[[BotHost, Publish], None] = settings.publish
         self.on_web_answer: Callable[[BotHost, WebAnswer], None] = settings.web
-        self.over = False
+        self.over = self.died = False
         self.clock: Clock
         self._feeds: Markets
         self._board = board
@@ -280,6 +280,7 @@ class BotHost:
                     venue.session.cancel_open_orders()
                     venue.session.left_cancelled = True
         if reason:
+            self.died = not again and not self._told_to_stop
             log.log(logging.WARNING if again else logging.ERROR, "%s: %s", self.name, reason)
 
     def end(self, reason: str) -> None:
