@@ -13,10 +13,10 @@ from attrs import evolve, frozen
 
 from mlthon.arsenal.ca import missing_member, missing_members
 from mlthon.arsenal.choice import PairChoice, checked_options, choose_pairs, listed, with_options
-from mlthon.arsenal.market import Pair, Tap
+from mlthon.arsenal.market import FetchHistory, Pair, Tap
 from mlthon.arsenal.pages import Fetch
 from mlthon.arsenal.source import Source, read
-from mlthon.arsenal.strategy import ArsenalStrategy, FetchHistory
+from mlthon.arsenal.strategy import ArsenalStrategy
 from mlthon.arsenal.trader import TraderSettings
 from mlthon.arsenal.webhook import WebhookTrader
 from mlthon.backtest.loader import parse_spec

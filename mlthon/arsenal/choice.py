@@ -9,8 +9,7 @@ from typing import Any, Final
 
 from attrs import evolve, frozen
 
-from mlthon.arsenal.source import RESERVED, Source
-from mlthon.arsenal.strategy import texts
+from mlthon.arsenal.source import RESERVED, Source, texts
 from mlthon.arsenal.wishes import MOST_LEVERAGE
 from mlthon.basics.catalogue import UnknownInstrument, resolve
 from mlthon.basics.defs import Exchange, InstrumentType, Quantification

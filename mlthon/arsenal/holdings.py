@@ -5,9 +5,14 @@ of two positions may mean that the exchange's own grows. Entry prices are those 
 """
 
 import json
+from collections.abc import Mapping, Sequence
 from copy import copy
 
+from attrs import frozen
+
+from mlthon.arsenal.account import Frozen
 from mlthon.arsenal.market import Pair
+from mlthon.arsenal.orders import OrderView
 from mlthon.exchange.contracts import Position
 
 
@@ -77,3 +82,12 @@ class Holdings:
         long_lots, long_cost, short_lots, short_cost = json.loads(text)
         self.long.lots, self.long.cost = long_lots, int(long_cost)
         self.short.lots, self.short.cost = short_lots, int(short_cost)
+
+
+@frozen
+class Moment:
+    """The account as a callback sees it, and `orders`, the newest first, without those that it placed."""
+
+    frozen: Frozen
+    holdings: Mapping[Pair, Holdings]
+    orders: Sequence[OrderView] = ()

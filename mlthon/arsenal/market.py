@@ -5,10 +5,10 @@ those of the strategy's period, of which it keeps the last 500 that are over. On
 """
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from fractions import Fraction
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from mlthon.basics.defs import InstrumentType
 from mlthon.basics.instrument import Instrument
@@ -153,6 +153,19 @@ class Pair:
             "time": iso(candle.start),
         }
         return {key: str(value) for key, value in row.items()} if self._as_text else row
+
+
+class FetchHistory(Protocol):
+    """Fetches candles from an exchange: the newest `count` of `period` (ns), oldest first."""
+
+    def __call__(
+        self,
+        pair: Pair,
+        period: int,
+        count: int,
+        done: Callable[[Sequence[Candle]], None],
+        failed: Callable[[str], None],
+    ) -> None: ...
 
 
 def iso(ts: int) -> str:

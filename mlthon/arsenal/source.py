@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from attrs import field, frozen
 
+from mlthon.engine.clock import SECOND
 from mlthon.errors import UserError
 
 CLASS: Final = "Strategy"
@@ -25,6 +26,9 @@ RESERVED: Final = {"exchange_fee": "0.001", "spread": "0", "leverage": "1", "IS_
 """The platform's own options, and what they are unless they are set."""
 EXTRA: Final = "link"
 """The extra of this project that has TA-Lib and pandas."""
+SHORTEST: Final = 60
+LONGEST: Final = 7 * 86_400
+"""The least and the greatest period, in seconds."""
 _LIBRARIES: Final = {"np": "numpy", "talib": "talib", "pd": "pandas"}
 _HOOKS: Final = ("trade", "on_order_state_change", "on_tradingview_signal")
 
@@ -152,6 +156,29 @@ def _assigned(cls: ast.ClassDef, *names: str) -> Any:
             except (ValueError, TypeError):
                 return None
     return None
+
+
+def texts(params: Mapping[str, Any]) -> dict[str, str]:
+    """Parameters as options: the platform's are all text."""
+    return {
+        str(name): value if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
+        for name, value in params.items()
+    }
+
+
+def period_of(user: Any) -> int:
+    """The strategy's period in ns. Raises `UserError`."""
+    period = getattr(user, "period", None)
+    try:
+        seconds = float(period)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        seconds = 0.0
+    if not SHORTEST <= seconds <= LONGEST or seconds % 60:
+        raise UserError(
+            f"{CLASS}.period is {period!r}",
+            f"It is in seconds: whole minutes, at least {SHORTEST}, at most {LONGEST} (7 days).",
+        )
+    return int(seconds) * SECOND
 
 
 def load(source: Source, given: Mapping[str, Any]) -> type[Any]:

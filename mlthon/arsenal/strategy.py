@@ -13,20 +13,17 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-from attrs import frozen
-
-from mlthon.arsenal.account import Frozen
 from mlthon.arsenal.ca import Arsenal
-from mlthon.arsenal.holdings import Holdings
-from mlthon.arsenal.market import Pair, minutes_of
+from mlthon.arsenal.holdings import Moment
+from mlthon.arsenal.market import FetchHistory, Pair, minutes_of
 from mlthon.arsenal.older import Older, older_globals, order_dict, wish_of_row
 from mlthon.arsenal.orders import OrderStatus, OrderView
 from mlthon.arsenal.pages import Fetch, Page, PageRequest, RequestFailed
 from mlthon.arsenal.signals import SignalDesk, typed
 from mlthon.arsenal.sizing import Funds
-from mlthon.arsenal.source import CLASS, RESERVED, Form, Source, StrategyBase, load
+from mlthon.arsenal.source import RESERVED, Form, Source, StrategyBase, load, period_of, texts
 from mlthon.arsenal.tickets import KEPT as KEPT_ORDERS
 from mlthon.arsenal.trader import Trader
 from mlthon.arsenal.waits import Begin, T, Waits
@@ -37,33 +34,8 @@ from mlthon.engine.candles import Candle
 from mlthon.engine.clock import SECOND, Handle
 from mlthon.errors import UserError
 
-SHORTEST: Final = 60
-LONGEST: Final = 7 * 86_400
-"""The least and the greatest period, in seconds."""
 _HOOK: Final = "on_order_state_change"
 FALSE: Final = ("", "0", "false", "no", "off")
-
-
-class FetchHistory(Protocol):
-    """Fetches candles from an exchange: the newest `count` of `period` (ns), oldest first."""
-
-    def __call__(
-        self,
-        pair: Pair,
-        period: int,
-        count: int,
-        done: Callable[[Sequence[Candle]], None],
-        failed: Callable[[str], None],
-    ) -> None: ...
-
-
-@frozen
-class Moment:
-    """The account as a callback sees it, and `orders`, the newest first, without those that it placed."""
-
-    frozen: Frozen
-    holdings: Mapping[Pair, Holdings]
-    orders: Sequence[OrderView] = ()
 
 
 class ArsenalStrategy(Trader):
@@ -133,7 +105,7 @@ class ArsenalStrategy(Trader):
         user = load(self.source, given)()
         if self.source.form is Form.OLDER:
             Older.prepare(user, self.options)
-        self.period = self.placing.period = _period(user)
+        self.period = self.placing.period = period_of(user)
         self.user = user
 
     def _reserved_set(self, name: str, value: Any) -> str:
@@ -416,26 +388,3 @@ class ArsenalStrategy(Trader):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-def texts(params: Mapping[str, Any]) -> dict[str, str]:
-    """Parameters as options: the platform's are all text."""
-    return {
-        str(name): value if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
-        for name, value in params.items()
-    }
-
-
-def _period(user: Any) -> int:
-    """The strategy's period in ns. Raises `UserError`."""
-    period = getattr(user, "period", None)
-    try:
-        seconds = float(period)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        seconds = 0.0
-    if not SHORTEST <= seconds <= LONGEST or seconds % 60:
-        raise UserError(
-            f"{CLASS}.period is {period!r}",
-            f"It is in seconds: whole minutes, at least {SHORTEST}, at most {LONGEST} (7 days).",
-        )
-    return int(seconds) * SECOND
