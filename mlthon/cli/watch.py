@@ -96,7 +96,7 @@ class ParamsWatch:
         fresh = self._of(params_by_name(config))
         for name, params in fresh.items():
             if name in self._params and params != self._params[name]:
-                told.append(f"{name}: {'new parameters from' if params else 'is no more in'} {self._config.file}")
+                told.append(f"{name}: {_change(name, self._params[name], params)} {self._config.file}")
                 self._sessions[name].update_params(params)
         self._params = fresh
         return told + self._settings_changed(config)
@@ -156,3 +156,12 @@ def _settings(config: RunConfig) -> RunConfig:
     """The configuration without what may change while a run goes on."""
     strategies = {name: evolve(each, params={}) for name, each in config.strategies.items()}
     return evolve(config, params={}, strategies=strategies, bots={})
+
+
+def _change(name: str, before: Mapping[str, Any], params: Mapping[str, Any]) -> str:
+    """What a change is to who reads of it; before the file's name."""
+    if not params:
+        return "is no more in"
+    if name.startswith(BOT_PREFIX) and before and before["params"] == params["params"]:
+        return f"switched {'on' if params['enabled'] else 'off'} in"
+    return "new parameters from"

@@ -159,6 +159,15 @@ def test_a_bot_that_is_new_in_the_file_joins_once(tmp_path: Path) -> None:
     assert bots.sessions["bot.a"].got == []
 
 
+def test_a_bot_that_is_switched_off_or_on_is_told_so(tmp_path: Path) -> None:
+    file, watch, bots = watched(tmp_path, "a")
+    write(file, bot("a") + "enabled = false\n", 2)
+    assert watch.reread() == [f"bot.a: switched off in {file}"]
+    write(file, bot("a"), 3)
+    assert watch.reread() == [f"bot.a: switched on in {file}"]
+    assert [each["enabled"] for each in bots.sessions["bot.a"].got] == [False, True]
+
+
 def test_a_bot_that_cannot_join_is_told_once_and_tried_again_when_the_file_changes(tmp_path: Path) -> None:
     file, watch, bots = watched(tmp_path)
     write(file, bot("b", symbol="ETHUSD"), 2)
