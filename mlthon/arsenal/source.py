@@ -203,12 +203,29 @@ def load(source: Source, given: Mapping[str, Any]) -> type[Any]:
 def _library(name: str, file: Path) -> Any:
     library = _LIBRARIES[name]
     try:
-        return importlib.import_module(library)
+        found = importlib.import_module(library)
+        if name == "pd":
+            _give_append(found)
+        return found
     except ModuleNotFoundError:
         raise UserError(
             f"{file}: the strategy uses {name} ({library}), which is not installed",
             f"Install the extra that has it: pip install 'mlthon-framework[{EXTRA}]'",
         ) from None
+
+
+def _give_append(pandas: Any) -> None:
+    """`DataFrame.append`, which pandas had until its version 2 and strategies written for the platform use: rows of a
+    dict, a Series, another frame, or a list of these, below one's own."""
+
+    def append(frame: Any, other: Any, ignore_index: bool = False) -> Any:
+        added = other if isinstance(other, list) else [other]
+        frames = [each if isinstance(each, pandas.DataFrame) else pandas.DataFrame([each]) for each in added]
+        filled = [each for each in (frame, *frames) if not each.empty]
+        return pandas.concat(filled, ignore_index=ignore_index) if filled else frame.copy()
+
+    if not hasattr(pandas.DataFrame, "append"):
+        pandas.DataFrame.append = append
 
 
 class StrategyBase:

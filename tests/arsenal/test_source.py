@@ -71,6 +71,25 @@ def test_a_library_that_is_missing_is_named_with_its_extra(tmp_path: Path, monke
     assert "mlthon-framework[link]" in caught.value.hint
 
 
+def test_frames_of_pandas_have_the_append_of_its_first_version(tmp_path: Path) -> None:
+    pytest.importorskip("pandas")
+    code = """
+        class Strategy(StrategyBase):
+            rows = pd.DataFrame().append({'close': 1.0}, ignore_index=True)
+            rows = rows.append({'close': 2.0, 'open': 3.0}, ignore_index=True)
+            rows = rows.append([rows, pd.Series({'close': 4.0})], ignore_index=True)
+            none = rows[:0].append([])
+            def trade(self, candles): pass
+    """
+    source = read(written(tmp_path, code))
+    assert source is not None
+    strategy = load(source, {"StrategyBase": StrategyBase})
+    assert list(strategy.rows["close"]) == [1.0, 2.0, 1.0, 2.0, 4.0]
+    assert list(strategy.rows.index) == [0, 1, 2, 3, 4]
+    assert strategy.rows["open"].dropna().tolist() == [3.0, 3.0]
+    assert strategy.none.empty
+
+
 def test_files_and_the_webhook_are_found_among_strategies(tmp_path: Path) -> None:
     file = written(tmp_path, CURRENT)
     strategies = {"a": StrategyConfig(strategy=str(file)), "b": StrategyConfig(strategy="demo_strat")}
