@@ -66,10 +66,14 @@ class ExchangeFeed:
             del self.subscriptions[session]
         self.bind()
 
-    def drop(self, session: "Session") -> None:
+    def drop(self, session: "Session") -> dict[Instrument, set[MDSub]]:
+        """`session` reads nothing any more; what it read."""
         self._said.pop(session, None)
-        if self.subscriptions.pop(session, None) is not None:
-            self.bind()
+        subscription = self.subscriptions.pop(session, None)
+        if subscription is None:
+            return {}
+        self.bind()
+        return {feed.instrument: kinds for feed, kinds in subscription.kinds.items()}
 
     def bind(self) -> None:
         for feed in self.instruments.values():

@@ -26,6 +26,8 @@ from mlthon.engine.tracker import TrackedOrder
 from mlthon.engine.universe import Universe
 
 if TYPE_CHECKING:
+    from mlthon.api.istrat_env import MDSub
+    from mlthon.basics.instrument import Instrument
     from mlthon.engine.env import StratEnv
 
 log = logging.getLogger("mlthon.strategy")
@@ -103,6 +105,8 @@ class Session:
         self._begun = False
         self._untold: set[Exchange] = set()
         self._hearing: set[str] = set()
+        self._dropped: dict[Exchange, dict[Instrument, set[MDSub]]] = {}
+        self._laid_off: list[tuple[Callable[[int], int], Callable[[], Any]]] = []
 
     # -- callbacks -------------------------------------------------------------------------------------------------
 
@@ -220,6 +224,7 @@ class Session:
             log.warning("%s: start ignored: it is %s", self.name, self.phase.value)
             return
         self.phase = Phase.RUNNING
+        self._attach()
         self.call("on_start", params)
 
     def stop(self, params: str = "") -> None:
@@ -266,12 +271,23 @@ class Session:
         self.call("on_framework_disconnected")
 
     def detach(self) -> None:
-        """No more market data, no more timers."""
-        for feed in self.feeds.values():
-            feed.drop(self)
+        """No more market data, no more timers; what there was is kept for a start (`_attach`)."""
+        for exchange, feed in self.feeds.items():
+            self._dropped[exchange] = feed.drop(self)
         for timer in self._timers:
             timer.cancel()
+        self._laid_off = list(self._timers.values())
         self._timers.clear()
+
+    def _attach(self) -> None:
+        """What was dropped when it was stopped for its errors is there again: who starts it means all of it."""
+        for exchange, read in self._dropped.items():
+            if read:
+                self.subscription_changed(exchange, self.feeds[exchange].subscribe(self, read))
+        for following, callback in self._laid_off:
+            self._arm(following, self.clock.now, callback)
+        self._dropped.clear()
+        self._laid_off = []
 
     def update_params(self, params: Mapping[str, Any]) -> None:
         """The configuration changed while the strategy runs."""

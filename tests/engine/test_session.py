@@ -17,6 +17,10 @@ def buy(rig: Rig, client_id: Any = None, price: Any = "100") -> Any:
     return rig.env.send_new_order(client_id, Exchange.Bybit, BTC.get_instrument_id(), Side.Buy, price, "0.001")
 
 
+def quote(rig: Rig) -> None:
+    rig.engine.feed(BTC).quote(100, 1, 101, 1, rig.clock.now, rig.clock.now)
+
+
 # -- life cycle ------------------------------------------------------------------------------------------------------
 
 
@@ -172,6 +176,23 @@ def test_too_many_errors_in_the_window_stop_the_strategy_and_cancel_its_orders()
     assert rig.session.phase is Phase.STOPPED
     assert rig.strategy.of("on_stop") == [("error budget exceeded",)]
     assert rig.gateway.requests[-1][0] == "cancel"
+
+
+def test_a_start_after_too_many_errors_brings_back_data_and_timers() -> None:
+    rig = Rig(settings=EngineSettings(error_budget=ErrorBudget(1, 1.0)))
+    rig.env.subscribe_to_market_data(Exchange.Bybit, [BTC], [MDSub.BBO])
+    rung: list[int] = []
+    rig.env.setup_timer(300, lambda: not rung.append(rig.clock.now))
+    rig.env.setup_timer(100, lambda: 1 // 0)
+    rig.wait(1000)
+    assert (rig.session.phase, rung) == (Phase.STOPPED, [])
+    quote(rig)
+    assert not rig.strategy.of("on_best_bid_level_update")
+    rig.session.start()
+    rig.wait(350)
+    quote(rig)
+    assert len(rung) == 1
+    assert len(rig.strategy.of("on_best_bid_level_update")) == 1
 
 
 def test_errors_spread_wider_than_the_window_do_not_stop_it() -> None:
