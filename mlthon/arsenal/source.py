@@ -221,8 +221,7 @@ def _give_append(pandas: Any) -> None:
     def append(frame: Any, other: Any, ignore_index: bool = False) -> Any:
         added = other if isinstance(other, list) else [other]
         frames = [each if isinstance(each, pandas.DataFrame) else pandas.DataFrame([each]) for each in added]
-        filled = [each for each in (frame, *frames) if not each.empty]
-        return pandas.concat(filled, ignore_index=ignore_index) if filled else frame.copy()
+        return pandas.concat([frame, *frames], ignore_index=ignore_index)
 
     if not hasattr(pandas.DataFrame, "append"):
         pandas.DataFrame.append = append

@@ -78,7 +78,7 @@ def test_frames_of_pandas_have_the_append_of_its_first_version(tmp_path: Path) -
             rows = pd.DataFrame().append({'close': 1.0}, ignore_index=True)
             rows = rows.append({'close': 2.0, 'open': 3.0}, ignore_index=True)
             rows = rows.append([rows, pd.Series({'close': 4.0})], ignore_index=True)
-            none = rows[:0].append([])
+            first = pd.DataFrame(columns=['open', 'high']).append({'open': 0}, ignore_index=True)
             def trade(self, candles): pass
     """
     source = read(written(tmp_path, code))
@@ -87,7 +87,7 @@ def test_frames_of_pandas_have_the_append_of_its_first_version(tmp_path: Path) -
     assert list(strategy.rows["close"]) == [1.0, 2.0, 1.0, 2.0, 4.0]
     assert list(strategy.rows.index) == [0, 1, 2, 3, 4]
     assert strategy.rows["open"].dropna().tolist() == [3.0, 3.0]
-    assert strategy.none.empty
+    assert list(strategy.first.columns) == ["open", "high"]
 
 
 def test_files_and_the_webhook_are_found_among_strategies(tmp_path: Path) -> None:
