@@ -110,6 +110,8 @@ def test_a_market_order_is_answered_with_its_fill_price(tmp_path: Path) -> None:
     fills = bot.private("fill_update")
     assert [each["fill_price"] for each in fills] == [bought["order_price"], sold["order_price"]]
     assert fills[0]["order_id"] == bought["order_id"]
+    orders = [each["order_price"] for each in bot.private("order_update")]
+    assert orders == [None, bought["order_price"], None, sold["order_price"]], "a market order has no price at first"
     assert {"venue", "side", "fill_price", "fill_size", "order_type", "time", "order_id", "trade_id"} < set(fills[0])
     assert len({each["trade_id"] for each in fills}) == 2
     assert len(held) == 1
