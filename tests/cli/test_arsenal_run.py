@@ -67,15 +67,15 @@ def test_pair_is_for_these_strategies_alone(capsys: pytest.CaptureFixture[str]) 
 
 def test_signals_are_traded_without_a_file(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     config, port = tmp_path / "run.toml", free_port()
-    command = '[[commands]]\nafter = "1s"\nrun = "signal action=openLong fixed=0.01"\n'
+    command = '[[commands]]\nafter = "4s"\nrun = "signal action=openLong fixed=0.01"\n'
     config.write_text(f'[ops]\nstate = "{tmp_path / "state"}"\n{command}')
     where = ["--config", str(config), "--set", f"web.port={port}"]
-    status = main(["webhook", "--pair", "bybit:BTC-USDT", "--duration", "3s", "--json", *where])
+    status = main(["webhook", "--pair", "bybit:BTC-USDT", "--duration", "7s", "--json", *where])
     done = capfd.readouterr()
     told = json.loads(done.out)
     assert f"signals of webhook: http://127.0.0.1:{port}/trading-signal/webhook" in done.err
     assert status == 0
-    assert (told["orders"], told["position"]) == (1, {"byt:perp:btc-usdt": 0.01})
+    assert (told["orders"], told["position"]) == (1, {"byt:perp:btc-usdt": 0.01}), done.err
     assert (tmp_path / "state" / "webhook.paper.arsenal").is_file()
 
 
