@@ -73,8 +73,9 @@ class _Player:
         late = (time_ns() - run.start) / SECOND
         if speed == 1.0 and 0 < late < SETTING_UP_S:
             self._began -= late
-        self._next = NEVER
-        """The time of the row that is played next: nothing may move the clock past it."""
+        self._next = run.start
+        """The time of the row that is played next: nothing may move the clock past it. Before the run begins that is
+        its start: services that take long to start must not have it miss what is to be done in its first seconds."""
         self._planned = 0
         self._wake = trio.Event()
         self.batches = Histogram()
@@ -103,6 +104,7 @@ class _Player:
     async def play(self) -> str:
         """Play everything; why it ended."""
         self._run.begin()
+        self._next = NEVER
         return self._run.plan.ending if await self._play_rows() else "it was stopped"
 
     async def wind_down(self) -> None:

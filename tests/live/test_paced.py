@@ -16,6 +16,7 @@ from mlthon.cli.watch import ParamsWatch
 from mlthon.config import StrategyConfig, load_config
 from mlthon.engine.clock import SECOND
 from mlthon.live.paced import go_paced
+from mlthon.live.services import Host
 from tests.backtest.play import BTC, START, Played, Script, Tape, configured, ready, still
 
 
@@ -176,3 +177,36 @@ def test_an_edited_file_reaches_the_strategy_while_the_run_goes_on(tmp_path: Pat
     watch = ParamsWatch(config, played.run.assembly.engine.sessions)
     paced(played, look=watch.look)
     assert script.of("on_strat_params_update") == [({"size": 1},), ({"size": 22},)]
+
+
+class _SlowToStart:
+    """A service that does something to the engine while it starts, two seconds after the run was made."""
+
+    name = "slow"
+
+    def __init__(self, done: Callable[[], object]) -> None:
+        self._done = done
+
+    async def serve(self, host: Host, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        await trio.sleep(2)
+        host.deliver(self._done)
+        task_status.started()
+        await trio.sleep_forever()
+
+
+def test_services_that_take_long_to_start_do_not_have_the_run_miss_its_first_seconds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    played = ready(Script(), still(5_000))
+    clock = played.run.assembly.clock
+    seen: list[str] = []
+    clock.call_at(played.run.start + SECOND, seen.append, "a second")
+    begin = played.run.begin
+
+    def begun() -> None:
+        seen.append("begun")
+        begin()
+
+    monkeypatch.setattr(played.run, "begin", begun)
+    paced(played, services=[_SlowToStart(lambda: seen.append("service"))])
+    assert seen == ["service", "begun", "a second"]
