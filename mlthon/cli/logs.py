@@ -68,6 +68,9 @@ def set_up(verbosity: int) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(LEVELS[place])
+    # a line for each request says nothing that the run does not, and buries what it says
+    for chatty in ("httpx", "httpcore"):
+        logging.getLogger(chatty).setLevel(max(LEVELS[place], logging.WARNING))
 
 
 def _plain(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
