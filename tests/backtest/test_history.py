@@ -97,10 +97,10 @@ def test_a_run_that_starts_within_its_data_knows_what_was_before(tmp_path: Path)
     # every candle opens at the close before, its volume is that of its trades
     assert [row["open"] for row in rows] == [60_000.0, 60_007.0, 60_014.5, 60_022.0]
     assert [row["volume"] for row in rows] == [1500.0, 1500.0, 1500.0, 100.0]
-    # without a quote in the data it begins a little later
+    # without a quote to wait for it begins at once, before the first trade
     assert bot.hello is not None
-    assert bot.hello.trades[0][2] == 60_015.0
-    assert bot.trades[0][2] == 60_015.5
+    assert not bot.hello.trades
+    assert [each[2] for each in bot.trades[:2]] == [60_015.0, 60_015.5]
 
 
 def test_a_synthetic_market_has_a_past_that_ends_at_its_first_price() -> None:

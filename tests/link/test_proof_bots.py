@@ -145,8 +145,8 @@ def test_a_grid_on_timers_in_a_backtest(tmp_path: Path) -> None:
     assert outcome.fills
     for before, batch in enumerate(laid):
         at = batch[0].at
-        # on_start forgets the first quote, waits for the next and looks every half second
-        assert at == pytest.approx(START / SECOND + 3.3 + 60 * before, abs=0.5)
+        # on_start looks every half second for a quote, of which the first comes while it waits
+        assert at == pytest.approx(START / SECOND + 0.5 + 60 * before, abs=0.5)
         expected = grid(RANGING, round(at * SECOND), net_at(outcome, at))
         assert [(each.side, each.price, each.size) for each in batch] == expected
     assert all(each.state in ("filled", "cancelled") for each in outcome.orders)

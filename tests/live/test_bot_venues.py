@@ -7,6 +7,7 @@ import pytest
 from tests.live.bot_kit import local_exchange, run
 
 ELSEWHERE = """
+import time
 from profitview import Link, logger
 
 class Trading(Link):
@@ -25,6 +26,7 @@ class Trading(Link):
         logger.info('closed %s', self.positions())
         rows = self.fetch_candles(venue, sym=sym, level='15m')['data']
         logger.info('candles %s', len(rows) > 20 and bid / 2 < rows[-1]['close'] < bid * 2)
+        time.sleep(1)  # callbacks wait half a second for on_start
         self.stop_trading('done')
 
     def positions(self):

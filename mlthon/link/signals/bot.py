@@ -271,9 +271,9 @@ class SignalBot(IStrategy):
             return
         if params != self.params:
             self.params, self._plan = params, plan
-            log.info("%s: new parameters", self.session.name)
+            log.debug("%s: new parameters", self.session.name)
         if enabled is not self.enabled:
-            log.warning("%s: switched %s", self.session.name, "on" if enabled else "off")
+            log.debug("%s: switched %s", self.session.name, "on" if enabled else "off")
             self.enabled = enabled
         self._think()
 

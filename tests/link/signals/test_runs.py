@@ -90,6 +90,7 @@ def test_in_a_backtest_bots_do_what_scripts_signal(folder: Path) -> None:
     assert float(table(folder, "fills", "bot.follow")[-1]["position"]) == 0, "closed on stop"
     check_maker(folder)
     shown = [line for line in done.stderr.splitlines() if "ETHUSD" in line]
+    assert "ETHUSD without market data" in shown.pop(0), "before it begins"
     assert len(shown) == 2, "once when it happens and once at the end"
     assert "no bot executes it" in shown[0]
     assert "had no bot to execute them; the last one of the market: mid=1" in shown[1]
