@@ -65,6 +65,7 @@ def test_pair_is_for_these_strategies_alone(capsys: pytest.CaptureFixture[str]) 
     assert "--pair: only for" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_signals_are_traded_without_a_file(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     config, port = tmp_path / "run.toml", free_port()
     command = '[[commands]]\nafter = "4s"\nrun = "signal action=openLong fixed=0.01"\n'

@@ -76,6 +76,7 @@ def alive(pid: int) -> bool:
     return True
 
 
+@pytest.mark.slow
 def test_nothing_is_left_of_bots_when_their_engine_is_killed(tmp_path: Path) -> None:
     code = "import sys; from pathlib import Path; from tests.live.test_bot_ends import play; play(Path(sys.argv[1]))"
     engine = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stderr=subprocess.DEVNULL)

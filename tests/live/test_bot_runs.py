@@ -32,9 +32,9 @@ class Trading(Link):
 """
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def exchange() -> Iterator[str]:
-    """The address of a local BitMEX."""
+    """The address of a local BitMEX of the test's own: its rate limit counts what others asked before."""
     with local_bitmex() as found:
         yield found
 
@@ -46,7 +46,7 @@ run = partial(run_bot, text=BOT)
 def check(status: int, line: dict[str, Any], told: str) -> None:
     assert status == 0, told
     for each in ("open [(200.0, True)]", "cancelled 1", "held []", "candles True"):
-        assert f"bot: {each}" in told
+        assert f"bot: {each}" in told, told
     assert "bot stops trading: done" in told
     assert (line["orders"], line["fills"], line["rejects"]) == (3, 2, 0)
 
@@ -94,6 +94,7 @@ class Trading(Link):
 """
 
 
+@pytest.mark.slow
 def test_two_accounts_on_one_exchange_live(tmp_path: Path) -> None:
     keys = "".join(f'[accounts.{name}]\nkey = "k-{name}"\nsecret = "s-{name}"\n' for name in ("account1", "account2"))
     (tmp_path / "accounts.toml").write_text(keys, "utf-8")
@@ -138,7 +139,7 @@ class Trading(Link):
 """
 
 
-@pytest.mark.parametrize("journal", ["one.journal", "two.journal"])
+@pytest.mark.parametrize("journal", [pytest.param("one.journal", marks=pytest.mark.slow), "two.journal"])
 def test_a_bot_cancels_what_an_earlier_run_left_behind(exchange: str, tmp_path: Path, journal: str) -> None:
     """With the journal the orders are its own again; without they are of nobody that is known."""
     stay = ["--set", "link.cancel_on_exit=false", "--set", "live.cancel_on_stop=false"]
@@ -148,7 +149,7 @@ def test_a_bot_cancels_what_an_earlier_run_left_behind(exchange: str, tmp_path: 
     status, _, told = run(tmp_path, *live, "--set", f"live.journal={tmp_path / journal}", text=CLEARS)
     assert status == 0, told
     for each in ("left [100.0, 200.0, 300.0]", "one [0.0]", "all [100.0, 300.0, 400.0]", "open []"):
-        assert f"bot: {each}" in told
+        assert f"bot: {each}" in told, told
 
 
 def test_a_bot_that_cannot_be_loaded_ends_the_run_with_the_line(tmp_path: Path) -> None:

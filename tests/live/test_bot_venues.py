@@ -61,7 +61,7 @@ def test_a_bot_for_bitmex_trades_live_on_bybit(tmp_path: Path) -> None:
         "closed []",
         "candles True",
     ):
-        assert f"bot: {each}" in told
+        assert f"bot: {each}" in told, told
     assert line["orders"] == 3
 
 
@@ -106,7 +106,7 @@ def test_bybits_own_calls(tmp_path: Path) -> None:
         "refused Bybit: Invalid period! (code 10001)",
         "refused Bybit: call_endpoint: POST order/create-batch: orders are sent and changed by",
     ):
-        assert f"bot: {each}" in told
+        assert f"bot: {each}" in told, told
     assert line["orders"] == 2
 
 
@@ -151,5 +151,5 @@ def test_binances_own_calls(tmp_path: Path, name: str, src: str) -> None:
         "refused Binance: ",
         "refused Binance: call_endpoint: POST batchOrders: orders are sent and changed by",
     ):
-        assert f"bot: {each}" in told
+        assert f"bot: {each}" in told, told
     assert line["orders"] == 2

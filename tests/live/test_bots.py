@@ -326,6 +326,7 @@ def test_who_stops_twice_does_not_wait_for_a_bot_that_hangs(tmp_path: Path) -> N
         os.kill(int(mark.read_text()), 0)
 
 
+@pytest.mark.slow
 def test_a_process_that_hangs_when_it_is_started_again_is_ended(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -348,6 +349,7 @@ def test_a_bot_that_hangs_when_it_stops_trading_does_not_hold_up_the_run(
     assert "its on_stop must return" in caplog.text
 
 
+@pytest.mark.slow
 def test_the_process_of_a_bot_that_is_over_is_ended_though_the_run_goes_on(tmp_path: Path) -> None:
     linked = ready(tmp_path, seconds=7)
     host = linked.bots.hosts[0]

@@ -88,6 +88,7 @@ def run(exchange: str, tmp_path: Path) -> Iterator[Live]:
     found.process.wait()
 
 
+@pytest.mark.slow
 def test_a_live_run_is_asked_and_killed_while_it_hangs(run: Live) -> None:
     run.until(run.ready)
     run.ask(RunCommand("quiet", "buy", ["1000"]))

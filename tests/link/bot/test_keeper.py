@@ -120,7 +120,9 @@ def kept(folder: Path, act: str = "", starts: str = "") -> Iterator[Kept]:
             process.communicate()
 
 
-@pytest.mark.parametrize("what", ENDLESS)
+@pytest.mark.parametrize(
+    "what", [pytest.param(each, marks=pytest.mark.slow) if number else each for number, each in enumerate(ENDLESS)]
+)
 def test_a_bot_that_cannot_hear_ends_all_the_same_when_its_engine_dies(tmp_path: Path, what: str) -> None:
     with kept(tmp_path, ENDLESS[what]) as bot:
         (pid,) = bot.begun()

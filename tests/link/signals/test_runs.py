@@ -100,6 +100,7 @@ def test_in_a_backtest_bots_do_what_scripts_signal(folder: Path) -> None:
     assert json.loads(again.stdout)["digest"] == result["digest"]
 
 
+@pytest.mark.slow
 def test_on_paper_bots_do_what_scripts_signal_and_are_switched_off_meanwhile(folder: Path) -> None:
     process = subprocess.Popen(
         [*COMMAND, "--mode", "paper", "--speed", "40", "--duration", "2h"],

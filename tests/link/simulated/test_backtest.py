@@ -89,6 +89,7 @@ def test_a_bot_that_does_what_no_bot_should_changes_no_digest() -> None:
     assert said(first_said) == said(second_said)
 
 
+@pytest.mark.slow
 def test_a_bot_that_does_what_no_bot_should_does_not_stop_the_run() -> None:
     _, errors = run("chaos", "--duration", "10s")
     assert said(errors)[-1]["total"] > 300

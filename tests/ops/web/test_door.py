@@ -74,7 +74,15 @@ async def until(condition: object) -> None:
             await trio.sleep(0.005)
 
 
-@pytest.mark.parametrize("sent", [b"", HALF_HEAD, HALF_BODY, WHOLE], ids=["nothing", "half a head", "a body", "idle"])
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param(b"", id="nothing", marks=pytest.mark.slow),
+        pytest.param(HALF_HEAD, id="half a head"),
+        pytest.param(HALF_BODY, id="a body"),
+        pytest.param(WHOLE, id="idle", marks=pytest.mark.slow),
+    ],
+)
 async def test_hundreds_of_connections_that_send_nothing_keep_nobody_out(tmp_path: Path, sent: bytes) -> None:
     site = Site(tmp_path, address_rate=1e6)
     door = bounded(site, most=50)
