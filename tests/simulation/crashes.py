@@ -9,13 +9,9 @@ nothing may have been told or sent twice, over all lives.
 `kill` does the same with real processes, a hundred times as slow; here every place is reached.
 """
 
-import argparse
-import logging
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
@@ -33,14 +29,13 @@ from mlthon.live.journal_store import SqliteJournal
 from mlthon.venue.live_gateway import GatewaySettings, LiveGateway
 from mlthon.venue.wire import Answer, Answered, HttpMessage
 from tests.simulation.network import Network
+from tests.simulation.seeds import play_seeds
 from tests.simulation.sim import ACCOUNT, AUDIT_S, Outcome, Plan, Simulation
 from tests.simulation.venues import VENUES, Venue
 
 FOR_EVER: Final = 0
 STEPS: Final = 400
 """A life has at most so many steps: commits and requests, each with a moment before and one after."""
-SHOWN: Final = 5
-COMMAND: Final = "python -m tests.simulation.crashes"
 OVER: Final = ("Filled", "Cancelled", "Rejected")
 
 
@@ -253,34 +248,10 @@ def crash(venue: str, seed: int, plan: Plan | None = None) -> Outcome:
         return Crashing(VENUES[venue], seed, Path(folder), plan).run()
 
 
-def main() -> int:
-    """See the module."""
-    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
-    parser.add_argument("--seeds", type=int, default=50, help="how many seeds to run on each exchange")
-    parser.add_argument("--first", type=int, default=0, help="the first of them")
-    parser.add_argument("--exchange", choices=sorted(VENUES), action="append", help="only these (may be repeated)")
-    wished = parser.parse_args()
-    logging.basicConfig(level=logging.CRITICAL)
-    began = time.monotonic()
-    counts: Counter[str] = Counter()
-    runs = failed = 0
-    for venue, seed in product(wished.exchange or VENUES, range(wished.first, wished.first + wished.seeds)):
-        outcome = crash(venue, seed)
-        runs += 1
-        counts += outcome.counts
-        counts["fault"] += sum(outcome.faults.values())
-        if outcome.problems:
-            failed += 1
-            print(f"{venue} seed {seed}: {len(outcome.problems)} problems")
-            for problem in outcome.problems[:SHOWN]:
-                print(f"  {problem}")
-            print(
-                f"  again: python -m tests.simulation.crashes --exchange {venue} --first {seed} --seeds 1", flush=True
-            )
-    print(f"{runs} runs in {time.monotonic() - began:.0f} s, {failed} failed: {counts['crash']} crashes")
-    print(f"orders {counts['new']}, fills told {counts['fill']}, faults {counts['fault']}")
-    return 1 if failed else 0
+def summary(counts: Counter[str], faults: Counter[str]) -> str:
+    told = f"orders {counts['new']}, fills told {counts['fill']}, faults {sum(faults.values())}"
+    return f"{counts['crash']} crashes, {told}"
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(play_seeds("python -m tests.simulation.crashes", __doc__, VENUES, crash, summary))

@@ -8,13 +8,9 @@ A message that is lost or doubled within a connection is a fault of exchanges wh
 BitMEX's has none, and nobody could know.
 """
 
-import argparse
-import logging
 import sys
-import time
 from collections import Counter
 from collections.abc import Collection, Mapping
-from itertools import product
 from random import Random
 from typing import Any, Final, cast
 
@@ -33,11 +29,11 @@ from mlthon.exchange.served.exchange import ServedExchange
 from mlthon.venue.feed_wiring import LiveFeedModule
 from mlthon.venue.live_feed import LiveFeed
 from tests.simulation.network import Network, Weather
+from tests.simulation.seeds import play_seeds
 from tests.simulation.sim import START, Outcome
 from tests.simulation.venues import VENUES, Venue
 from tests.venue.receivers import Seen
 
-COMMAND: Final = "python -m tests.simulation.feeds"
 MARKETS: Final = ("binance", "binance-usdm", "bitmex", "bybit", "bybit-spot")
 WITHOUT_NUMBERS: Final = (Exchange.BitMEX,)
 STORM_S: Final = 60
@@ -46,7 +42,6 @@ CALM_S: Final = 60
 REST_S: Final = 5
 LOOK_EVERY: Final = 50 * MS
 LEVELS: Final = 12
-SHOWN: Final = 5
 
 Book = tuple[tuple[tuple[int, int], ...], tuple[tuple[int, int], ...]]
 
@@ -201,33 +196,11 @@ def follow(venue: str, seed: int, weather: Weather | None = None) -> Outcome:
     return FeedSimulation(VENUES[venue], seed, weather).run()
 
 
-def main() -> int:
-    """See the module."""
-    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
-    parser.add_argument("--seeds", type=int, default=50, help="how many seeds to run on each exchange")
-    parser.add_argument("--first", type=int, default=0, help="the first of them")
-    parser.add_argument("--exchange", choices=MARKETS, action="append", help="only these (may be repeated)")
-    wished = parser.parse_args()
-    logging.basicConfig(level=logging.CRITICAL)
-    began = time.monotonic()
-    counts: Counter[str] = Counter()
-    runs = failed = 0
-    for venue, seed in product(wished.exchange or MARKETS, range(wished.first, wished.first + wished.seeds)):
-        outcome = follow(venue, seed)
-        runs += 1
-        counts += outcome.counts
-        counts["fault"] += sum(outcome.faults.values())
-        if outcome.problems:
-            failed += 1
-            print(f"{venue} seed {seed}: {len(outcome.problems)} problems")
-            for problem in outcome.problems[:SHOWN]:
-                print(f"  {problem}")
-            print(f"  again: {COMMAND} --exchange {venue} --first {seed} --seeds 1", flush=True)
+def summary(counts: Counter[str], faults: Counter[str]) -> str:
     live = 100 * counts["live"] / max(1, counts["look"])
-    print(f"{runs} runs in {time.monotonic() - began:.0f} s, {failed} failed: {counts['fault']} faults")
-    print(f"{counts['change']} changes, {counts['snapshot']} snapshots, {counts['stale']} x stale, live {live:.0f} %")
-    return 1 if failed else 0
+    books = f"{counts['change']} changes, {counts['snapshot']} snapshots, {counts['stale']} x stale, live {live:.0f} %"
+    return f"{books}, faults {sum(faults.values())}"
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(play_seeds("python -m tests.simulation.feeds", __doc__, MARKETS, follow, summary))

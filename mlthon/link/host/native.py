@@ -8,6 +8,7 @@ A bot may give its orders client ids of its own. Over the wire goes another id, 
 the bot's (`as_given`), as what the bot asks for by its ids is asked for by the others (`as_sent`).
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
@@ -28,7 +29,7 @@ KEPT: Final = 20_000
 """So many client ids of bots are remembered: more than orders are."""
 
 
-class NativeOrders:
+class NativeOrders(ABC):
     """See the module. `position`: the lots that the account holds. `client_ids`: by which names the exchange has client
     ids in its parameters and answers; `roots`: what a path may begin with and need not."""
 
@@ -44,9 +45,9 @@ class NativeOrders:
         self._wire_ids: dict[str, str] = {}
         self.calls: Mapping[tuple[str, str], Change] = {}
 
+    @abstractmethod
     def is_about_orders(self, method: str, path: str) -> bool:
         """Whether a call may send, change or cancel orders."""
-        raise NotImplementedError
 
     def change(self, method: str, path: str) -> Change | None:
         """What carries a call about orders out; None for one about something else. Raises Fault for one that there is

@@ -23,6 +23,32 @@ VENUES = {
 MARKETS = [("bitmex", "XBTUSD"), ("bitmex", "ETHUSD"), ("woo", "PERP_BTC_USDT")]
 INSTRUMENTS = {"bitmex": {"XBTUSD": {"tickSize": 0.5, "lotSize": 100}}}
 T0 = 1_678_320_000_000
+COLLECTING = """
+    from profitview import Link, logger
+
+    class Trading(Link):
+        def on_start(self):
+            self.seen = []
+
+        def quote_update(self, src, sym, data):
+            self.seen.append(('quote', src, sym, data))
+
+        def trade_update(self, src, sym, data):
+            self.seen.append(('trade', src, sym, data))
+
+        def order_update(self, src, sym, data):
+            self.seen.append(('order', src, sym, data))
+
+        def fill_update(self, src, sym, data):
+            self.seen.append(('fill', src, sym, data))
+
+        def position_update(self, src, sym, data):
+            self.seen.append(('position', src, sym, data))
+
+        def on_stop(self):
+            self.seen.append('stopped')
+"""
+"""A bot that keeps all that it is told in `seen`."""
 PATIENCE = 10.0
 
 

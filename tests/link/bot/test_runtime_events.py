@@ -21,33 +21,7 @@ from mlthon.link.contract import (
     WebAnswer,
     WebRequest,
 )
-from tests.link.bot.kit import T0, envelope, running, until
-
-COLLECTING = """
-    from profitview import Link, logger
-
-    class Trading(Link):
-        def on_start(self):
-            self.seen = []
-
-        def quote_update(self, src, sym, data):
-            self.seen.append(('quote', src, sym, data))
-
-        def trade_update(self, src, sym, data):
-            self.seen.append(('trade', src, sym, data))
-
-        def order_update(self, src, sym, data):
-            self.seen.append(('order', src, sym, data))
-
-        def fill_update(self, src, sym, data):
-            self.seen.append(('fill', src, sym, data))
-
-        def position_update(self, src, sym, data):
-            self.seen.append(('position', src, sym, data))
-
-        def on_stop(self):
-            self.seen.append('stopped')
-"""
+from tests.link.bot.kit import COLLECTING, T0, envelope, running, until
 
 
 def test_an_empty_side_of_a_quote_is_nan(tmp_path: Path) -> None:
