@@ -18,7 +18,7 @@ from cyclopts import App, Parameter
 
 from mlthon.cli.logs import Console
 from mlthon.errors import UserError, near
-from mlthon.live.guard import fire_guard
+from mlthon.live.guard_process import fire_guard
 from mlthon.ops.audit import AuditEntry, AuditLog
 from mlthon.ops.client import NoAnswer, ask_once
 from mlthon.ops.contract import (

@@ -25,7 +25,7 @@ from mlthon.live.account_edge import AccountEdge
 from mlthon.live.assembly import Venue
 from mlthon.live.checks import AccountCheck, asked, check_account
 from mlthon.live.driver import Driver
-from mlthon.live.guard import GuardedAccount, GuardProcess, GuardSpec
+from mlthon.live.guard_process import GuardedAccount, GuardProcess, GuardSpec
 from mlthon.live.heartbeat import Heartbeat
 from mlthon.live.journal_store import SqliteJournal
 from mlthon.live.run import Standing

@@ -4,7 +4,7 @@ A callback that hangs (asleep, in a loop, in a regular expression that backtrack
 process, threads included; so this is a process: it has its own HTTP client, reads from the journal which orders are
 ours, and from the heartbeat whether the engine's loop still comes round. It cancels
 
-- on command (the line `cancel` on its standard input, or SIGUSR1, which `fire_guard` sends from another process),
+- on command (the line `cancel` on its standard input, or SIGUSR1 from another process),
 - when no heartbeat came for `timeout_s`,
 - when the engine ended without a goodbye (its end of the pipe closed), or it is told itself to end (SIGTERM),
 - when a run that ends leaves orders open (the line `finish`): those, and none that a later run sends,
@@ -13,32 +13,26 @@ and only orders of the run's own accounts that the journal says are ours, each b
 cancel is accepted, or the exchange does not know the order although a request for it could no longer arrive. Where the
 journal cannot be read it says so and uses the ids that it knew last. An engine that comes back is watched on.
 
-What it is to do (`GuardSpec`, keys included) comes as the first line on its standard input, never in its arguments or
-environment. `GuardProcess` is the engine's end. What it does it says on standard error and in its log; what has come of
-it stands in a file beside that (`guard_report`).
+`guard_process` is the engine's end, and starts it. What it does it says on standard error and in its log; what has come
+of it stands in a file beside that (`guard_report`).
 """
 
 import importlib
-import json
 import logging
-import os
-import select
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, cast
 
 import httpx
 import msgspec
-from msgspec import Struct
 
 from mlthon.basics.defs import Exchange
 from mlthon.basics.instrument import Instrument
 from mlthon.engine.entries import OpenOrder, restored
 from mlthon.errors import UserError
+from mlthon.live.guard_process import START_S, GuardedAccount, GuardSpec, Pipe
 from mlthon.live.guard_report import MOST_NAMES, GuardReport, report_path, write_report
 from mlthon.live.heartbeat import read_beat
 from mlthon.live.journal_store import JournalReader
@@ -54,45 +48,8 @@ RETRY_S: Final = 1.0
 """How long it waits before it tries again what did not succeed."""
 MARGIN_S: Final = 5.0
 """How much longer than the validity of a request an unknown order is tried again."""
-START_S: Final = 20.0
-"""How long a guard may take to be ready."""
-MODULE: Final = "mlthon.live.guard"
 FIRED: Final = 3
 """Its exit status when it had to cancel because the engine was gone."""
-
-
-class GuardedAccount(Struct, kw_only=True, forbid_unknown_fields=True):
-    """An account, and how to reach its exchange. `module`: of the gateway, where it is not the installed one.
-    `options`: the codec's; requests have to go over HTTP."""
-
-    exchange: str
-    account: str
-    environment: str
-    urls: dict[str, str]
-    real_money: bool
-    key: str = ""
-    secret: str = ""
-    kind: str = "hmac"
-    passphrase: str = ""
-    options: dict[str, Any] = {}
-    module: str = ""
-
-    def __repr__(self) -> str:
-        return f"<guarded account {self.account} on {self.exchange}>"
-
-
-class GuardSpec(Struct, kw_only=True, forbid_unknown_fields=True):
-    """What a guard watches. `offset_ms`: the exchanges' clocks less this machine's."""
-
-    journal: str
-    heartbeat: str
-    log: str
-    timeout_s: float
-    accounts: list[GuardedAccount]
-    offset_ms: int = 0
-    request_timeout_s: float = 5.0
-
-
 CANCELLED: Final = "cancelled"
 
 Target = tuple[Exchange, str, str]
@@ -317,56 +274,7 @@ class Guard:
                 self._tell(self._report)
 
 
-def fire_guard(pid_file: Path) -> int:
-    """Have the guard process whose id stands in the file cancel every open order of its run now, whether or not the
-    engine lives; gives the id. Raises `UserError` where there is no such guard."""
-    try:
-        pid = int(pid_file.read_text("ascii"))
-        command = Path(f"/proc/{pid}/cmdline").read_bytes()
-        if MODULE.encode() not in command.split(b"\0"):
-            raise ProcessLookupError  # the id is another process's by now
-        os.kill(pid, signal.SIGUSR1)
-    except (FileNotFoundError, ValueError, ProcessLookupError):
-        raise UserError(f"{pid_file}: no guard process lives", "Cancel the orders at the exchange.") from None
-    except OSError as error:
-        raise UserError(f"{pid_file}: the guard cannot be told: {error.strerror}") from None
-    return pid
-
-
 # -- the process ---------------------------------------------------------------------------------------------------
-
-
-class _Pipe:
-    """Lines on a descriptor, without waiting for them longer than asked."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._rest = b""
-        self.closed = False
-
-    def lines(self, wait_s: float) -> list[str]:
-        if self.closed:
-            time.sleep(wait_s)
-            return []
-        ready, _, _ = select.select([self._descriptor], [], [], wait_s)
-        if ready:
-            content = os.read(self._descriptor, 1 << 16)
-            self.closed = not content
-            self._rest += content
-        *lines, self._rest = self._rest.split(b"\n")
-        return [each.decode() for each in lines]
-
-    def first(self, wait_s: float) -> str:
-        """The first line; the others stay for `lines`."""
-        until = time.monotonic() + wait_s
-        while b"\n" not in self._rest and not self.closed and time.monotonic() < until:
-            ready, _, _ = select.select([self._descriptor], [], [], TICK_S)
-            if ready:
-                content = os.read(self._descriptor, 1 << 16)
-                self.closed = not content
-                self._rest += content
-        line, _, self._rest = self._rest.partition(b"\n")
-        return line.decode()
 
 
 def _set_up_logs(path: Path) -> None:
@@ -386,7 +294,7 @@ def main() -> int:
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     signal.signal(signal.SIGUSR1, lambda *_: asked.append("cancel"))
     signal.signal(signal.SIGTERM, lambda *_: asked.append("end"))
-    pipe = _Pipe(0)
+    pipe = Pipe(0)
     try:
         spec = msgspec.json.decode(pipe.first(START_S), type=GuardSpec)
     except msgspec.MsgspecError as error:
@@ -404,7 +312,7 @@ def main() -> int:
     return _watch(guard, pipe, asked)
 
 
-def _watch(guard: Guard, pipe: _Pipe, asked: list[str]) -> int:
+def _watch(guard: Guard, pipe: Pipe, asked: list[str]) -> int:
     ending = ""
     while True:
         for line in [*pipe.lines(TICK_S), *asked]:
@@ -434,76 +342,6 @@ def _turn(guard: Guard) -> None:
         guard.turn()
     except Exception:  # a guard that dies of its own fault guards nothing
         log.exception("a fault of the guard; it goes on")
-
-
-class GuardProcess:
-    """The engine's end of a guard. Raises `UserError` when it cannot be started."""
-
-    def __init__(self, spec: GuardSpec, environment: Mapping[str, str] | None = None) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", MODULE],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            start_new_session=True,
-            env=None if environment is None else dict(environment),
-        )
-        self.log = spec.log
-        self._tell(json.dumps(msgspec.to_builtins(spec)))
-        stdout = self._process.stdout
-        if stdout is None or _Pipe(stdout.fileno()).first(START_S) != "ready":
-            self._process.kill()
-            self._process.wait()
-            raise UserError(
-                "the guard process does not start",
-                f"See {spec.log} and what it said above; without a guard set live.guard = false.",
-            )
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    @property
-    def alive(self) -> bool:
-        """Whether it runs; a run whose guard died has to say so and should stop."""
-        return self._process.poll() is None
-
-    def cancel(self) -> None:
-        """Have it cancel every open order now."""
-        self._tell("cancel")
-
-    def finish(self) -> None:
-        """The run ends and leaves orders open: have them cancelled, however long it takes. Nobody waits for that."""
-        self._tell("finish")
-        self._let_go()
-
-    def _let_go(self) -> None:
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                pipe.close()
-
-    def goodbye(self, timeout_s: float = 5.0) -> int:
-        """The run ends in order: nothing is cancelled. Returns its exit status."""
-        self._tell("bye")
-        return self._wait(timeout_s, self._process.kill)
-
-    def _wait(self, timeout_s: float, or_else: Callable[[], None]) -> int:
-        try:
-            return self._process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            or_else()
-            return self._process.wait()
-        finally:
-            self._let_go()
-
-    def _tell(self, line: str) -> None:
-        stdin = self._process.stdin
-        if stdin is None:
-            return
-        try:
-            stdin.write(line.encode() + b"\n")
-            stdin.flush()
-        except BrokenPipeError:
-            log.error("the guard process (id %d) is gone", self._process.pid)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import pytest
 import trio
 
 from mlthon.cli import USER_ERROR, ctl, main
-from mlthon.live.guard import MODULE
+from mlthon.live.guard_process import MODULE
 from mlthon.live.guard_report import GuardReport, report_path, write_report
 from mlthon.ops.audit import AuditEntry, AuditLog
 from mlthon.ops.contract import (

@@ -18,7 +18,8 @@ import pytest
 from mlthon.basics.defs import OrderStatus
 from mlthon.errors import UserError
 from mlthon.live import guard as guards
-from mlthon.live.guard import Guard, GuardedAccount, GuardProcess, GuardSpec
+from mlthon.live.guard import Guard
+from mlthon.live.guard_process import GuardedAccount, GuardProcess, GuardSpec
 from mlthon.live.heartbeat import Heartbeat, read_beat
 from mlthon.live.journal_store import SqliteJournal
 from tests.live.test_journal_store import entry, new, standing

@@ -12,7 +12,7 @@ from typing import Final
 from attrs import frozen
 
 from mlthon.errors import UserError
-from mlthon.live.guard import fire_guard
+from mlthon.live.guard_process import fire_guard
 
 
 @frozen
