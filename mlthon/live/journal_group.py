@@ -25,34 +25,64 @@ Done = Callable[[str], None]
 """Called with why entries could not be written; empty: they are safe."""
 
 
-class GroupCommit:
-    """`commit` writes entries or raises `StoreFailed`; it is only called in the thread. `hand_over` has a call made in
-    the engine's thread, soon and in order. Implements `mlthon.engine.entries.DeferredStore`."""
+class Group:
+    """What waits for the next commit, and whom it is told: everything but the thread. `commit` writes entries or raises
+    `StoreFailed`. Implements `mlthon.engine.entries.DeferredStore` for whoever has groups taken and written."""
 
-    def __init__(
-        self, commit: Callable[[Sequence[Entry]], None], hand_over: Callable[[Callable[[], None]], object]
-    ) -> None:
+    def __init__(self, commit: Callable[[Sequence[Entry]], None]) -> None:
         self._commit = commit
-        self._hand_over = hand_over
-        self._lock = threading.Condition()
         self._entries: list[Entry] = []
         self._waiting: list[Done] = []
-        self._busy = False
-        self._closing = False
-        self._thread = threading.Thread(target=self._write, name="journal", daemon=True)
-        self._thread.start()
 
     def submit(self, entries: Sequence[Entry], done: Done) -> None:
         """Have entries written after all that were submitted before."""
-        with self._lock:
-            self._entries += entries
-            self._waiting.append(done)
-            self._lock.notify_all()
+        self._entries += entries
+        self._waiting.append(done)
 
     @property
     def waiting(self) -> int:
         """How many entries are not on the disk yet, but for those that are being written."""
         return len(self._entries)
+
+    def take(self) -> tuple[list[Entry], list[Done]]:
+        """What is to be written next, and who waits for it."""
+        group = self._entries, self._waiting
+        self._entries, self._waiting = [], []
+        return group
+
+    def put_back(self, entries: Sequence[Entry]) -> None:
+        """Entries that could not be written are the first of the next group."""
+        self._entries[:0] = entries
+
+    def write(self, entries: Sequence[Entry]) -> str:
+        """Commit; why it failed, or nothing."""
+        if not entries:
+            return ""
+        try:
+            self._commit(entries)
+        except StoreFailed as error:
+            return str(error)
+        return ""
+
+
+class GroupCommit(Group):
+    """`commit` is only called in the thread. `hand_over` has a call made in the engine's thread, soon and in order."""
+
+    def __init__(
+        self, commit: Callable[[Sequence[Entry]], None], hand_over: Callable[[Callable[[], None]], object]
+    ) -> None:
+        super().__init__(commit)
+        self._hand_over = hand_over
+        self._lock = threading.Condition()
+        self._busy = False
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+        self._thread.start()
+
+    def submit(self, entries: Sequence[Entry], done: Done) -> None:
+        with self._lock:
+            super().submit(entries, done)
+            self._lock.notify_all()
 
     def flush(self) -> bool:
         """Wait until everything submitted is written, not for ever; whether it is."""
@@ -68,35 +98,25 @@ class GroupCommit:
         if self._entries:
             log.error("the journal ended with %d entries that could not be written", len(self._entries))
 
-    def _write(self) -> None:
+    def _run(self) -> None:
         while True:
             with self._lock:
                 self._lock.wait_for(lambda: self._waiting or self._closing)
                 last = self._closing
-                entries, self._entries = self._entries, []
-                waiting, self._waiting = self._waiting, []
+                entries, waiting = self.take()
                 self._busy = True
-            reason = self._try(entries)
+            reason = self.write(entries)
             with self._lock:
                 self._busy = False
                 if reason:
-                    self._entries[:0] = entries
+                    self.put_back(entries)
                 self._lock.notify_all()
             if last:
                 return
-            self._hand_over(partial(_tell, waiting, reason))
-
-    def _try(self, entries: Sequence[Entry]) -> str:
-        """Commit; why it failed, or nothing."""
-        if not entries:
-            return ""
-        try:
-            self._commit(entries)
-        except StoreFailed as error:
-            return str(error)
-        return ""
+            self._hand_over(partial(tell, waiting, reason))
 
 
-def _tell(waiting: Sequence[Done], reason: str) -> None:
+def tell(waiting: Sequence[Done], reason: str) -> None:
+    """Call everybody back who waited for a group."""
     for done in waiting:
         done(reason)

@@ -4,7 +4,11 @@ As `sim`, with a journal between strategies and gateway; and the program dies, a
 at a moment that is drawn from the seed: before or after a commit of the journal, before or after a request leaves. Then
 nothing of it happens any more (its clock stands still, its lines are cut, what it sent may yet arrive); a little later
 another one starts with the journal that it left. At the end journal and exchange must agree on every order and fill;
-nothing may have been told or sent twice, over all lives.
+nothing may have been told or sent twice, over all lives. No new order may leave that the journal does not know, and
+what it said was safe must be in it in every later life. Now and then the disk is full for a while.
+
+Every other seed waits for its disk (`durability="power"`): entries are written in groups, which take their time, and
+those that were not written when the program died are gone, and what they told may be told again in the next life.
 
 `kill` does the same with real processes, a hundred times as slow; here every place is reached.
 """
@@ -13,19 +17,21 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from random import Random
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any, Final, cast
 
 from mlthon.basics.defs import GtwStatus
-from mlthon.engine.clock import MS, SECOND, Clock, Handle
+from mlthon.engine.clock import MS, SECOND, US, Clock, Handle
 from mlthon.engine.engine import Engine, EngineSettings
-from mlthon.engine.entries import Entry
+from mlthon.engine.entries import Entry, StoreFailed
 from mlthon.engine.journal import JournalStage
 from mlthon.engine.taps import OrderFlowTap
 from mlthon.live.accounts import restore
 from mlthon.live.assembly import adopt_orders
-from mlthon.live.journal_store import SqliteJournal
+from mlthon.live.journal_group import Done, Group, tell
+from mlthon.live.journal_store import Durability, SqliteJournal
 from mlthon.venue.live_gateway import GatewaySettings, LiveGateway
 from mlthon.venue.wire import Answer, Answered, HttpMessage
 from tests.simulation.network import Network
@@ -37,6 +43,11 @@ FOR_EVER: Final = 0
 STEPS: Final = 400
 """A life has at most so many steps: commits and requests, each with a moment before and one after."""
 OVER: Final = ("Filled", "Cancelled", "Rejected")
+FULL: Final = 0.002
+"""How often a commit finds the disk full, and how long (ms) it then stays so."""
+FULL_MS: Final = (1, 8000)
+DISK_US: Final = (300, 30_000)
+"""How long a commit that waits for the disk takes (us)."""
 
 
 class Killed(BaseException):
@@ -112,16 +123,57 @@ class MortalNetwork(Network):
 
 
 class MortalStore:
-    """The journal of one life."""
+    """The journal of one life. `safe`: how many entries it has said are written; `fails`: whether the disk may be full
+    now and then."""
 
-    def __init__(self, journal: SqliteJournal, life: Life) -> None:
+    def __init__(self, journal: SqliteJournal, life: Life, clock: Clock, rng: Random, *, fails: bool) -> None:
+        self.safe = 0
+        self.failures = 0
         self._journal = journal
         self._life = life
+        self._clock = clock
+        self._rng = rng
+        self._fails = fails
+        self._full_until = 0
 
     def commit(self, entries: Sequence[Entry]) -> None:
         self._life.step()
+        if self._fails and self._rng.random() < FULL:
+            self._full_until = self._clock.now + self._rng.randint(*FULL_MS) * MS
+        if self._clock.now < self._full_until:
+            self.failures += 1
+            raise StoreFailed("the disk is full")
         self._journal.commit(entries)
         self._life.step()
+        self.safe += len(entries)
+
+
+class SlowDisk(Group):
+    """What `GroupCommit` is, its thread a call of the clock: one group at a time, each after a while."""
+
+    def __init__(self, store: MortalStore, clock: Clock, rng: Random) -> None:
+        super().__init__(store.commit)
+        self._clock = clock
+        self._rng = rng
+        self._busy = False
+
+    def submit(self, entries: Sequence[Entry], done: Done) -> None:
+        super().submit(entries, done)
+        if not self._busy:
+            self._begin()
+
+    def _begin(self) -> None:
+        self._busy = True
+        self._clock.call_at(self._clock.now + self._rng.randint(*DISK_US) * US, self._written, *self.take())
+
+    def _written(self, entries: list[Entry], waiting: list[Done]) -> None:
+        reason = self.write(entries)
+        if reason:
+            self.put_back(entries)
+        self._busy = False
+        tell(waiting, reason)
+        if self._waiting and not self._busy:
+            self._begin()
 
 
 class Crashing(Simulation):
@@ -129,7 +181,10 @@ class Crashing(Simulation):
 
     def __init__(self, venue: Venue, seed: int, folder: Path, plan: Plan | None = None) -> None:
         self._folder = folder
+        self._durability: Durability = "power" if seed % 2 else "process"
         self.crashes = 0
+        self.safe = 0
+        """How many entries the journals of earlier lives have said are written."""
         self.faults: Counter[str] = Counter()
         super().__init__(venue, seed, plan)
 
@@ -138,7 +193,12 @@ class Crashing(Simulation):
         venue = self.venue
         self.life = life = Life(FOR_EVER if self.quiet else self._rng.randint(1, STEPS))
         self._mortal = clock = Mortal(self.clock, life)
-        self.journal = journal = SqliteJournal(self._folder / "run.journal", now=self.clock.now)
+        self.journal = journal = SqliteJournal(
+            self._folder / "run.journal", durability=self._durability, now=self.clock.now
+        )
+        ((written,),) = journal.rows("SELECT count(*) FROM events")
+        if written < self.safe:
+            self.watch.problems.append(f"{self.safe} entries were said to be safe; the journal has {written}")
         self.network = network = MortalNetwork(
             self.clock, self.dialect, self.urls, self._rng, self.plan.weather, self._left
         )
@@ -150,8 +210,9 @@ class Crashing(Simulation):
             clock, [self.instrument], EngineSettings(), taps, journal.run, installation=journal.installation
         )
         self._add_strategies(["a", "b"], f"{self._seed} {journal.run}")
-        store = MortalStore(journal, life)
-        stage = JournalStage(self.port, venue.exchange, ACCOUNT, clock, store, self.port.find)
+        self.store = store = MortalStore(journal, life, clock, self._rng, fails=not self.quiet)
+        disk = SlowDisk(store, clock, self._rng) if self._durability == "power" else None
+        stage = JournalStage(self.port, venue.exchange, ACCOUNT, clock, store, self.port.find, disk)
         self.gateway = LiveGateway(self._codec(), network, clock, stage, GatewaySettings(audit_s=AUDIT_S))
         stage.gateway = self.gateway
         self.port.gateway = stage
@@ -171,11 +232,21 @@ class Crashing(Simulation):
             gambler.act()
             self._mortal.call_at(self.clock.now + self._rng.randint(20, 1000) * MS, self._act, gambler)
 
+    def _sent_new(self, wire_id: str) -> None:
+        super()._sent_new(wire_id)
+        if not self.journal.rows("SELECT 1 FROM orders WHERE wire_id = ?", wire_id):
+            self.watch.problems.append(f"the new order {wire_id} left before it was in the journal")
+
     def _die(self) -> None:
         self.crashes += 1
         self.life.alive = False
         self.network.die()
         self.faults += self.network.faults
+        self.faults["disk full"] += self.store.failures
+        self.safe += self.store.safe
+        if self._durability == "power" or self.store.failures:
+            fills = {exec_id for (exec_id,) in self.journal.rows("SELECT exec_id FROM fills")}
+            self.watch.forget(fills, self.journal.rows("SELECT wire_id, kind FROM events"))
         # as the system does it: what was not committed is gone, files and lock are released
         journal = self.journal
         journal._closing.set()

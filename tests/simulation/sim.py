@@ -160,13 +160,17 @@ class Simulation:
         if message.method != "POST" or name is None:
             return
         fields = dict(parse_qsl(query or message.body.decode())) if self.venue.form else json.loads(message.body)
-        self.watch.sent_new(fields[name])
+        self._sent_new(fields[name])
 
     def _said(self, text: str) -> None:
         """A message leaves over a line; of new orders the ids are noted."""
         if '"op":"order.create"' in text:
             for new in json.loads(text)["args"]:
-                self.watch.sent_new(new["orderLinkId"])
+                self._sent_new(new["orderLinkId"])
+
+    def _sent_new(self, wire_id: str) -> None:
+        """A request for a new order leaves."""
+        self.watch.sent_new(wire_id)
 
     # -- the market --------------------------------------------------------------------------------------------------
 

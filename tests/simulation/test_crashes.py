@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.simulation import crashes
-from tests.simulation.crashes import MortalStore, crash
+from tests.simulation.crashes import MortalStore, SlowDisk, crash
 from tests.simulation.venues import VENUES
 
 SEEDS = range(2)
@@ -52,3 +52,29 @@ def test_what_is_not_written_is_seen(monkeypatch: pytest.MonkeyPatch, kind: str,
 
     monkeypatch.setattr(MortalStore, "commit", forgetful)
     assert any(problem in each for each in crash("bybit", 1).problems)
+
+
+def test_a_journal_that_says_too_early_what_is_safe_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    submit = SlowDisk.submit
+
+    def hasty(disk: SlowDisk, entries: Any, done: Any) -> None:
+        submit(disk, entries, lambda reason: None)
+        done("")
+
+    monkeypatch.setattr(SlowDisk, "submit", hasty)
+    assert any("left before it was in the journal" in each for each in crash("bybit", 1).problems)
+
+
+def test_a_journal_that_forgets_what_it_had_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    commit = MortalStore.commit
+
+    def forgetful(store: Any, entries: Any) -> None:
+        commit(store, entries[1:])
+        store.safe += 1
+
+    monkeypatch.setattr(MortalStore, "commit", forgetful)
+    assert any("were said to be safe" in each for each in crash("bybit", 1).problems)
+
+
+def test_the_disk_is_full_now_and_then() -> None:
+    assert sum(crash("bybit", seed).faults["disk full"] for seed in range(4)) > 0

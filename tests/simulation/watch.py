@@ -1,6 +1,7 @@
 """What strategies are told in a simulated run, written down and checked while it happens."""
 
 from collections import Counter
+from collections.abc import Collection, Iterable
 from typing import Any, Final
 
 from mlthon.engine.tracker import TrackedOrder
@@ -11,6 +12,8 @@ ANSWERS: Final = {
     "cancel_ack": "cancel",
     "cancel_reject": "cancel",
 }
+ONCE: Final = {"ack": "ack", "cancelled": "end", "reject": "end"}
+"""What an order is told once, by kind of event."""
 
 
 class Watch:
@@ -42,11 +45,17 @@ class Watch:
             if exec_id in self.fills:
                 self.problems.append(f"fill {exec_id} of {order!r} was told twice")
             self.fills[exec_id] = order, qty
-        elif kind in ("ack", "cancelled", "reject"):
-            what = "ack" if kind == "ack" else "end"
+        elif kind in ONCE:
+            what = ONCE[kind]
             if (order.wire_id, what) in self._once:
                 self.problems.append(f"{order!r} was told its {what} twice ({kind})")
             self._once.add((order.wire_id, what))
+
+    def forget(self, fills: Collection[str], events: Iterable[tuple[str, str]]) -> None:
+        """A program died that had not written down everything yet. It had these fills and events (wire id, kind); what
+        else was told in its life may be told again."""
+        self.fills = {exec_id: told for exec_id, told in self.fills.items() if exec_id in fills}
+        self._once &= {(wire_id, ONCE[kind]) for wire_id, kind in events if kind in ONCE}
 
     def unanswered(self) -> list[str]:
         """Requests that were never answered. A modification may have more answers than were asked for: a change of an
