@@ -3,6 +3,8 @@
 from typing import Final
 
 from mlthon.basics.defs import TIF, GtwRejectCode, OrderStatus, OrderType
+from mlthon.basics.instrument import Instrument
+from mlthon.basics.money import UNIT
 from mlthon.engine.faces import NO_ASK, NO_BID
 from mlthon.exchange.dialects import binance_rows as rows
 from mlthon.exchange.dialects import binance_spot_rows as spot
@@ -16,6 +18,8 @@ from mlthon.exchange.served.market import ServedMarket
 from mlthon.exchange.served.records import NewOrder, Refusal, ServedOrder
 from mlthon.protocols import binance_account as wire
 
+PRICE_TOO_HIGH: Final = (-4002, "Price greater than max price.")
+"""USD-M's error codes: https://developers.binance.com/docs/derivatives/usds-margined-futures/error-code"""
 ID_NAMES: Final = ("orderId", "origClientOrderId")
 
 EXPIRED: Final = (GtwRejectCode.FokNotFillable, GtwRejectCode.NoMarket)
@@ -59,9 +63,9 @@ def new_order(dialect: BinanceDialect, account: ServedAccount, params: Params) -
     waits = order_type in wire.STOP_TYPES
     closing = params.get("closePosition", "").lower() == "true"
     qty = _quantity(dialect, market, params, side, closing)
-    price = steps_of(params, "price", instrument.price_scale.step_units, dialect.faults[GtwRejectCode.PriceNotOnTick])
+    price = price_of(dialect, instrument, params, "price")
     stop_name = "triggerPrice" if "triggerPrice" in params else "stopPrice"
-    stop = steps_of(params, stop_name, instrument.price_scale.step_units, dialect.faults[GtwRejectCode.PriceNotOnTick])
+    stop = price_of(dialect, instrument, params, stop_name)
     if priced and not price:
         raise missing("price")
     if waits and not stop:
@@ -80,6 +84,15 @@ def new_order(dialect: BinanceDialect, account: ServedAccount, params: Params) -
         client_id=client_id,
         extra={"type": spelled},
     )
+
+
+def price_of(dialect: BinanceDialect, instrument: Instrument, params: Params, name: str) -> int | None:
+    """An optional price in ticks. Raises Fault."""
+    tick = instrument.price_scale.step_units
+    ticks = steps_of(params, name, tick, dialect.faults[GtwRejectCode.PriceNotOnTick])
+    if ticks is not None and ticks * tick > rows.MOST_PRICE * UNIT:
+        raise Fault(*PRICE_TOO_HIGH) if dialect.usdm else Fault(*dialect.faults[GtwRejectCode.InvalidPrice])
+    return ticks
 
 
 def _quantity(dialect: BinanceDialect, market: ServedMarket, params: Params, side: int, closing: bool) -> int:

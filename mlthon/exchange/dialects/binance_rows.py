@@ -77,6 +77,8 @@ _USDM_TERMS: Final[Row] = {
 """What exchangeInfo says of every symbol."""
 
 
+MOST_PRICE: Final = 1_000_000
+"""`maxPrice` of every symbol."""
 SPOT_DIGITS: Final = 8
 """How many digits Binance shows of coins, and of spot prices and quantities."""
 
@@ -173,7 +175,7 @@ def symbol_row(market: ServedMarket) -> Row:
     largest = "9000" if instrument.max_lots is None else qty(instrument, instrument.max_lots)
     tick, lot = price(instrument, 1), qty(instrument, 1)
     filters: list[Row] = [
-        {"filterType": "PRICE_FILTER", "minPrice": tick, "maxPrice": "1000000", "tickSize": tick},
+        {"filterType": "PRICE_FILTER", "minPrice": tick, "maxPrice": str(MOST_PRICE), "tickSize": tick},
         {"filterType": "LOT_SIZE", "minQty": smallest, "maxQty": largest, "stepSize": lot},
         {"filterType": "MARKET_LOT_SIZE", "minQty": smallest, "maxQty": largest, "stepSize": lot},
         {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": 200, "limit": 200},

@@ -7,7 +7,7 @@ data come over the websocket API. Sources are named in `mlthon.protocols.binance
 from functools import partial
 from typing import Any, ClassVar, Final
 
-from mlthon.basics.defs import Exchange, GtwRejectCode
+from mlthon.basics.defs import Exchange, GtwRejectCode, OrderStatus
 from mlthon.basics.money import UNIT
 from mlthon.engine.clock import MS
 from mlthon.exchange.dialects import binance_market, binance_orders
@@ -41,6 +41,7 @@ _FAULTS: Final[Faults] = {
     GtwRejectCode.InvalidQty: (-1013, "Invalid quantity."),
     GtwRejectCode.NotionalBelowMinimum: (-1013, "Filter failure: NOTIONAL"),
 }
+_RESTRICTIONS: Final = {"ONLY_NEW": OrderStatus.New, "ONLY_PARTIALLY_FILLED": OrderStatus.PartiallyFilled}
 
 
 def _answered(dialect: BinanceDialect, params: Params, send: Send, order: ServedOrder) -> None:
@@ -64,11 +65,27 @@ def _test(dialect: BinanceDialect, key: ApiKey | None, params: Params, send: Sen
     send({})
 
 
+def _restricted(params: Params, order: ServedOrder) -> Fault | None:
+    """Why `cancelRestrictions` forbids to cancel the order; None where it does not. Raises Fault for what it cannot be
+    (https://developers.binance.com/docs/binance-spot-api-docs/rest-api/trading-endpoints#cancel-order-trade)."""
+    given = params.get("cancelRestrictions")
+    if given is None:
+        return None
+    if given not in _RESTRICTIONS:
+        raise Fault(-1145, "Invalid cancelRestrictions")
+    if order.status is _RESTRICTIONS[given]:
+        return None
+    return Fault(-2011, "Order was not canceled due to cancel restrictions.")
+
+
 def _cancel(dialect: BinanceDialect, key: ApiKey | None, params: Params, send: Send) -> None:
     account = trader(key)
     order = dialect.named(account, params, ID_NAMES, UNKNOWN_ORDER)
     if not order.is_open:
         raise Fault(*UNKNOWN_ORDER)
+    restricted = _restricted(params, order)
+    if restricted is not None:
+        raise restricted
     cancel_id = order.extra["cancel_id"] = params.get("newClientOrderId") or dialect.client_id()
 
     def done(order: ServedOrder, refusal: Refusal | None) -> None:
@@ -128,7 +145,7 @@ def _replace(dialect: BinanceDialect, key: ApiKey | None, params: Params, send: 
         raise missing("cancelReplaceMode")
     order = dialect.named(account, params, ("cancelOrderId", "cancelOrigClientOrderId"), UNKNOWN_ORDER)
     new = new_order(dialect, account, params)
-    cancel_id = order.extra["cancel_id"] = params.get("cancelNewClientOrderId") or dialect.client_id()
+    restricted = _restricted(params, order) if order.is_open else None
     body: dict[str, Any] = {}
 
     def placed(order: ServedOrder) -> None:
@@ -146,12 +163,14 @@ def _replace(dialect: BinanceDialect, key: ApiKey | None, params: Params, send: 
             body["newOrderResponse"] = spot.answer_row(order, params.get("newOrderRespType") or "FULL")
             send(body)
 
-    def cancelled(_: ServedOrder, refusal: Refusal | None) -> None:
-        body["cancelResult"] = "SUCCESS" if refusal is None else "FAILURE"
-        if refusal is None:
-            body["cancelResponse"] = spot.cancelled_row(order, cancel_id)
+    def cancelled(order: ServedOrder, refusal: Refusal | None) -> None:
+        went_on(None if refusal is None else dialect.refused(refusal))
+
+    def went_on(fault: Fault | None) -> None:
+        body["cancelResult"] = "SUCCESS" if fault is None else "FAILURE"
+        if fault is None:
+            body["cancelResponse"] = spot.cancelled_row(order, str(order.extra["cancel_id"]))
         else:
-            fault = dialect.refused(refusal)
             body["cancelResponse"] = {"code": fault.code, "msg": fault.message}
             if mode == "STOP_ON_FAILURE":
                 body.update(newOrderResult="NOT_ATTEMPTED", newOrderResponse=None)
@@ -159,6 +178,10 @@ def _replace(dialect: BinanceDialect, key: ApiKey | None, params: Params, send: 
                 return
         account.place(new, placed)
 
+    if restricted is not None:
+        went_on(restricted)
+        return
+    order.extra["cancel_id"] = params.get("cancelNewClientOrderId") or dialect.client_id()
     account.cancel(order, cancelled)
 
 

@@ -16,7 +16,7 @@ from mlthon.exchange.dialects import binance_rows as rows
 from mlthon.exchange.dialects import binance_usdm_rows as usdm
 from mlthon.exchange.dialects.binance import BinanceDialect, Routes, Send, account_of, trader
 from mlthon.exchange.dialects.binance_fault import COMMON_FAULTS, NO_SUCH_ORDER, UNKNOWN_ORDER, Fault, Faults, missing
-from mlthon.exchange.dialects.binance_orders import EXPIRED, ID_NAMES, is_ordinary, new_order, refusal_of
+from mlthon.exchange.dialects.binance_orders import EXPIRED, ID_NAMES, is_ordinary, new_order, price_of, refusal_of
 from mlthon.exchange.dialects.binance_params import Params, steps_of, whole
 from mlthon.exchange.served.account import ServedAccount
 from mlthon.exchange.served.exchange import ApiKey
@@ -81,7 +81,7 @@ def _amend(dialect: BinanceDialect, key: ApiKey | None, params: Params, send: Se
         if not params.get(name):
             raise missing(name)
     qty = steps_of(params, "quantity", instrument.qty_scale.step_units, dialect.faults[GtwRejectCode.QtyNotOnLot])
-    price = steps_of(params, "price", instrument.price_scale.step_units, dialect.faults[GtwRejectCode.PriceNotOnTick])
+    price = price_of(dialect, instrument, params, "price")
     if not order.is_open:
         raise Fault(*NO_SUCH_ORDER)
     if price == order.price and qty == order.qty:

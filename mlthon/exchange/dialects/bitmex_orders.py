@@ -183,9 +183,17 @@ def _amend(dialect: "BitmexDialect", key: ApiKey | None, params: Params, send: S
         raise Fault("No change to order: give orderQty, leavesQty or price")
     changed = ", ".join(name for name in ("orderQty", "leavesQty", "price") if params.get(name) is not None)
 
-    def done(order: ServedOrder, refusal: Refusal | None) -> None:
-        send(rows.order_row(order) if refusal is None else _refused(refusal))
+    before = order.client_id, order.extra.get("amended")
 
+    def done(order: ServedOrder, refusal: Refusal | None) -> None:
+        if refusal is None:
+            send(rows.order_row(order))
+            return
+        account.rename(order, before[0])
+        order.extra["amended"] = before[1]
+        send(_refused(refusal))
+
+    # what the streams tell of the amendment bears the new id already
     order.extra["amended"] = changed
     if params.get("origClOrdID") and params.get("clOrdID"):
         account.rename(order, str(params["clOrdID"]))

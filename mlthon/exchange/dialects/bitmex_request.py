@@ -10,7 +10,7 @@ import msgspec
 from attrs import frozen
 
 from mlthon.basics.instrument import Instrument
-from mlthon.basics.money import parse
+from mlthon.basics.money import UNIT, parse
 from mlthon.exchange.dialects import bitmex_rows as rows
 from mlthon.exchange.served.account import ServedAccount
 from mlthon.exchange.served.contract import ServerRequest
@@ -116,14 +116,15 @@ def units_of(params: Params, name: str) -> int | None:
 
 
 def ticks_of(instrument: Instrument, params: Params, name: str) -> int | None:
-    """An optional price. Raises Fault."""
+    """An optional price. Raises Fault, also for one above `maxPrice`: among the errors that BitMEX lists
+    (https://www.bitmex.com/app/restAPIMessages) only `Invalid price` says it."""
     units = units_of(params, name)
     if units is None:
         return None
     ticks, rest = divmod(units, instrument.price_scale.step_units)
     if rest:
         raise Fault(f"Invalid {name} tickSize")
-    if ticks <= 0:
+    if ticks <= 0 or units > rows.MOST_PRICE * UNIT:
         raise Fault(f"Invalid {name}")
     return ticks
 

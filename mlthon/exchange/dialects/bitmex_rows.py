@@ -38,6 +38,8 @@ STATUS_NAMES: Final = {
     OrderStatus.Cancelled: "Canceled",
     OrderStatus.Rejected: "Rejected",
 }
+MOST_PRICE: Final = 1_000_000
+"""`maxPrice` of every instrument, in its quote currency."""
 LEVEL_SPACE: Final = 100_000_000
 """Level ids: this times the market's number, less the price in ticks, as the exchange made them."""
 
@@ -163,7 +165,7 @@ def instrument_row(market: ServedMarket) -> Row:
         "reference": "BMEX",
         "referenceSymbol": f".B{major(base)}",
         "maxOrderQty": 10_000_000 if instrument.max_lots is None else contracts(instrument, instrument.max_lots),
-        "maxPrice": 1_000_000,
+        "maxPrice": MOST_PRICE,
         "lotSize": lot,
         "tickSize": price(instrument, 1),
         "multiplier": -multiplier if inverse else multiplier,

@@ -18,7 +18,7 @@ from mlthon.basics.mldecimal import MLDecimal
 from mlthon.basics.money import UNIT, parse
 from mlthon.basics.scale import NotOnStep, Scale
 from mlthon.engine.faces import NO_ASK
-from mlthon.exchange.dialects.bybit_rows import price
+from mlthon.exchange.dialects.bybit_rows import MOST_PRICE, price
 from mlthon.exchange.served.account import ServedAccount
 from mlthon.exchange.served.exchange import ServedExchange
 from mlthon.exchange.served.market import ServedMarket
@@ -124,6 +124,14 @@ def steps(scale: Scale[Any], text: str, name: str) -> int:
         raise BybitError(errors.PARAMETER, f"params error: {name} {text!r} is no number") from None
 
 
+def ticks_of(instrument: Instrument, text: str, name: str) -> int:
+    """A price in ticks. Raises `BybitError`, also for one above what instruments-info says."""
+    ticks = steps(instrument.price_scale, text, name)
+    if ticks * instrument.price_scale.step_units > parse(MOST_PRICE):
+        raise refusal(instrument, GtwRejectCode.InvalidPrice, f"{name} {text} is above {MOST_PRICE}")
+    return ticks
+
+
 # -- create ------------------------------------------------------------------------------------------------------------
 
 
@@ -181,7 +189,7 @@ def new_order(market: ServedMarket, body: dict[str, Any]) -> NewOrder:
         instrument=instrument,
         side=side,
         qty=_quantity(market, side, limit, body, extra),
-        price=steps(instrument.price_scale, _text(body, "price"), "price") if limit else 0,
+        price=ticks_of(instrument, _text(body, "price"), "price") if limit else 0,
         order_type=order_type,
         tif=tif if limit else TIF.GTC,
         post_only=limit and given_tif == "PostOnly",
@@ -220,7 +228,7 @@ def _conditional(market: ServedMarket, side: int, limit: bool, body: dict[str, A
     spot = tables.category(market.instrument) == tables.SPOT
     if text in ("", "0") or (spot and _text(body, "orderFilter") in ("", "Order")):
         return plain, None
-    stop = steps(market.instrument.price_scale, text, "triggerPrice")
+    stop = ticks_of(market.instrument, text, "triggerPrice")
     if spot:
         direction = tables.RISING if stop > (market.last_price or 0) else tables.FALLING
     else:
@@ -263,7 +271,7 @@ def amend(served: ServedExchange, account: ServedAccount, body: dict[str, Any], 
             raise BybitError(errors.PARAMETER, f"params error: amending {name} is not served by this local exchange")
     new_price = _text(body, "price")
     new_qty = _text(body, "qty")
-    ticks = steps(instrument.price_scale, new_price, "price") if new_price not in ("", "0") else None
+    ticks = ticks_of(instrument, new_price, "price") if new_price not in ("", "0") else None
     lots = steps(instrument.qty_scale, new_qty, "qty") if new_qty not in ("", "0") else None
     if ticks is None and lots is None:
         raise BybitError(errors.PARAMETER, "params error: nothing to amend")

@@ -20,6 +20,8 @@ from mlthon.protocols.bybit import FALLING, INVERSE, RISING, SIDE_NAMES, SPOT, c
 Row = dict[str, Any]
 
 DOLLARS: Final = frozenset({"USD", "USDT", "USDC"})
+MOST_PRICE: Final = "1999999.80"
+"""`maxPrice` of every symbol."""
 HOUR_MINUTES: Final = 60
 _TIFS: Final = {TIF.GTC: "GTC", TIF.IOC: "IOC", TIF.FOK: "FOK", TIF.Day: "GTC"}
 _CANCEL_TYPES: Final = {
@@ -101,7 +103,7 @@ def instrument_row(instrument: Instrument) -> Row:
         "deliveryFeeRate": "",
         "priceScale": str(instrument.price_precision or 0),
         "leverageFilter": {"minLeverage": "1", "maxLeverage": "100.00", "leverageStep": "0.01"},
-        "priceFilter": {"minPrice": tick, "maxPrice": "1999999.80", "tickSize": tick},
+        "priceFilter": {"minPrice": tick, "maxPrice": MOST_PRICE, "tickSize": tick},
         "lotSizeFilter": {
             "maxOrderQty": largest,
             "minOrderQty": qty(instrument, instrument.min_lots),

@@ -140,6 +140,22 @@ def test_a_spot_order_is_made_smaller_in_place_or_replaced(spot: Rig) -> None:
     assert len(spot.json("GET", "/api/v3/openOrders")) == 1
 
 
+def test_a_spot_order_is_cancelled_only_in_the_state_that_it_may_be_cancelled_in(spot: Rig) -> None:
+    order_id = spot.json("POST", "/api/v3/order", LIMIT)["orderId"]
+    named = {"symbol": "BTCUSDT", "orderId": order_id}
+    restricted = {"cancelRestrictions": "ONLY_PARTIALLY_FILLED"}
+    assert spot.code("DELETE", "/api/v3/order", {**named, **restricted}) == -2011
+    assert spot.code("DELETE", "/api/v3/order", {**named, "cancelRestrictions": "NEVER"}) == -1145
+    replace = {**LIMIT, "price": "48000", "cancelReplaceMode": "STOP_ON_FAILURE", "cancelOrderId": order_id}
+    assert spot.code("POST", "/api/v3/order/cancelReplace", {**replace, **restricted}) == -2022
+    (listed,) = spot.json("GET", "/api/v3/openOrders")
+    assert (listed["orderId"], listed["status"]) == (order_id, "NEW")
+    body = spot.json("POST", "/api/v3/order/cancelReplace", {**replace, "cancelRestrictions": "ONLY_NEW"})
+    assert (body["cancelResult"], body["newOrderResult"]) == ("SUCCESS", "SUCCESS")
+    (listed,) = spot.json("GET", "/api/v3/openOrders")
+    assert listed["orderId"] != order_id
+
+
 @pytest.mark.parametrize(
     ("changes", "code"),
     [
@@ -150,6 +166,7 @@ def test_a_spot_order_is_made_smaller_in_place_or_replaced(spot: Rig) -> None:
         ({"timeInForce": "SOON"}, -1115),
         ({"timeInForce": ""}, -1102),
         ({"price": "49000.001"}, -1013),
+        ({"price": "1000000.01"}, -1013),
         ({"price": "x"}, -1100),
         ({"price": "-1"}, -1100),
         ({"quantity": "0.0000001"}, -1013),
@@ -198,6 +215,7 @@ def test_a_usdm_order_is_amended_and_cancelled(usdm: Rig) -> None:
     change = {"symbol": "BTCUSDT", "side": "BUY", "origClientOrderId": "a", "quantity": "0.02", "price": "48000"}
     assert usdm.json("PUT", "/fapi/v1/order", change)["origQty"] == "0.020"
     assert usdm.code("PUT", "/fapi/v1/order", change) == -5027
+    assert usdm.code("PUT", "/fapi/v1/order", {**change, "price": "1000000.1"}) == -4002
     assert (
         usdm.json("DELETE", "/fapi/v1/order", {"symbol": "BTCUSDT", "origClientOrderId": "a"})["status"] == "CANCELED"
     )

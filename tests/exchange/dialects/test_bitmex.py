@@ -126,6 +126,17 @@ def test_an_order_rests_is_amended_and_cancelled(rig: Rig) -> None:
     assert rig.json("GET", "/order", {"filter": '{"open": true}'}) == []
 
 
+def test_a_refused_amendment_changes_nothing(rig: Rig) -> None:
+    rig.place(clOrdID="a")
+    high = {"origClOrdID": "a", "clOrdID": "b", "price": 1_000_001}
+    assert rig.error("PUT", "/order", high) == (400, "Invalid price")
+    dear = {"origClOrdID": "a", "clOrdID": "b", "orderQty": 9_000_000}
+    assert "Available Balance" in rig.error("PUT", "/order", dear)[1]
+    (row,) = rig.json("GET", "/order", {"filter": '{"open": true}'})
+    assert (row["clOrdID"], row["price"], row["orderQty"]) == ("a", 49_000, 300)
+    assert not row["text"].startswith("Amended")
+
+
 def test_a_form_body_and_a_list_of_ids_do_as_well(rig: Rig) -> None:
     order = {"symbol": "XBTUSD", "side": "Buy", "orderQty": 100, "price": 49_000, "clOrdID": "a"}
     rig.json("POST", "/order", order, form=True)
@@ -183,6 +194,7 @@ def test_a_close_without_a_quantity_closes_the_position(rig: Rig) -> None:
         ({"orderQty": 0}, 400, "Invalid orderQty"),
         ({"orderQty": "many"}, 400, "Invalid orderQty"),
         ({"price": -5}, 400, "Invalid price"),
+        ({"price": 1_000_000.5, "side": "Sell"}, 400, "Invalid price"),
         ({"side": "Up"}, 400, "Invalid side"),
         ({"ordType": "Magic"}, 400, "Invalid ordType"),
         ({"ordType": "Stop"}, 400, "stopPx is required"),

@@ -122,6 +122,7 @@ def test_the_recorded_requests_of_real_clients_have_right_signatures(shared: Pat
         ({"side": "Buy", "orderType": "Limit", "qty": "x", "price": "60000"}, 10001),
         ({"side": "Buy", "orderType": "Limit", "qty": "1", "price": "60000.01"}, 10001),
         ({"side": "Buy", "orderType": "Limit", "qty": "1", "price": "NaN"}, 10001),
+        ({"side": "Sell", "orderType": "Limit", "qty": "1", "price": "1999999.9"}, 110003),
         ({"side": "Buy", "orderType": "Limit", "qty": "1", "price": "60000", "timeInForce": "GTX"}, 10001),
         ({"side": "Buy", "orderType": "Limit", "qty": "1", "price": "60000", "symbol": "NOPE"}, 10001),
         ({"side": "Buy", "orderType": "Limit", "qty": "1", "price": "60000", "category": "margin"}, 10001),
