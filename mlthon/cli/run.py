@@ -239,6 +239,9 @@ def open_data(paths: Sequence[Path | str]) -> Sequence[Source] | None:
         raise UserError(str(error), "See docs/data-formats.md for what can be read.") from None
     for problem in problems:
         log.warning("left out: %s", problem)
+    if log.isEnabledFor(logging.WARNING):
+        for note in dict.fromkeys(note for source in sources for note in getattr(source, "notes", ())):
+            print(note, file=sys.stderr, flush=True)
     return sources
 
 
@@ -388,7 +391,7 @@ def warn_of(sources: Sequence[Source]) -> None:
     """Say what of the data could not be read; it is known only once it has been."""
     found = [problem for source in sources for problem in getattr(source, "problems", ())]
     for problem in found[:PROBLEMS_SHOWN]:
-        log.warning("data left out: %s", problem)
+        log.warning("data not taken as it is: %s", problem)
     if len(found) > PROBLEMS_SHOWN:
         log.warning("... and %d more places in the data that could not be read", len(found) - PROBLEMS_SHOWN)
 

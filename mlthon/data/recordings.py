@@ -11,12 +11,12 @@ from types import ModuleType
 from typing import Final, cast
 
 from mlthon.basics.instrument import Instrument
-from mlthon.data.importers import binance, bitmex, cryptofeed, oanda
+from mlthon.data.importers import binance, bitmex, candles, cryptofeed, oanda
 from mlthon.data.importers.base import Block, Format, ReadOptions, RecordedFile
 from mlthon.data.rows import Columns, Kind, Problem, Stream
 
 FORMATS: Final = tuple(
-    cast(Format, module) for module in cast(tuple[ModuleType, ...], (binance, bitmex, cryptofeed, oanda))
+    cast(Format, module) for module in cast(tuple[ModuleType, ...], (binance, bitmex, cryptofeed, oanda, candles))
 )
 KEEP_BYTES: Final = 64 << 20
 """Recordings up to this size (as they are on disk) are kept in memory once read: some 400 MB of rows."""
@@ -54,6 +54,11 @@ class Recording:
             chunks = [list(self.chunks(stream))[-1:] for stream in self.streams()] if self._keep else self._ends()
             self._end = max((int(chunk.recv_ts[-1]) for last in chunks for chunk in last), default=None)
         return self._end
+
+    @property
+    def notes(self) -> list[str]:
+        """What a user should know who runs on them."""
+        return [each for each in dict.fromkeys(file.note for file in self.files) if each]
 
     def streams(self) -> list[Stream]:
         kinds = {kind for file in self.files for kind in file.kinds}

@@ -40,6 +40,8 @@ class RecordedFile:
     kinds: tuple[Kind, ...]
     start: int
     """Local time of its first row (ns)."""
+    note: str = ""
+    """What a user should know who runs on it."""
 
 
 class Format(Protocol):

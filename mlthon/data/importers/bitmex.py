@@ -5,18 +5,7 @@ https://www.bitmex.com/api/explorer/#!/Trade/Trade_getBucketed). `open` is the c
 trade (documented there; so it is in every bar of the recordings), and may lie outside high and low: then the nearer of
 the two stands for it, because at the open nothing traded.
 
-A bar becomes four trades, each led by a quote, so that what a strategy can gain from knowing only the bar is small:
-
-- Order: open, then the extreme against the bar's own direction, then the other one, then close: open, low, high, close
-  where it closed at or above its open, else open, high, low, close. Of the orders that touch each extreme once this is
-  the longest way: a position that the bar rewards in the end is first taken to its stop, and a resting order is
-  reached before the price runs away from it.
-- Times: at the start of the minute, after 20 s, after 40 s, and 1 ms before its end; nothing is known before the
-  minute in which it happened.
-- Volume: a quarter each in whole lots, what is left over on the close: the sum is the bar's, exactly. Trades of no lot
-  are left out.
-- Side: of a trade above the one before the taker buys, below it he sells, at the same price it is as before.
-- Quotes: one tick wide, the traded side at the trade's price, with the trade's volume (at least a lot) on both sides.
+`mlthon.data.importers.bars` turns bars into trades and quotes.
 
 The lot of XBTUSD, and the minimum quantity with it, is 1 contract here, as it was when the recordings were made (100
 since 2021-06). Other instruments have the lot of the catalogue; a volume that is no whole number of it is reported.
@@ -32,16 +21,16 @@ import msgspec
 from mlthon.basics.catalogue import UnknownInstrument, define, resolve
 from mlthon.basics.defs import Exchange, InstrumentType, Quantification
 from mlthon.basics.instrument import Instrument
+from mlthon.data.importers.bars import BarTicks
 from mlthon.data.importers.base import Block, ReadOptions, RecordedFile, Report, WrongFile
 from mlthon.data.importers.lines import Problems, read_lines
 from mlthon.data.rows import CHUNK_ROWS, Kind, RowLists
-from mlthon.engine.clock import MS, SECOND, US
+from mlthon.engine.clock import SECOND, US
 from mlthon.protocols.decimals import Steps
 
 NAME: Final = "BitMEX one-minute bars (lines of JSON, .gz or plain)"
 
 MINUTE: Final = 60 * SECOND
-_TIMES: Final = (0, 20 * SECOND, 40 * SECOND, MINUTE - MS)
 
 
 class Bar(msgspec.Struct):
@@ -81,14 +70,14 @@ def describe(path: Path, head: Sequence[bytes], options: ReadOptions) -> list[Re
 
 def read(files: Sequence[RecordedFile], options: ReadOptions, report: Report) -> Iterator[tuple[RecordedFile, Block]]:
     rows = RowLists()
-    ticker = BarTicks(files[0].instrument, rows)
+    bars = MinuteBars(files[0].instrument, rows)
     for file in files:
         problems = Problems(file.path, report)
         for number, offset, line in read_lines(file.path, problems):
             if not line:
                 continue
             try:
-                ticker.bar(_decode(line))
+                bars.bar(_decode(line))
             except (msgspec.MsgspecError, ValueError) as error:
                 problems.add(str(error), number, offset)
             if rows.full(CHUNK_ROWS):
@@ -98,47 +87,23 @@ def read(files: Sequence[RecordedFile], options: ReadOptions, report: Report) ->
             yield file, rows.take()
 
 
-class BarTicks:
-    """Turns the bars of one instrument into quotes and trades."""
+class MinuteBars:
+    """Reads the bars of one instrument into `rows`."""
 
     def __init__(self, instrument: Instrument, rows: RowLists) -> None:
         self._symbol = instrument.symbol
         self._ticks = Steps(instrument.price_scale.step_units)
         self._lots = Steps(instrument.qty_scale.step_units)
-        self._rows = rows
-        self._end = 0
-        self._price = 0
-        self._side = 1
+        self._bars = BarTicks(rows)
 
     def bar(self, bar: Bar) -> None:
-        """Raises ValueError for a bar that contradicts itself, or does not come after the one before."""
+        """Raises ValueError for a bar of another instrument, and as `BarTicks.bar`."""
         if bar.symbol != self._symbol:
             raise ValueError(f"a bar of {bar.symbol} in a file of {self._symbol}")
         if bytes(bar.open) == b"null":
             return
         first, high, low, close = (self._ticks[_text(raw)] for raw in (bar.open, bar.high, bar.low, bar.close))
-        volume = self._lots[_text(bar.volume)]
-        if not 0 < low <= min(close, high) or high < close:
-            raise ValueError(f"the bar contradicts itself: high {_text(bar.high)}, low {_text(bar.low)}")
-        start = bar.end - MINUTE
-        if start < self._end:
-            raise ValueError(f"the bar that ends at {bar.timestamp.isoformat()} does not come after the one before")
-        self._end = bar.end
-        first = min(max(first, low), high)
-        path = (first, low, high, close) if close >= first else (first, high, low, close)
-        quarter = volume // 4
-        for after, price, qty in zip(_TIMES, path, (quarter, quarter, quarter, volume - 3 * quarter), strict=True):
-            self._tick(start + after, price, qty)
-
-    def _tick(self, ts: int, price: int, qty: int) -> None:
-        if self._price and price != self._price:
-            self._side = 1 if price > self._price else -1
-        self._price = price
-        bid, ask = (price - 1, price) if self._side > 0 else (price, price + 1)
-        shown = max(qty, 1)
-        self._rows.quote(bid, shown, ask, shown, ts, ts)
-        if qty:
-            self._rows.trade(price, qty, self._side, 0, ts, ts)
+        self._bars.bar(bar.end - MINUTE, bar.end, (first, high, low, close), self._lots[_text(bar.volume)])
 
 
 def _text(raw: msgspec.Raw) -> str:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlthon.basics.defs import Exchange
-from mlthon.data.importers.bitmex import MINUTE, Bar, BarTicks, _decode, _instrument
+from mlthon.data.importers.bitmex import MINUTE, Bar, MinuteBars, _decode, _instrument
 from mlthon.data.recordings import Recording
 from mlthon.data.rows import Columns, Kind, RowLists, Stream
 from mlthon.data.sources import open_recordings
@@ -31,7 +31,7 @@ def text(minute: int = 1, **changes: object) -> bytes:
 
 def made(*bars: Bar) -> dict[Kind, Columns]:
     rows = RowLists()
-    ticks = BarTicks(INSTRUMENT, rows)
+    ticks = MinuteBars(INSTRUMENT, rows)
     for bar in bars:
         ticks.bar(bar)
     return rows.take()
