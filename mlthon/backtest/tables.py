@@ -1,7 +1,7 @@
 """A report written out: equity, orders and fills as Parquet and CSV, the summary as JSON, text and a page.
 
     DIR/equity.parquet equity.csv     a row for each sample and coin
-    DIR/orders.parquet orders.csv     a row for each order sent
+    DIR/orders.parquet orders.csv     a row for each order sent: as modifications left it, and as it was sent
     DIR/fills.parquet  fills.csv      a row for each fill
     DIR/summary.json summary.txt summary.html
 
@@ -82,6 +82,8 @@ _ORDERS: Final = (
     ("exec_instr", Sort.TEXT),
     ("price", Sort.EXACT),
     ("qty", Sort.EXACT),
+    ("sent_price", Sort.EXACT),
+    ("sent_qty", Sort.EXACT),
     ("stop_price", Sort.EXACT),
     ("filled", Sort.EXACT),
     ("state", Sort.TEXT),
@@ -176,6 +178,8 @@ def _order_rows(report: Report) -> Iterator[tuple[Any, ...]]:
             order.order_type.name,
             order.tif.name,
             order.exec_instr.name,
+            order.price * tick if order.price else None,
+            order.qty * lot,
             row.price * tick if row.price else None,
             row.qty * lot,
             None if order.stop_price is None else order.stop_price * tick,

@@ -379,6 +379,20 @@ def test_what_is_written_is_exact_and_the_same_in_both_forms(closed: Report, tmp
     )
 
 
+def test_an_order_is_written_as_modifications_left_it_and_as_it_was_sent(tmp_path: Path) -> None:
+    report = Report()
+    one = order("a", LINEAR, 1, 500_000)
+    report.books.record(1, "new", one, ())
+    sent_qty = one.qty
+    one.price, one.qty = 490_000, sent_qty + 3
+    report.close(result())
+    write_report(report, tmp_path)
+    (written,) = stored(tmp_path / "orders.parquet")
+    told = [written[name] for name in ("price", "qty", "sent_price", "sent_qty")]
+    lot = Decimal("0.001")
+    assert told == [Decimal(49_000), (sent_qty + 3) * lot, Decimal(50_000), sent_qty * lot]
+
+
 def test_the_summary_adds_up_to_what_is_written(closed: Report, tmp_path: Path) -> None:
     write_report(closed, tmp_path)
     summary = json.loads((tmp_path / "summary.json").read_text(), parse_float=Decimal)
