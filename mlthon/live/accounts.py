@@ -190,7 +190,6 @@ class Watch:
         self._every = round(min(BEAT_S, beat_s / 4) * SECOND)
         self._over = False
         self._told = False
-        offsets = [each.venue.offset for each in accounts]
         self.guard = GuardProcess(
             GuardSpec(
                 journal=str(journal.path.absolute()),
@@ -198,7 +197,6 @@ class Watch:
                 log=f"{journal.path.absolute()}.guard.log",
                 timeout_s=beat_s,
                 accounts=[_guarded(each) for each in accounts],
-                offset_ms=round(sum(offsets) / len(offsets) / MS) if offsets else 0,
             )
         )
         self.pid_file = Path(f"{journal.path.absolute()}.guard.pid")
@@ -252,6 +250,7 @@ def _guarded(account: LiveAccount) -> GuardedAccount:
         secret=keys.secret,
         kind=keys.kind,
         passphrase=keys.passphrase,
+        offset_ms=venue.offset // MS,
         # the guard cancels over HTTP, whatever way the run's orders go
         options={name: value for name, value in venue.settings.live.options.items() if name != "orders"},
     )

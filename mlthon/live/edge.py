@@ -26,6 +26,7 @@ from mlthon.live.driver import Driver
 from mlthon.live.histogram import Histogram
 from mlthon.live.http import HttpSettings, exchange_messages
 from mlthon.live.sockets import MOST_BYTES, Lost, WebSocket, connect
+from mlthon.live.tls import client_context
 from mlthon.venue.codec import Endpoints
 from mlthon.venue.wire import Answered, BatchUser, Failure, HttpMessage, Line, LineUser, Loss
 
@@ -50,12 +51,8 @@ class EdgeSettings:
     http: HttpSettings = field(factory=HttpSettings)
 
     def tls(self) -> ssl.SSLContext:
-        """A context that verifies certificates and host names. Raises OSError for a file that cannot be read."""
-        context = ssl.create_default_context()
-        context.options |= ssl.OP_NO_RENEGOTIATION
-        if self.ca_file is not None:
-            context.load_verify_locations(self.ca_file)
-        return context
+        """What certificates are verified by. Raises OSError for a file that cannot be read."""
+        return client_context(self.ca_file)
 
 
 class _Kept:

@@ -30,15 +30,28 @@ import msgspec
 
 from mlthon.basics.defs import Exchange
 from mlthon.basics.instrument import Instrument
+from mlthon.engine.clock import MS
 from mlthon.engine.entries import OpenOrder, restored
 from mlthon.errors import UserError
 from mlthon.live.guard_process import START_S, GuardedAccount, GuardSpec, Pipe
 from mlthon.live.guard_report import MOST_NAMES, GuardReport, report_path, write_report
 from mlthon.live.heartbeat import read_beat
+from mlthon.live.http import HEADERS, built
 from mlthon.live.journal_store import JournalReader
-from mlthon.venue.codec import BadMessage, Codec, Credentials, Endpoints, GatewayModule, Unsupported, gateway_module
+from mlthon.live.tls import client_context
+from mlthon.venue.codec import (
+    BadMessage,
+    Codec,
+    Credentials,
+    Endpoints,
+    GatewayModule,
+    Question,
+    Refused,
+    Unsupported,
+    gateway_module,
+)
 from mlthon.venue.facts import Reply
-from mlthon.venue.wire import HttpAnswer, HttpMessage
+from mlthon.venue.wire import HttpAnswer, HttpMessage, Request
 
 log = logging.getLogger("mlthon.guard")
 
@@ -48,6 +61,8 @@ RETRY_S: Final = 1.0
 """How long it waits before it tries again what did not succeed."""
 MARGIN_S: Final = 5.0
 """How much longer than the validity of a request an unknown order is tried again."""
+CLOCK_MS: Final = 500
+"""An exchange's clock that differs by more from what was known is told."""
 FIRED: Final = 3
 """Its exit status when it had to cancel because the engine was gone."""
 CANCELLED: Final = "cancelled"
@@ -65,7 +80,8 @@ class Canceller:
         self._spec = spec
         self._guarded = guarded
         self._module = _module(guarded)
-        self._client = httpx.Client(timeout=spec.request_timeout_s)
+        self._client = httpx.Client(timeout=spec.request_timeout_s, verify=client_context(), headers=HEADERS)
+        self._offset_ms = guarded.offset_ms
         self.quiet_until = 0.0
         """Nothing is asked before (monotonic s): the exchange said that it was too much."""
         self._codec: Codec | None = None
@@ -92,14 +108,12 @@ class Canceller:
         try:
             codec = self._codec_for(order.sent.instrument)
             request = codec.cancel_order(restored(order, cast(Any, None), order.sent.instrument))
-            now_ms = time.time_ns() // 1_000_000 + self._spec.offset_ms
-            message = request.build(now_ms)
-            if not isinstance(message, HttpMessage):
-                return False, "the gateway wants to send it over a websocket, which the guard has not", RETRY_S
-            reply = codec.reply(request, self._send(message))
+            reply = codec.reply(request, self._send(request))
+            if not (reply.accepted or reply.missing or reply.limited):
+                self._measure_clock(codec)
         except httpx.HTTPError as error:
             return False, f"no answer: {type(error).__name__}", RETRY_S
-        except (BadMessage, Unsupported) as error:
+        except (BadMessage, Unsupported, Refused) as error:
             return False, f"{type(error).__name__}: {error}", RETRY_S
         except Exception as error:  # noqa: BLE001 - one account's fault must not keep the others' orders open
             log.error("%s %s: %s", self.exchange.name, self.account, type(error).__name__)
@@ -118,16 +132,38 @@ class Canceller:
             self.quiet_until = time.monotonic() + wait
         return False, f"refused: {reply.reason or reply.code.name}", wait
 
-    def _send(self, message: HttpMessage) -> HttpAnswer:
+    def _send(self, request: Request) -> HttpAnswer:
+        """Send it and wait for the answer. Raises Unsupported for what goes over a websocket, httpx.HTTPError."""
         sent = time.time_ns()
-        answer = self._client.request(
-            message.method,
-            self._guarded.urls[message.base] + message.target,
-            headers=dict(message.headers),
-            content=message.body or None,
-        )
-        headers = {name.lower(): value for name, value in answer.headers.items()}
-        return HttpAnswer(answer.status_code, headers, answer.content, sent, time.time_ns())
+        message = request.build(sent // MS + self._offset_ms)
+        if not isinstance(message, HttpMessage):
+            raise Unsupported("the gateway wants to send it over a websocket, which the guard has not")
+        answer = self._client.send(built(self._client, self._guarded.urls[message.base], message))
+        return HttpAnswer(answer.status_code, dict(answer.headers), answer.content, sent, time.time_ns())
+
+    def _measure_clock(self, codec: Codec) -> None:
+        """Ask the exchange for its time, after it has refused what was signed with ours: this machine's clock may have
+        been set since the run started, or have gone wrong slowly."""
+        try:
+            offset_ms = self._offset_from(codec.server_time())
+        except (httpx.HTTPError, BadMessage, Refused, Unsupported) as error:
+            log.warning("%s: its time is not known: %s", self.exchange.name, type(error).__name__)
+            return
+        if abs(offset_ms - self._offset_ms) > CLOCK_MS:
+            log.warning("%s: its clock is %+d ms from ours, not %+d", self.exchange.name, offset_ms, self._offset_ms)
+        self._offset_ms = offset_ms
+
+    def _offset_from(self, question: Question[int]) -> int:
+        """The exchange's clock less ours (ms) by its answer; the way there and back count half each."""
+        middle = 0
+        try:
+            request = next(question)
+            while True:
+                answer = self._send(request)
+                middle = (answer.sent_ts + answer.recv_ts) // 2
+                request = question.send(answer)
+        except StopIteration as stop:
+            return (int(stop.value) - middle) // MS
 
 
 def _module(guarded: GuardedAccount) -> GatewayModule:

@@ -30,7 +30,8 @@ START_S: Final = 20.0
 
 class GuardedAccount(Struct, kw_only=True, forbid_unknown_fields=True):
     """An account, and how to reach its exchange. `module`: of the gateway, where it is not the installed one.
-    `options`: the codec's; requests have to go over HTTP."""
+    `options`: the codec's; requests have to go over HTTP. `offset_ms`: the exchange's clock less this machine's, as it
+    was when the run started."""
 
     exchange: str
     account: str
@@ -43,20 +44,20 @@ class GuardedAccount(Struct, kw_only=True, forbid_unknown_fields=True):
     passphrase: str = ""
     options: dict[str, Any] = {}
     module: str = ""
+    offset_ms: int = 0
 
     def __repr__(self) -> str:
         return f"<guarded account {self.account} on {self.exchange}>"
 
 
 class GuardSpec(Struct, kw_only=True, forbid_unknown_fields=True):
-    """What a guard watches. `offset_ms`: the exchanges' clocks less this machine's."""
+    """What a guard watches."""
 
     journal: str
     heartbeat: str
     log: str
     timeout_s: float
     accounts: list[GuardedAccount]
-    offset_ms: int = 0
     request_timeout_s: float = 5.0
 
 

@@ -20,6 +20,7 @@ from mlthon.venue.wire import Answer, Failure, HttpAnswer, HttpMessage, Loss
 log = logging.getLogger("mlthon.live")
 
 WRITING: Final = ("http11.send_request_headers.started", "http2.send_request_headers.started")
+HEADERS: Final = {"User-Agent": "mlthon"}
 
 
 @frozen
@@ -46,7 +47,7 @@ class HttpSettings:
                 proxy=proxy or None,
                 trust_env=proxy is None,
                 follow_redirects=False,
-                headers={"User-Agent": "mlthon"},
+                headers=HEADERS,
             )
         except (ValueError, httpx.InvalidURL):
             # without the cause, which shows the URL and with it a password
@@ -95,19 +96,26 @@ async def exchange_messages(
     return sending.failure(f"no answer within {timeout_s:g} s")
 
 
-async def _exchange(
-    client: httpx.AsyncClient, base: str, message: HttpMessage, sending: _Sending, most_bytes: int
-) -> Answer:
+def built(
+    client: httpx.AsyncClient | httpx.Client, base: str, message: HttpMessage, **extensions: Any
+) -> httpx.Request:
+    """The message as a request to the base URL. The library spells paths and queries its own way; what was signed must
+    go out as it was signed."""
     url = httpx.URL(base)
-    # The library spells paths and queries its own way; what was signed must go out as it was signed.
     target = url.raw_path.rstrip(b"/") + message.target.encode("ascii")
-    request = client.build_request(
+    return client.build_request(
         message.method,
         url,
         headers=dict(message.headers),
         content=message.body or None,
-        extensions={"target": target, "trace": sending.trace},
+        extensions={"target": target, **extensions},
     )
+
+
+async def _exchange(
+    client: httpx.AsyncClient, base: str, message: HttpMessage, sending: _Sending, most_bytes: int
+) -> Answer:
+    request = built(client, base, message, trace=sending.trace)
     response = await client.send(request, stream=True)
     try:
         body = bytearray()

@@ -4,8 +4,8 @@
 senders apart. Here encrypting is an ordinary call, so an order's bytes can leave in the call that sends it, and all
 records of a read are opened at once.
 
-Certificates and host names are verified as the context says (`EdgeSettings.tls`). A context must not allow
-renegotiation, or sending would have to wait for it.
+Certificates and host names are verified as the context says (`client_context`). A context must not allow renegotiation,
+or sending would have to wait for it.
 """
 
 import ssl
@@ -14,6 +14,16 @@ from typing import Final
 import trio
 
 READ_BYTES: Final = 65_536
+
+
+def client_context(ca_file: str | None = None) -> ssl.SSLContext:
+    """A context that verifies certificates and host names by the system's own certificates, and those of `ca_file`
+    beside them. Raises OSError for a file that cannot be read."""
+    context = ssl.create_default_context()
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    if ca_file is not None:
+        context.load_verify_locations(ca_file)
+    return context
 
 
 class Tls:

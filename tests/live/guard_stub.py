@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mlthon.basics.defs import Exchange
-from mlthon.venue.codec import BadMessage, Credentials, Endpoints
+from mlthon.engine.clock import MS
+from mlthon.venue.codec import BadMessage, Credentials, Endpoints, Question, Refused
 from mlthon.venue.facts import Reply
 from mlthon.venue.wire import Frame, HttpAnswer, HttpMessage, Request
 
@@ -23,9 +24,15 @@ class StubCodec:
             if self._options.get("websocket"):
                 return Frame("trade", "{}")
             target = f"/cancel?id={order.wire_id}&symbol={order.instrument.symbol}&exchange={order.exchange_id}"
-            return HttpMessage("POST", target, {"X-Key": self._key}, b"{}")
+            return HttpMessage("POST", target, {"X-Key": self._key, "X-Time": str(now_ms)}, b"{}")
 
         return Request("cancel", build)
+
+    def server_time(self) -> Question[int]:
+        answer = yield Request("server time", lambda now_ms: HttpMessage("POST", "/time?id=time", {}, b"{}"))
+        if answer.status != 200:
+            raise Refused("no time")
+        return int(json.loads(answer.body)["time_ms"]) * MS
 
     def reply(self, request: Request, answer: HttpAnswer) -> Reply:
         try:

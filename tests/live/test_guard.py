@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from mlthon.basics.defs import OrderStatus
+from mlthon.engine.clock import MS
 from mlthon.errors import UserError
 from mlthon.live import guard as guards
 from mlthon.live.guard import Guard
@@ -34,17 +35,28 @@ class StubExchange:
     def __init__(self) -> None:
         self.asked: list[str] = []
         self.keys: set[str | None] = set()
+        self.times: list[int] = []
+        """How far ahead of this machine's clock (ms) each request was signed."""
+        self.ahead_ms = 0
+        self.tells_time = True
         self.answers: dict[str, list[dict[str, Any]]] = {}
         stub = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 wire_id = self.path.partition("id=")[2].partition("&")[0]
+                if wire_id == "time":
+                    self._answer({"time_ms": time.time_ns() // MS + stub.ahead_ms}, 200 if stub.tells_time else 503)
+                    return
                 stub.asked.append(wire_id)
                 stub.keys.add(self.headers["X-Key"])
+                stub.times.append(int(self.headers["X-Time"]) - time.time_ns() // MS)
                 waiting = stub.answers.get(wire_id)
-                body = json.dumps(waiting.pop(0) if waiting else {"accepted": True}).encode()
-                self.send_response(200)
+                self._answer(waiting.pop(0) if waiting else {"accepted": True}, 200)
+
+            def _answer(self, said: dict[str, Any], status: int) -> None:
+                body = json.dumps(said).encode()
+                self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
@@ -302,6 +314,27 @@ def test_what_is_refused_or_not_understood_is_tried_again(
     assert exchange.asked.count("mab3f1-1") == 4
     assert exchange.asked.count("mab3f1-2") == 1
     assert "NOT cancelled: refused: busy" in caplog.text
+
+
+def test_after_a_refusal_the_exchanges_clock_is_asked_for(
+    watched: Guard, exchange: StubExchange, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A machine whose clock is set, or goes wrong slowly, while a run goes on for days."""
+    monkeypatch.setattr(guards, "RETRY_S", 0.0)
+    exchange.ahead_ms = 60_000
+    exchange.answers["mab3f1-1"] = [{"reason": "invalid timestamp"}] * 2
+    exchange.tells_time = False
+    watched.fire("a test")
+    watched.turn()
+    assert "its time is not known: Refused" in caplog.text
+    exchange.tells_time = True
+    watched.turn()
+    watched.turn()
+    assert watched.idle
+    first, *_, last = exchange.times
+    assert first < 30_000
+    assert abs(last - 60_000) < 30_000
+    assert "its clock is +" in caplog.text
 
 
 def test_a_limit_is_waited_out(watched: Guard, exchange: StubExchange) -> None:
