@@ -90,6 +90,8 @@ class Session:
         self.params = dict(params)
         self.phase = Phase.CREATED
         self.failures = 0
+        self.given_up = False
+        """Whether its error budget stopped it."""
         self.left_cancelled = False
         """What it left open is being cancelled already when the run ends."""
         self.orders: dict[str, TrackedOrder | None] = {}
@@ -139,6 +141,7 @@ class Session:
             self._budget.count,
             self._budget.window_s,
         )
+        self.given_up = True
         self.detach()
         if self.phase is Phase.RUNNING:
             self.stop("error budget exceeded")
@@ -224,6 +227,7 @@ class Session:
             log.warning("%s: start ignored: it is %s", self.name, self.phase.value)
             return
         self.phase = Phase.RUNNING
+        self.given_up = False
         self._attach()
         self.call("on_start", params)
 

@@ -45,6 +45,7 @@ from mlthon.ops.contract import (
     GetStatus,
     GetWebhooks,
     Kill,
+    Level,
     Listen,
     News,
     OrderRow,
@@ -175,7 +176,7 @@ class EngineClient:
                 stream = await self._reach()
             except OSError:
                 if began - lost >= GONE_S:
-                    self._to(EngineState.AWAY, "the engine is gone")
+                    self._to(EngineState.AWAY, "the engine is gone", Level.ERROR)
             else:
                 why = await self._connection(stream)
                 log.info("the connection to the engine is lost: %s", why)
@@ -301,14 +302,15 @@ class EngineClient:
             try:
                 await self.ask(Ping(), "", self._hangs_s)
             except NoAnswer:
-                self._to(EngineState.HANGS, f"the engine has not answered for {self._hangs_s:g} s: it hangs")
+                told = f"the engine has not answered for {self._hangs_s:g} s: it hangs"
+                self._to(EngineState.HANGS, told, Level.ERROR)
             except AskFailed as error:
                 log.warning("the engine did not answer a ping: %s", error.message)
             else:
-                self._to(EngineState.LIVES, "the engine is back")
+                self._to(EngineState.LIVES, "the engine is back", Level.INFO)
             await trio.sleep(self._beat_s)
 
-    def _to(self, state: EngineState, told: str) -> None:
+    def _to(self, state: EngineState, told: str, level: Level) -> None:
         """The engine stands so now: tell it, but for the first sign of life."""
         if state is self.state:
             return
@@ -316,7 +318,7 @@ class EngineClient:
         self.state = state
         if met or state is not EngineState.LIVES:
             log.warning("%s", told)
-            self._spread(News("alert", ENGINE, told))
+            self._spread(News("alert", ENGINE, told, level))
 
     # -- news --------------------------------------------------------------------------------------------------------
 

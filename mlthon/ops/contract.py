@@ -10,6 +10,7 @@ Amounts of money and quantities are decimal numbers in plain text, so that no di
 """
 
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from typing import Any, Final
 
 from msgspec import Struct
@@ -155,14 +156,24 @@ class Told(Struct, frozen=True, tag=True):
     hint: str = ""
 
 
+class Level(StrEnum):
+    """What an alert asks of the owner: nothing (all is well, or well again); to keep an eye on it, for it is not as it
+    should be and may mend itself; to act."""
+
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
 class News(Struct, frozen=True, tag=True):
     """Something happened. `stream`: a bot published `value` ({"type", "data", "number"}; numbers follow one another, so
     that a gap shows). `alert`: the owner should know (`value` is a sentence: a strategy was stopped by its error
-    budget, an exchange is lost, the guard fired)."""
+    budget, an exchange is lost, the guard fired), and `level` says how much it matters."""
 
     kind: str
     source: str
     value: Any
+    level: Level = Level.INFO
 
 
 FromEngine = Told | News

@@ -8,12 +8,14 @@ others go on. A part is a module with
     async def serve(client: EngineClient, job: PartJob, task_status) -> None
 
 It says `task_status.started()` when it works, and goes on until it is cancelled or, once `job.ending` is set, has said
-what there is still to say. That the engine hangs, is back or is gone a part hears as an `alert` (`client.listen`).
+what there is still to say. Once `job.closing` is set it takes nothing from outside any more: the next run may be there
+already, and want the port and the bot. That the engine hangs, is back or is gone a part hears as an `alert`
+(`client.listen`).
 
 The line `bye` says that the run ends in order; the parts then have `LAST_S` to finish. When standard input ends without
-it the engine is gone: the parts have `FAREWELL_S` to say so. Every `BEAT_S` a line on standard output says that this
-process lives; what it logs goes to standard error, the level first, from the level on that the one argument says.
-Neither ever waits for its reader, because an engine that hangs reads nothing and is to be killed from here.
+it the engine is gone: the parts close, and have `FAREWELL_S` to say so. Every `BEAT_S` a line on standard output says
+that this process lives; what it logs goes to standard error, the level first, from the level on that the one argument
+says. Neither ever waits for its reader, because an engine that hangs reads nothing and is to be killed from here.
 """
 
 import importlib
@@ -77,7 +79,8 @@ class ProcessSpec(Struct, frozen=True):
 
 @frozen
 class PartJob:
-    """What a part is told. `settings`: as the part's own `prepare` made them; `ending`: set when the run ends."""
+    """What a part is told. `settings`: as the part's own `prepare` made them; `closing`: set when nothing is to be
+    taken from outside any more; `ending`: set when the run ends."""
 
     name: str
     settings: Mapping[str, Any] = field(repr=False)
@@ -87,6 +90,7 @@ class PartJob:
     outbox: Path | None
     guard: Path | None
     ending: trio.Event = field(factory=trio.Event, repr=False)
+    closing: trio.Event = field(factory=trio.Event, repr=False)
 
 
 class Serve(Protocol):
@@ -102,6 +106,7 @@ class Parts:
 
     def __init__(self, spec: ProcessSpec, backoff: BackoffSettings | None = None) -> None:
         self.ending = trio.Event()
+        self.closing = trio.Event()
         self.left = len(spec.parts)
         self._spec = spec
         self._backoff = backoff or BackoffSettings(first_s=1.0, most_s=60.0, stable_s=30.0)
@@ -124,6 +129,7 @@ class Parts:
             outbox=None if spec.outbox is None else Path(spec.outbox),
             guard=None if spec.guard is None else Path(spec.guard),
             ending=self.ending,
+            closing=self.closing,
         )
         backoff = Backoff(random.Random(), self._backoff)
         while not self.ending.is_set():
@@ -178,6 +184,7 @@ async def operate(
         nursery.start_soon(_serve, parts, nursery.cancel_scope)
         nursery.start_soon(_beat, beat)
         orderly = await _until_the_end(lines)
+        parts.closing.set()
         if not orderly:
             log.error("THE ENGINE IS GONE without a goodbye; this process says so and ends")
             await trio.sleep(farewell_s)
@@ -189,7 +196,7 @@ async def operate(
 
 async def _serve(parts: Parts, everything: trio.CancelScope) -> None:
     await parts.serve()
-    if parts.ending.is_set():
+    if parts.closing.is_set():
         everything.cancel()
 
 

@@ -29,7 +29,7 @@ from mlthon.engine.clock import SECOND
 from mlthon.errors import UserError
 from mlthon.link.wire import Decoder, WireError, encode, frame
 from mlthon.live.services import Host
-from mlthon.ops.contract import MOST_BYTES, TO_NOBODY, Ask, FromEngine, Listen, News, Ping, Told
+from mlthon.ops.contract import MOST_BYTES, TO_NOBODY, Ask, FromEngine, Level, Listen, News, Ping, Told
 from mlthon.ops.peer import AnySocket, Peer, peer_of
 
 log = logging.getLogger("mlthon.ops")
@@ -90,13 +90,13 @@ class ControlService:
         """Bytes that wait for clients to read them."""
         return sum(each.waiting for each in self._clients)
 
-    def publish(self, kind: str, source: str, value: Any) -> None:
+    def publish(self, kind: str, source: str, value: Any, level: Level = Level.INFO) -> None:
         """Tell those clients that listen to this kind of news. Never waits, never raises."""
         listening = [each for each in self._clients if kind in each.kinds]
         if not listening:
             return
         try:
-            item = _framed(News(kind, source, value))
+            item = _framed(News(kind, source, value, level))
         except WireError as error:
             self.drops += 1
             log.warning("%s of %s cannot be told: %s", kind, source, error)

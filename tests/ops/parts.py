@@ -50,6 +50,8 @@ async def serve(
                 note(f"alert {each.source} {each.value}")
 
         nursery.start_soon(hear)
+        await job.closing.wait()
+        note("closes")
         await job.ending.wait()
         note("said the last")
         nursery.cancel_scope.cancel()

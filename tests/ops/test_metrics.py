@@ -10,6 +10,7 @@ from mlthon.basics.defs import Exchange, GtwStatus, Side
 from mlthon.engine.taps import Tally
 from mlthon.live.histogram import LATENCIES_NS, Histogram
 from mlthon.live.services import Host
+from mlthon.ops.contract import Level
 from mlthon.ops.lookout import DEAD_GUARD, Lookout
 from mlthon.ops.metrics import MOST_TEXT, Figures, HostTimes, OrderTimes, one, tell_of_run
 from tests.engine.rig import BTC, Recorder, Rig
@@ -134,7 +135,7 @@ def test_the_text_is_capped_at_whole_families() -> None:
 
 
 def test_the_owner_is_told_of_what_changes_and_of_nothing_else(desk: Desk) -> None:
-    told: list[tuple[str, str, str]] = []
+    told: list[tuple[object, ...]] = []
     alive = [True]
     lookout = Lookout(desk.rig.engine, lambda *news: told.append(news), lambda: alive[0])
     lookout.look()
@@ -147,19 +148,36 @@ def test_the_owner_is_told_of_what_changes_and_of_nothing_else(desk: Desk) -> No
     lookout.look()
     lookout.look()
     assert told == [
-        ("alert", "s0", "s0 is stopped"),
-        ("alert", "feed Bybit", "market data of Bybit ARE LOST"),
-        ("alert", "guard", DEAD_GUARD),
+        ("alert", "s0", "s0 is stopped", Level.INFO),
+        ("alert", "feed Bybit", "market data of Bybit ARE LOST", Level.WARNING),
+        ("alert", "guard", DEAD_GUARD, Level.ERROR),
+    ]
+
+
+def test_what_its_error_budget_stopped_is_told_as_such_until_it_is_started_again(desk: Desk) -> None:
+    told: list[tuple[object, ...]] = []
+    lookout = Lookout(desk.rig.engine, lambda *news: told.append(news))
+    lookout.look()
+    session = desk.rig.sessions[0]
+    for _ in range(10):
+        session.failed("on_x", ValueError("no"))
+    desk.rig.wait(1)
+    lookout.look()
+    session.start()
+    lookout.look()
+    assert told == [
+        ("alert", "s0", "s0 is stopped by its error budget", Level.ERROR),
+        ("alert", "s0", "s0 is running", Level.INFO),
     ]
 
 
 def test_an_account_that_cannot_trade_is_told(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[tuple[str, str, str]] = []
+    told: list[tuple[object, ...]] = []
     lookout = Lookout(desk.rig.engine, lambda *news: told.append(news))
     lookout.look()
     monkeypatch.setattr(desk.rig.gateway, "status", lambda: (GtwStatus.Connecting, "line lost"))
     lookout.look()
-    assert told == [("alert", "Bybit main", "Bybit main: Connecting (line lost)")]
+    assert told == [("alert", "Bybit main", "Bybit main: Connecting (line lost)", Level.WARNING)]
 
 
 def test_quotes_are_sampled_once_each(desk: Desk) -> None:

@@ -41,6 +41,11 @@ class Claim:
         self._file.flush()
         return True
 
+    def release(self) -> None:
+        """Let another have it."""
+        self.held = False
+        fcntl.flock(self._file, fcntl.LOCK_UN)
+
     def holder(self) -> str:
         """Who says to have it."""
         self._file.seek(0)

@@ -19,6 +19,7 @@ import trio
 from attrs import field, frozen
 
 from mlthon.live.backoff import Backoff, BackoffSettings
+from mlthon.ops.contract import Level
 from mlthon.ops.telegram.api import Api, BadToken, Contested, Me, TooMany, Trouble
 from mlthon.ops.telegram.claim import Claim
 from mlthon.ops.telegram.said import Update, read_update
@@ -62,7 +63,7 @@ class Poller:
         claim: Claim,
         run: str,
         take: Callable[[Update], None],
-        tell: Callable[[str], None],
+        tell: Callable[[str, Level], None],
         settings: PollSettings | None = None,
     ) -> None:
         self.duplicates = 0
@@ -112,11 +113,11 @@ class Poller:
             return
         told = f"this bot's commands go to another run of this machine: {self._claim.holder()}"
         log.error("%s; here messages are only sent. One run, one bot: see docs/telegram.md", told)
-        self._tell(f"{self._run}: {told}. Here messages are only sent.")
+        self._tell(f"{self._run}: {told}. Here messages are only sent.", Level.WARNING)
         while not self._claim.take(self._run):
             await trio.sleep(self._settings.claim_s)
         log.warning("this bot's commands come here from now on")
-        self._tell(f"{self._run}: commands come here from now on.")
+        self._tell(f"{self._run}: commands come here from now on.", Level.INFO)
 
     async def _ask(self) -> list[Any]:
         return await self._api.updates(self._offset, self._settings.poll_s)
@@ -201,7 +202,8 @@ class Poller:
             else "end it, or give this run a bot of its own"
         )
         log.error("%s (%s): no commands are taken here, messages are still sent; %s", what, error, mend)
-        self._tell(f"{self._run}: {what}. No commands are taken here, not /kill either, until it is gone; {mend}.")
+        told = f"{self._run}: {what}. No commands are taken here, not /kill either, until it is gone; {mend}."
+        self._tell(told, Level.ERROR)
         back = settings.back_s
         while True:
             await trio.sleep(back)
@@ -209,7 +211,7 @@ class Poller:
                 break
             back = min(2 * back, settings.most_back_s)
         log.warning("nobody else takes this bot's messages any more; commands are taken here again")
-        self._tell(f"{self._run}: commands are taken here again.")
+        self._tell(f"{self._run}: commands are taken here again.", Level.INFO)
 
     async def _alone(self) -> bool:
         """Listen for a while without taking anything; whether nobody else was heard. This ends the other's question

@@ -1,12 +1,13 @@
 """Telegram as a part of the operations process (`mlthon.ops.process`).
 
-`poller` → `desk` → `mail`, with the outbox's letters and the alerts beside them. At the end of the run it sends
-what there is still to send, as long as the process lets it.
+`poller` → `desk` → `mail`, with the outbox's letters and the alerts beside them. At the end of the run, and when the
+engine is gone, it gives the bot's messages up at once, so that the next run has them; and it sends what there is still
+to send, as long as the process lets it.
 """
 
 import logging
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, closing
 from functools import partial
 from typing import Final
@@ -16,7 +17,7 @@ import trio
 
 from mlthon.config import TelegramConfig
 from mlthon.ops.client import ENGINE, AskFailed, EngineClient, EngineState
-from mlthon.ops.contract import News
+from mlthon.ops.contract import Level, News
 from mlthon.ops.process import PartJob
 from mlthon.ops.telegram.access import Access
 from mlthon.ops.telegram.api import Api, Trouble
@@ -30,12 +31,14 @@ from mlthon.ops.telegram.poller import Poller, PollSettings
 from mlthon.ops.telegram.said import Message, Update
 from mlthon.ops.telegram.settings import Settings
 from mlthon.ops.telegram.store import Store, talker
-from mlthon.ops.telegram.text import Piece
+from mlthon.ops.telegram.text import Piece, Text
 from mlthon.ops.telegram.token import Token, hush
 
 log = logging.getLogger("mlthon.telegram")
 
 ALERT: Final = "alert"
+MARKS: Final[Mapping[Level, str]] = {Level.INFO: "ℹ", Level.WARNING: "⚠", Level.ERROR: "⛔"}
+"""What stands before an alert."""
 GOODBYE_S: Final = 2.0
 """How long after the engine has gone a goodbye may still come."""
 
@@ -51,7 +54,7 @@ async def serve(
         async with _parts(client, job, settings.config, token, claim, store) as (mail, bag):
             task_status.started()
             await job.ending.wait()
-            mail.alert(store.present_id(settings.config.chat), (Piece(f"{job.run}: the run has ended"),))
+            mail.alert(store.present_id(settings.config.chat), _marked(f"{job.run}: the run has ended", Level.INFO))
             while not mail.idle or (bag is not None and mail.fetch(bag)):
                 await trio.sleep(FETCH_S)
 
@@ -66,8 +69,8 @@ async def _parts(
     chats = [(name, store.present_id(each)) for name, each in config.chats.items()]
     mail = Mail(api, strategies_chats(chat, chats), partial(_moved, store), Pace(Limits()))
 
-    def tell(text: str) -> None:
-        mail.alert(chat, (Piece(f"⚠ {text}"),))
+    def tell(text: str, level: Level) -> None:
+        mail.alert(chat, _marked(text, level))
 
     desk = Desk(config, Access(config, store.present_id), client, mail, job.run, job.guard, partial(_note, api))
 
@@ -83,7 +86,7 @@ async def _parts(
             await nursery.start(mail.run, bag)
             await nursery.start(desk.serve)
             await nursery.start(_alerts, client, job, tell)
-            nursery.start_soon(_poll, poller, desk, api, chat)
+            nursery.start_soon(_poll_until_closed, job, claim, partial(_poll, poller, desk, api, chat))
             yield mail, bag
             nursery.cancel_scope.cancel()
     finally:
@@ -105,6 +108,14 @@ def _moved(store: Store, old: int, new: int) -> None:
         store.move(old, new)
     except sqlite3.Error as error:
         log.error("the new id of chat %d cannot be noted: %s", old, error)
+
+
+async def _poll_until_closed(job: PartJob, claim: Claim, poll: Callable[[], Awaitable[None]]) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(poll)
+        await job.closing.wait()
+        nursery.cancel_scope.cancel()
+    claim.release()
 
 
 async def _poll(poller: Poller, desk: Desk, api: Api, chat: int) -> None:
@@ -138,7 +149,7 @@ async def _note(api: Api, query: str, text: str) -> None:
 
 
 async def _alerts(
-    client: EngineClient, job: PartJob, tell: Callable[[str], None], task_status: trio.TaskStatus[None]
+    client: EngineClient, job: PartJob, tell: Callable[[str, Level], None], task_status: trio.TaskStatus[None]
 ) -> None:
     """Tell the owner what the engine says, and what becomes of it. One that goes away may just have come to its end."""
     async with client.listen((ALERT,)) as news:
@@ -149,7 +160,11 @@ async def _alerts(
                     await job.ending.wait()
                 if job.ending.is_set():
                     continue
-            tell(_alert(each))
+            tell(_alert(each), each.level)
+
+
+def _marked(text: str, level: Level) -> Text:
+    return (Piece(f"{MARKS[level]} {text}"),)
 
 
 def _alert(news: News) -> str:

@@ -48,7 +48,7 @@ async def serve(
     store = WebhookStore(job.folder / FILE)
     try:
         server = WebServer(client, settings, store, run=job.run)
-        await run(server, settings, store, job.ending, lambda url: _begun(url, settings, task_status))
+        await run(server, settings, store, job.closing, lambda url: _begun(url, settings, task_status))
     finally:
         store.close()
 

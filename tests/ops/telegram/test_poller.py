@@ -10,6 +10,7 @@ import pytest
 import trio
 
 from mlthon.live.backoff import BackoffSettings
+from mlthon.ops.contract import Level
 from mlthon.ops.telegram.api import Api
 from mlthon.ops.telegram.claim import Claim
 from mlthon.ops.telegram.poller import Poller, PollSettings
@@ -45,6 +46,9 @@ class Listener:
     def take(self, update: Update) -> None:
         self.taken.append("" if update.message is None else update.message.text or "")
 
+    def tell(self, text: str, level: Level) -> None:
+        self.told.append(text)
+
     async def until(self, count: int) -> list[str]:
         with trio.fail_after(10):
             while len(self.taken) < count:
@@ -59,7 +63,7 @@ async def polling(fake: FakeTelegram, folder: Path, run: str = "run") -> AsyncIt
     token = Token(TOKEN)
     with Claim(folder, token) as claim, closing(Store(folder / "store.db")) as store:
         async with Api(token, fake.url).open() as api, trio.open_nursery() as nursery:
-            listener.poller = Poller(api, store, claim, run, listener.take, listener.told.append, QUICK)
+            listener.poller = Poller(api, store, claim, run, listener.take, listener.tell, QUICK)
             nursery.start_soon(listener.poller.run)
             yield listener
             nursery.cancel_scope.cancel()

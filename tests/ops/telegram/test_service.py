@@ -9,11 +9,13 @@ import trio
 
 from mlthon.live.services import Host
 from mlthon.ops.client import EngineClient
-from mlthon.ops.contract import GetCommands
+from mlthon.ops.contract import GetCommands, Level
 from mlthon.ops.outbox import Outbox
 from mlthon.ops.process import PartJob
 from mlthon.ops.service import ControlService
 from mlthon.ops.telegram import serve
+from mlthon.ops.telegram.claim import Claim
+from mlthon.ops.telegram.token import Token
 from tests.ops.telegram.fake import OWNER, TOKEN, FakeTelegram
 from tests.ops.test_service import Engine
 
@@ -58,18 +60,18 @@ def stage(tmp_path: Path, fake: FakeTelegram) -> Stage:
 
 async def test_alerts_reach_the_owner_and_letters_go_beside_them(stage: Stage, fake: FakeTelegram) -> None:
     async with stage.playing():
-        stage.service.publish("alert", "demo", "stopped by its error budget")
+        stage.service.publish("alert", "demo", "stopped by its error budget", Level.ERROR)
         stage.outbox.put("demo", "a letter")
-        await fake.until_said("⚠ demo: stopped by its error budget")
+        await fake.until_said("⛔ demo: stopped by its error budget")
         stage.service.publish("alert", "demo", "demo is running")
-        assert (await fake.until_said("is running")).text == "⚠ demo is running", "its name is said once"
+        assert (await fake.until_said("is running")).text == "ℹ demo is running", "its name is said once"
         await fake.until_said("a letter")
 
 
 async def test_an_engine_that_goes_without_a_goodbye_is_told_of(stage: Stage, fake: FakeTelegram) -> None:
     async with stage.playing():
         stage.socket.cancel()
-        await fake.until_said("⚠ engine: the engine is gone")
+        await fake.until_said("⛔ engine: the engine is gone")
 
 
 async def test_at_the_end_of_a_run_what_is_left_is_sent_and_no_alarm_is_given(stage: Stage, fake: FakeTelegram) -> None:
@@ -83,6 +85,19 @@ async def test_at_the_end_of_a_run_what_is_left_is_sent_and_no_alarm_is_given(st
     assert not any("gone" in each for each in fake.texts())
 
 
+async def test_once_the_engine_is_gone_the_next_run_has_the_bot_at_once(stage: Stage, fake: FakeTelegram) -> None:
+    with Claim(stage.folder, Token(TOKEN)) as other:
+        async with stage.playing():
+            while not other.holder().startswith("run "):
+                await trio.sleep(0.01)
+            assert not other.take("the next run")
+            stage.job.closing.set()
+            while not other.take("the next run"):
+                await trio.sleep(0.01)
+            stage.outbox.put("demo", "still on its way")
+            await fake.until_said("still on its way")
+
+
 async def test_a_part_that_is_started_again_goes_on(stage: Stage, fake: FakeTelegram) -> None:
     for text in ("one", "two"):
         stage.socket = trio.CancelScope()
@@ -90,4 +105,4 @@ async def test_a_part_that_is_started_again_goes_on(stage: Stage, fake: FakeTele
         async with stage.playing():
             await fake.until_said(text)
             await trio.sleep(0.3)
-    assert [each for each in fake.texts() if "⚠" not in each] == ["one", "two"]
+    assert [each for each in fake.texts() if "⛔" not in each] == ["one", "two"]
