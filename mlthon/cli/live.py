@@ -386,6 +386,8 @@ class _Session:
         self.say(_limits(self._config))
 
         def close() -> None:
+            for stage in stages.values():
+                stage.close()
             journal.end_run(driver.wall.now())
             journal.close()
 

@@ -137,6 +137,17 @@ class JournalStage(RequestsPassed, AnswersPassed):
         log.warning("%s %s: the journal can be written again; nothing was left out", self.exchange.name, self.account)
         self._clock.call_soon(self._tell_recovery)
 
+    def close(self) -> None:
+        """The run is over: try for the last time what could not be written, and say what is lost to the journal."""
+        if self._backlog and not self._write():
+            log.error(
+                "%s %s: the journal ends without the last %d entries, which could not be written; the next run "
+                "asks the exchange for what they said",
+                self.exchange.name,
+                self.account,
+                len(self._backlog),
+            )
+
     def _tell_failure(self) -> None:
         if self._failure:
             self._port.gateway_status(GtwStatus.Maintenance, self._failure_text())

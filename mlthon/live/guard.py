@@ -315,6 +315,8 @@ class Guard:
 
 def _set_up_logs(path: Path) -> None:
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr), logging.FileHandler(path)]
+    # a full disk must not fill the terminal with tracebacks: what the log cannot take is said on standard error
+    logging.raiseExceptions = False
     logging.Formatter.converter = time.gmtime
     logging.basicConfig(level=logging.INFO, format="%(asctime)sZ guard %(levelname)s: %(message)s", handlers=handlers)
     # addresses of requests may carry signatures

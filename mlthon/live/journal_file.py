@@ -10,7 +10,7 @@ import os
 import secrets
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any, Final
@@ -136,9 +136,14 @@ def locked(path: Path) -> IO[str]:
             f"{path}: the journal is in use by another process (id {holder})",
             "Stop that one first, or give this run a journal of its own.",
         ) from None
-    file.truncate(0)
-    file.write(f"{os.getpid()}\n")
-    file.flush()
+    try:
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+    except OSError as error:
+        with suppress(OSError):  # what could not be flushed is tried again
+            file.close()
+        raise UserError(f"{path}: the journal cannot be locked: {error.strerror}", _place(path)) from error
     return file
 
 

@@ -253,10 +253,12 @@ class SqliteJournal(JournalReader):
             log.error("%s: the disk does not take the journal's last entries", self.path)
 
     def end_run(self, now: int) -> None:
-        """The run ended in order, at `now` (ns)."""
+        """The run ended in order, at `now` (ns). A run of which that cannot be written has still ended."""
         self.flush()
-        with told(self.path):
+        try:
             self._write.execute("UPDATE runs SET ended = ? WHERE number = ?", (now, self.run))
+        except sqlite3.Error as error:
+            log.error("%s: that the run has ended cannot be written: %s", self.path, error)
 
     def close(self) -> None:
         """Bring everything into the file and let others open it."""
@@ -375,12 +377,16 @@ class SqliteJournal(JournalReader):
             log.error("%s: no checkpoints: %s", self.path, error)
             return
         last = False
+        failure = ""
         while not last:
             last = self._closing.wait(CHECKPOINT_EVERY_S)
             try:
                 db.execute(f"PRAGMA wal_checkpoint({'TRUNCATE' if last else 'PASSIVE'})")
+                failure = ""
             except sqlite3.Error as error:
-                log.warning("%s: checkpoint: %s", self.path, error)
+                if str(error) != failure:
+                    failure = str(error)
+                    log.warning("%s: checkpoint: %s", self.path, error)
         db.close()
 
 

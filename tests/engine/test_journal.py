@@ -169,6 +169,20 @@ def test_what_could_not_be_written_is_written_later_and_in_order() -> None:
     assert [each[1] for each in rig.strategy.of("on_new_order_ack")] == ["1", "3"]
 
 
+def test_what_the_end_cannot_write_either_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    rig = Journalled()
+    rig.store.broken = "disk full"
+    rig.env.send_cancel_all(Exchange.Bybit, BTC)
+    caplog.clear()
+    rig.stage.close()
+    assert "ends without the last 1 entries" in caplog.text
+    caplog.clear()
+    rig.store.broken = ""
+    rig.stage.close()
+    assert (rig.store.kinds(), rig.stage.unwritten) == (["cancel_all"], 0)
+    assert "ends without" not in caplog.text
+
+
 def test_a_gateway_that_comes_back_is_not_told_as_ready_while_the_journal_fails() -> None:
     rig = Journalled()
     rig.store.broken = "disk full"

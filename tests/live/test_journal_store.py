@@ -111,6 +111,22 @@ def test_runs_count_upwards_and_the_installation_stays(path: Path) -> None:
     assert set(seen[0][1]) <= set("0123456789abcdefghijklmnopqrstuvwxyz")
 
 
+def test_a_run_whose_end_cannot_be_written_has_still_ended(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    journal = SqliteJournal(path, now=NOW)
+    journal._write.execute("PRAGMA query_only = ON")
+    journal.end_run(NOW + 1)
+    assert "that the run has ended cannot be written" in caplog.text
+    journal.close()
+    with JournalReader(path) as reader:
+        assert reader.rows("SELECT ended FROM runs") == [(None,)]
+
+
+def test_a_lock_that_cannot_be_written_is_told(path: Path) -> None:
+    Path(f"{path}.lock").symlink_to("/dev/full")
+    with pytest.raises(UserError, match="the journal cannot be locked"):
+        SqliteJournal(path, now=NOW)
+
+
 def test_executions_are_known_once_and_add_up_to_holdings(path: Path) -> None:
     journal = SqliteJournal(path, now=NOW)
     journal.commit([new(), fill("E1", 100), fill("E1", 100), fill("E2", 50, ts=NOW + 5)])
