@@ -15,12 +15,16 @@ anything is imported) and without a lock that a bot could hold:
   of its own or not. Then the keeper ends as the bot did: with its status, or by the same signal.
 - A keeper that is killed itself takes the bot along (Linux alone has a way to say so).
 
-The bot, not the keeper, steps back by `NICE` behind the engine. Keeper and bot stay in the engine's session: Linux
-shares processor time out between sessions first, so that in one of its own no niceness would count beside the engine.
-That alone still lets a bot that computes without end hold the engine up for as long as the scheduler leaves a task
-alone once it runs (some ms). So the keeper looks at what the bot uses: where that is more than `BUSY` of a core, the
-threads that do it are after some looks run as idle work (SCHED_IDLE), which anything that wakes interrupts at once,
-other bots and the bot's own callbacks included. Linux lets nobody but root take that back.
+The bot, not the keeper, steps back behind the engine, in three ways:
+
+- Its niceness grows by `NICE`. Keeper and bot stay in the engine's session for that: Linux shares processor time out
+  between sessions first, so that in one of its own no niceness would count beside the engine.
+- Its slices are long (`SLICE_NS`). Once a task runs Linux leaves it alone for some ms, whatever its niceness; but a
+  task with shorter slices, as the engine has, interrupts it as soon as it wakes (from Linux 6.12 on).
+- What computes without end becomes idle work (SCHED_IDLE), which anything that wakes interrupts at once, other bots and
+  the bot's own callbacks included. The keeper looks at what the bot uses: has that been more than `BUSY` of a core for
+  some looks, its threads are made idle work, the heaviest first, until what the others use is little (`LEFT`): one that
+  burns, or a hundred that burn together. Linux lets nobody but root take that back.
 
 This module imports next to nothing, because each bot costs a process of it.
 """
@@ -29,6 +33,7 @@ import os
 import resource
 import select
 import signal
+import struct
 import sys
 import time
 from collections.abc import Iterator
@@ -53,9 +58,15 @@ PATIENCE: Final = 4
 """So many looks a bot may be busy: it has to import its libraries."""
 BUSY: Final = 0.25
 """Of a core, between two looks: a bot that uses more computes without end."""
-SHARE: Final = 0.05
-"""Of a core: a thread that uses less is not the one."""
+LEFT: Final = 0.1
+"""Of a core: so much the threads of a busy bot use together that are not made idle work."""
+SLICE_NS: Final = 10_000_000
+"""So long (ns) are a bot's slices; usual are some ms."""
 
+_SCHED_SETATTR: Final = {"x86_64": 314, "aarch64": 274}
+"""The number of Linux's sched_setattr(2), for which C libraries have no function, by machine."""
+_SCHED_ATTR: Final = struct.Struct("=IIQiIQQQ")
+"""Its size, policy, flags, niceness, priority, slice (ns), and what deadlines need."""
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_CHILD_SUBREAPER: Final = 36
 """prctl(2)."""
@@ -160,9 +171,13 @@ class Usage:
         self._looked = now
         self.due = self._looked + LOOK_S
         self._process = 0.0
-        self._threads: dict[str, float] = {}
         self._busy = 0
-        """So many looks it has been busy without a break."""
+        """So many looks it has been busy without a break, or since its threads were last judged."""
+        self._since = now
+        self._threads: dict[str, float] = {}
+        """What its threads had used by the first of these looks, and when that was."""
+        self._idle: set[str] = set()
+        """Those that are idle work."""
 
     def look(self, now: float) -> None:
         """Have threads that compute without end run as idle work."""
@@ -171,16 +186,33 @@ class Usage:
         with suppress(OSError):  # the process has ended
             before, self._process = self._process, _used(self._folder)
             self._busy = self._busy + 1 if self._process - before > BUSY * passed else 0
-            if self._busy:
-                self._look_at_threads(passed)
+            if self._busy > PATIENCE:
+                self._judge(now)
+                self._busy = 1
+            if self._busy == 1:
+                self._since, self._threads = now, self._used_by_threads()
 
-    def _look_at_threads(self, passed: float) -> None:
-        before, self._threads = self._threads, {}
+    def _judge(self, now: float) -> None:
+        """Make threads idle work, the heaviest first, until the others use little together."""
+        used = self._used_by_threads()
+        self._idle &= used.keys()
+        share = {each: used[each] - self._threads.get(each, 0.0) for each in used.keys() - self._idle}
+        left = sum(share.values())
+        for thread in sorted(share, key=share.__getitem__, reverse=True):
+            if left <= LEFT * (now - self._since):
+                break
+            left -= share[thread]
+            with suppress(ProcessLookupError):  # it has ended
+                os.sched_setscheduler(int(thread), os.SCHED_IDLE, os.sched_param(0))
+                self._idle.add(thread)
+
+    def _used_by_threads(self) -> dict[str, float]:
+        """Seconds by thread."""
+        used: dict[str, float] = {}
         for thread in (self._folder / "task").iterdir():
             with suppress(OSError):  # it has ended
-                self._threads[thread.name] = used = _used(thread)
-                if self._busy > PATIENCE and used - before.get(thread.name, 0.0) > SHARE * passed:
-                    os.sched_setscheduler(int(thread.name), os.SCHED_IDLE, os.sched_param(0))
+                used[thread.name] = _used(thread)
+        return used
 
 
 def _used(task: Path) -> float:
@@ -241,7 +273,7 @@ def _be_bot(path: str, nice: int, keeper: int, blocked: tuple[signal.Signals, ..
     """In the forked process: become the bot."""
     try:
         os.setpgid(0, 0)
-        os.nice(nice)
+        _step_back(nice)
         _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != keeper:
             os._exit(1)  # it died before it could be watched
@@ -257,6 +289,18 @@ def _be_bot(path: str, nice: int, keeper: int, blocked: tuple[signal.Signals, ..
         sys.excepthook(*sys.exc_info())
         sys.stderr.flush()
     os._exit(1)
+
+
+def _step_back(nice: int) -> None:
+    """Run behind the engine: see the module."""
+    niceness = os.nice(nice)
+    number = _SCHED_SETATTR.get(os.uname().machine) if sys.platform == "linux" else None
+    if number is not None:
+        import ctypes
+
+        attributes = _SCHED_ATTR.pack(_SCHED_ATTR.size, os.SCHED_OTHER, 0, niceness, 0, SLICE_NS, 0, 0)
+        # where it is forbidden the bot does without
+        ctypes.CDLL(None).syscall(number, 0, attributes, 0)
 
 
 def _prctl(option: int, value: int) -> None:

@@ -1,5 +1,6 @@
 """The keeper of a bot: whatever a bot does, it and all that it has started end, and the keeper says how."""
 
+import ctypes
 import os
 import resource
 import signal
@@ -15,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from mlthon.link import wire
-from mlthon.link.bot.keeper import ENDS_WITHIN_S, LOOK_S, PATIENCE, TERM_S, Usage
+from mlthon.link.bot.keeper import ENDS_WITHIN_S, LOOK_S, PATIENCE, SLICE_NS, TERM_S, Usage
 from mlthon.link.contract import Hello
 from tests.link.bot.kit import INSTRUMENTS, MARKETS, VENUES, write
 
@@ -197,6 +198,21 @@ def test_a_bot_steps_back_behind_its_engine_in_the_same_session(tmp_path: Path) 
         assert os.getpgid(pid) == pid != bot.process.pid == os.getpgid(bot.process.pid)
 
 
+@pytest.mark.skipif(os.uname().machine != "x86_64" or sys.platform != "linux", reason="it asks Linux by a number")
+def test_a_bots_slices_are_longer_than_its_engines(tmp_path: Path) -> None:
+    def slice_of(pid: int) -> int:
+        given = ctypes.create_string_buffer(48)
+        if ctypes.CDLL(None).syscall(315, pid, given, 48, 0):
+            pytest.skip("sched_getattr is forbidden here")
+        return int.from_bytes(given.raw[24:32], sys.byteorder)
+
+    if not slice_of(0):
+        pytest.skip("a Linux that gives no task slices of its own")
+    with kept(tmp_path) as bot:
+        (pid,) = bot.begun()
+        assert slice_of(pid) == SLICE_NS > slice_of(0)
+
+
 class Processes:
     """A process's folder in `/proc`, made up."""
 
@@ -218,12 +234,19 @@ class Processes:
         (folder / "stat").write_text(f"7 (odd ) name) R {'0 ' * 10}{ticks - ticks // 3} {ticks // 3} 0 0\n", "utf-8")
 
 
-@pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="other systems know no idle work")
+@pytest.fixture
+def idle(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The threads that are made idle work."""
+    if not hasattr(os, "SCHED_IDLE"):
+        pytest.skip("other systems know no idle work")
+    found: list[int] = []
+    monkeypatch.setattr(os, "sched_setscheduler", lambda thread, policy, param: found.append(thread))
+    return found
+
+
 def test_threads_that_compute_without_end_are_run_as_idle_work_and_the_others_are_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, idle: list[int]
 ) -> None:
-    idle: list[int] = []
-    monkeypatch.setattr(os, "sched_setscheduler", lambda thread, policy, param: idle.append(thread))
     process = Processes(tmp_path)
     process.use(t1=40.0, t2=0.0)
     usage = Usage(tmp_path, 0.0)
@@ -232,16 +255,32 @@ def test_threads_that_compute_without_end_are_run_as_idle_work_and_the_others_ar
         process.use(t1=0.01, t2=0.1, t3=0.1)
         usage.look(number * LOOK_S)
     assert idle == []
-    process.use(t1=0.01, t2=0.1, t4=0.1)
+    process.use(t1=0.01, t2=0.1, t4=0.3)
     usage.look((PATIENCE + 1) * LOOK_S)
-    assert sorted(idle) == [2, 4]
+    assert sorted(idle) == [2, 3, 4]
     assert usage.due == (PATIENCE + 2) * LOOK_S
+    for number in range(PATIENCE + 2, 3 * PATIENCE):
+        process.use(t1=0.01, t2=0.2)
+        usage.look(number * LOOK_S)
+    assert sorted(idle) == [2, 3, 4], "what they go on using is none of the others"
+    for number in range(3 * PATIENCE, 5 * PATIENCE):
+        process.use(t1=0.01, t2=0.2, t5=0.2)
+        usage.look(number * LOOK_S)
+    assert sorted(idle) == [2, 3, 4, 5], "one that begins later"
 
 
-@pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="other systems know no idle work")
-def test_a_busy_moment_is_no_endless_computation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    idle: list[int] = []
-    monkeypatch.setattr(os, "sched_setscheduler", lambda thread, policy, param: idle.append(thread))
+def test_many_threads_that_each_use_little_are_idle_work_as_one_that_uses_much(tmp_path: Path, idle: list[int]) -> None:
+    process = Processes(tmp_path)
+    usage = Usage(tmp_path, 0.0)
+    threads = {f"t{number}": 0.01 for number in range(2, 102)}
+    for number in range(1, PATIENCE + 3):
+        process.use(t1=0.01, **threads)
+        usage.look(number * LOOK_S)
+    assert len(idle) > 90
+    assert len(set(idle)) == len(idle)
+
+
+def test_a_busy_moment_is_no_endless_computation(tmp_path: Path, idle: list[int]) -> None:
     process = Processes(tmp_path)
     usage = Usage(tmp_path, 0.0)
     usage.look(LOOK_S)  # it has not begun
