@@ -13,6 +13,7 @@ from mlthon.protocols import bybit_errors as errors
 from mlthon.protocols import bybit_private as wire
 from mlthon.venue.codec import Question, Refused
 from mlthon.venue.native import PAUSE_S, decoded, texts
+from mlthon.venue.scrub import scrub
 from mlthon.venue.wire import HttpAnswer, HttpMessage, Request
 
 ROOT: Final = "/v5/"
@@ -43,7 +44,7 @@ def native(
 
     rules = (*costs, (target, 1)) if target in tables.READ_LIMITS else tuple(costs)
     answer = yield Request(f"{method} {target}", build, rules)
-    return _told(answer)
+    return _told(answer, key)
 
 
 def path_of(path: str) -> str:
@@ -51,7 +52,7 @@ def path_of(path: str) -> str:
     return ROOT + path.strip("/").removeprefix("v5/")
 
 
-def _told(answer: HttpAnswer) -> Any:
+def _told(answer: HttpAnswer, key: str) -> Any:
     if answer.status in (403, 429):
         pause = tables.IP_BAN_S if answer.status == 403 else PAUSE_S
         raise Refused(f"too many requests (HTTP {answer.status})", retry_after_s=pause)
@@ -64,4 +65,4 @@ def _told(answer: HttpAnswer) -> Any:
     if not isinstance(code, int):
         raise Refused("the answer has no retCode")
     limited = code in errors.LIMITED
-    raise Refused(f"{said.get('retMsg')} (code {code})", retry_after_s=PAUSE_S if limited else None)
+    raise Refused(f"{scrub(str(said.get('retMsg')), (key,))} (code {code})", retry_after_s=PAUSE_S if limited else None)

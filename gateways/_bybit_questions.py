@@ -30,6 +30,7 @@ from mlthon.venue.facts import (
     WalletFact,
     spot_position,
 )
+from mlthon.venue.scrub import scrub
 from mlthon.venue.wire import HttpAnswer, HttpMessage, Request
 
 T = TypeVar("T")
@@ -257,8 +258,12 @@ class Questions:
         if said.ret_code != errors.OK:
             final = said.ret_code in errors.FINAL
             pause = LIMITED_PAUSE_S if said.ret_code in errors.LIMITED else None
-            raise Refused(f"{said.ret_msg} (code {said.ret_code})", final=final, retry_after_s=pause)
+            raise Refused(f"{self._words(said.ret_msg)} (code {said.ret_code})", final=final, retry_after_s=pause)
         return bytes(said.result), said
+
+    def _words(self, text: str) -> str:
+        """The exchange's words for people: where a signature is wrong they repeat the key."""
+        return scrub(text, (self._key,))
 
     def _signer(self) -> tables.Signer:
         if self._sign is None:

@@ -141,7 +141,7 @@ class BybitCodec(Questions):
             if envelope.ret_code is not None and envelope.op.startswith("order."):
                 return self._frame_reply(name, envelope)
             if envelope.success is False:
-                return [LineRefused(line=name, reason=envelope.ret_msg or "refused without a reason")]
+                return [LineRefused(line=name, reason=self._words(envelope.ret_msg) or "refused without a reason")]
         except BAD as error:
             raise BadMessage(str(error)) from error
         raise BadMessage("neither a topic nor an answer that is known")
@@ -167,7 +167,7 @@ class BybitCodec(Questions):
 
     def _login(self, name: str, answer: wire.Envelope) -> list[Fact | str]:
         good = answer.success if answer.success is not None else answer.ret_code == errors.OK
-        reason = answer.ret_msg or answer.trade_msg or "refused without a reason"
+        reason = self._words(answer.ret_msg or answer.trade_msg) or "refused without a reason"
         if answer.subscription_id == SWITCH:
             if not good:
                 raise BadMessage(f"the dead man's switch is not set: {reason}")
@@ -184,7 +184,7 @@ class BybitCodec(Questions):
     def _frame_reply(self, name: str, answer: wire.Envelope) -> list[Fact | str]:
         code = answer.ret_code or 0
         identity = wire.decode_identity(answer.data) if code == errors.OK else None
-        reply = _reply(code, answer.trade_msg, identity, answer.req_id)
+        reply = _reply(code, self._words(answer.trade_msg), identity, answer.req_id)
         if code == RESTARTING:
             return [reply, LineInterrupted(line=name, reason=answer.trade_msg)]
         return [reply]
@@ -244,7 +244,7 @@ class BybitCodec(Questions):
             identity = wire.decode_identity(said.result) if said.ret_code == errors.OK else None
         except BAD as error:
             raise BadMessage(str(error)) from error
-        return _reply(said.ret_code, said.ret_msg, identity)
+        return _reply(said.ret_code, self._words(said.ret_msg), identity)
 
     def arm_dead_man(self, timeout_s: float, instruments: Sequence[Instrument]) -> Sequence[Request]:
         """Disconnection protection: the exchange cancels a product's orders when every private line that subscribes to

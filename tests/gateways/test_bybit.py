@@ -359,6 +359,22 @@ def test_account() -> None:
     assert caught.value.final
 
 
+def test_words_that_repeat_the_key_are_told_without_it() -> None:
+    words = "error sign! origin_string[1700000000000test-key5000]"
+    codec = made()
+    refused = HttpAnswer(200, {}, json.dumps({"retCode": 10004, "retMsg": words, "result": {}}).encode())
+    frame = {"retCode": 10004, "retMsg": words, "ret_msg": words, "success": False}
+    lines = [{**frame, "op": "order.create", "reqId": "k"}, {**frame, "op": "auth"}, {**frame, "op": "else"}]
+    heard = [fact for line in lines for fact in codec.line_message("private", json.dumps(line).encode(), 1)]
+    told = [codec.reply(codec.new_order(order()), refused).reason, *(getattr(fact, "reason", "") for fact in heard)]
+    for question in (codec.wallet(), codec.native("account/info", "private", "GET", {})):
+        with pytest.raises(Refused) as caught:
+            asked(question, refused)
+        told.append(str(caught.value))
+    assert len(told) == 6
+    assert all("origin_string" in each and "test-key" not in each for each in told)
+
+
 def test_settings() -> None:
     with pytest.raises(ValueError, match="no setting 'order'"):
         made({"order": "rest"})
