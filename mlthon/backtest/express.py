@@ -8,7 +8,7 @@ left for a row is three comparisons (is anything due? is it outside the watch ba
 It does what the lanes do, in the same order; tests play the same histories both ways. Only when the market is told
 differs: a row inside the watch band sets the touch or the last price and nothing else, and nobody reads those before
 the next call of the clock or the next row outside the band. So the market is brought up to date before these
-(`_catch_up`), not with every row. Where a tap hears and no strategy, `mlthon.backtest.tapped` takes the rows. When
+(`Passing.tell`), not with every row. Where a tap hears and no strategy, `mlthon.backtest.tapped` takes the rows. When
 subscriptions change (`InstrumentFeed.hearers`) the express stops and is asked anew. A batch with a crossed quote, an
 empty side or prices far apart goes through the lanes.
 """
@@ -49,6 +49,33 @@ _NO_QUOTE: Final = b"\x00"
 _BUY, _SELL = SIDES[1], SIDES[-1]
 
 
+class Passing:
+    """The rows of a batch as the loop passes them, a list a column. `least`, `most`: the bid and the ask of a quote,
+    and the price of a trade twice, less `base`. `q`: the lots at the bid or of the trade. `s`: the lots at the ask or
+    the taker's side. `kinds[n]`: whether row n is a quote."""
+
+    __slots__ = ("base", "kinds", "least", "most", "q", "s")
+
+    def __init__(self, base: int, is_quote: Flags, least: Ints, most: Ints, rows: Sequence[Ints]) -> None:
+        self.base = base
+        self.kinds = is_quote.tobytes()
+        self.least: list[int] = (least - base).tolist()
+        self.most: list[int] = (most - base).tolist() if _QUOTE in self.kinds else self.least
+        self.q: list[int] = rows[3].tolist()
+        self.s: list[int] = np.where(is_quote, rows[5], rows[4]).tolist()
+
+    def tell(self, market: Market, first: int, last: int) -> None:
+        """Tell the market of the rows from `first` until before `last`, all of them inside its watch band: of the last
+        quote and the last trade among them."""
+        quote = self.kinds.rfind(_QUOTE, first, last)
+        if quote >= 0:
+            market.bid, market.bid_qty = self.base + self.least[quote], self.q[quote]
+            market.ask, market.ask_qty = self.base + self.most[quote], self.s[quote]
+        trade = self.kinds.rfind(_NO_QUOTE, first, last)
+        if trade >= 0:
+            market.last = self.base + self.least[trade]
+
+
 class Express:
     """See the module. `is_quote[n]`: whether the rows of lane n are quotes; else they are trades. `tapped`: takes the
     rows where one tap hears, if it can."""
@@ -87,13 +114,11 @@ class Express:
         if height > WIDEST or (is_quote & (most_of <= least_of)).any():
             return None
         ts = rows[0] + batch.moved
-        kinds = is_quote.tobytes()
         count = len(ts)
-        lowest, highest = least_of - base, most_of - base
         prices = self._prices_from(base, height)
         qtys = self._qtys_of(rows, is_quote)
         asks = self._asked(rows[2], is_quote, hearers)
-        columns = (asks, lowest, highest, rows[3], np.where(is_quote, rows[5], rows[4]), ts // MS)
+        passing = Passing(base, is_quote, least_of, most_of, rows)
         exchange, number = feed.instrument.venue, feed.instrument.number
         pairs, trades = hearers.pairs, hearers.trades
         # a strategy may replace its callbacks, but nobody replaces a strategy
@@ -102,10 +127,12 @@ class Express:
         told = 0
         low, high = market.watch_low - base, market.watch_high - base
         times = iter(ts.tolist())
-        for now, asked, least, most, q, s, ms in zip(times, *(each.tolist() for each in columns), strict=False):
+        kinds = passing.kinds
+        columns = (asks, passing.least, passing.most, passing.q, passing.s, (ts // MS).tolist())
+        for now, asked, least, most, q, s, ms in zip(times, *columns, strict=False):
             if now >= clock.due:
                 row = count - 1 - length_hint(times)
-                self._catch_up(rows, kinds, told, row)
+                passing.tell(market, told, row)
                 clock.run_until(now)
                 if feed.hearers is not hearers:
                     count = row
@@ -115,7 +142,12 @@ class Express:
             clock.now = now
             if least <= low or most >= high:
                 row = count - 1 - length_hint(times)
-                self._meet(rows, kinds, told, row, now)
+                if told < row:
+                    passing.tell(market, told, row)
+                if kinds[row]:
+                    market.on_quote(base + least, q, base + most, s, now)
+                else:
+                    market.on_trade(base + least, q, s, now)
                 told = row + 1
                 low, high = market.watch_low - base, market.watch_high - base
             if asked == PAIR:
@@ -140,7 +172,7 @@ class Express:
                     ms,
                 )
         else:
-            self._catch_up(rows, kinds, told, count)
+            passing.tell(market, told, count)
         quote = kinds.rfind(_QUOTE, 0, count)
         if hearers.quotes is not None and quote >= 0:
             feed.bid = rows[2].item(quote)
@@ -151,7 +183,8 @@ class Express:
     def _prices_from(self, base: int, height: int) -> list[Price]:
         """The prices from `base` on, up to `height` ticks above it."""
         values = self._prices.values
-        return [values[base + each] for each in range(height + 1)]
+        known = values.known
+        return [known.get(each) or values[each] for each in range(base, base + height + 1)]
 
     def _qtys_of(self, rows: Sequence[Ints], is_quote: Flags) -> Sequence[Qty] | Values[Qty]:
         """What gives the quantity of so many lots: the ladder, where it reaches far enough."""
@@ -164,48 +197,16 @@ class Express:
             self._qtys.climb(most)
         return self._qtys.ladder
 
-    def _asked(self, bids: Ints, is_quote: Flags, hearers: Hearers) -> Ints:
+    def _asked(self, bids: Ints, is_quote: Flags, hearers: Hearers) -> list[int]:
         """What each row asks for."""
         of_trades = TRADE if hearers.trades else NOTHING
-        if hearers.quotes is None:
-            return np.where(is_quote, PAIR if hearers.pairs else NOTHING, of_trades)
         asked = np.full(len(bids), of_trades)
-        rising = np.diff(bids[is_quote], prepend=self._feed.bid) > 0
-        asked[is_quote] = np.where(rising, ASK_FIRST, BID_FIRST)
-        return asked
-
-    # -- the market --------------------------------------------------------------------------------------------------
-
-    def _catch_up(self, rows: Sequence[Ints], kinds: bytes, told: int, row: int) -> None:
-        """Tell the market of the rows from `told` until before `row`, all of them inside its watch band: of the last
-        quote and the last trade among them. `kinds[n]`: whether row n is a quote."""
-        if row > told:
-            self._last_quote(rows, kinds.rfind(_QUOTE, told, row))
-            self._last_trade(rows, kinds.rfind(_NO_QUOTE, told, row))
-
-    def _last_quote(self, rows: Sequence[Ints], quote: int) -> None:
-        """The touch is that of row `quote`; less than 0: nothing changed it."""
-        if quote >= 0:
-            market = self._market
-            _, _, bids, bid_qtys, asks, ask_qtys, _ = rows
-            market.bid, market.bid_qty = bids.item(quote), bid_qtys.item(quote)
-            market.ask, market.ask_qty = asks.item(quote), ask_qtys.item(quote)
-
-    def _last_trade(self, rows: Sequence[Ints], trade: int) -> None:
-        """The last trade is that of row `trade`; less than 0: there was none."""
-        if trade >= 0:
-            self._market.last = rows[2].item(trade)
-
-    def _meet(self, rows: Sequence[Ints], kinds: bytes, told: int, row: int, now: int) -> None:
-        """A row outside the watch band; those from `told` until before it are inside. Of them only what the row does
-        not replace itself is told."""
-        _, _, a, b, c, d, _ = rows
-        if kinds[row]:
-            self._last_trade(rows, kinds.rfind(_NO_QUOTE, told, row))
-            self._market.on_quote(a.item(row), b.item(row), c.item(row), d.item(row), now)
+        if hearers.quotes is None:
+            asked[is_quote] = PAIR if hearers.pairs else NOTHING
         else:
-            self._last_quote(rows, kinds.rfind(_QUOTE, told, row))
-            self._market.on_trade(a.item(row), b.item(row), c.item(row), now)
+            rising = np.diff(bids[is_quote], prepend=self._feed.bid) > 0
+            asked[is_quote] = np.where(rising, ASK_FIRST, BID_FIRST)
+        return asked.tolist()
 
 
 def express_of(replay: Replay, assembly: Assembly, lanes: Sequence[Lane]) -> Express | Tapped | None:

@@ -145,12 +145,12 @@ class Instrument:
 
     # Derived; what an instrument that trades must have is never None here
 
-    @property
+    @cached_property
     def number(self) -> int:
         """The instrument id. Raises ValueError when there is none."""
         return self._required(self.instrument_id, "instrument_id")
 
-    @property
+    @cached_property
     def venue(self) -> Exchange:
         """The exchange. Raises ValueError when there is none."""
         return self._required(self.exchange, "exchange")
@@ -160,12 +160,12 @@ class Instrument:
             raise ValueError(f"{self} cannot be traded: it has no {field}")
         return value
 
-    @property
+    @cached_property
     def symbol(self) -> str:
         """The exchange's own symbol ('' when there is none)."""
         return self.exch_instr_id or ""
 
-    @property
+    @cached_property
     def name(self) -> str:
         """As in `byt:perp:btc-usd` ('' when there is none)."""
         return self.instrument_name or ""

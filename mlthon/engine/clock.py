@@ -22,6 +22,10 @@ SECOND: Final = 1_000_000_000
 MAX_CALLS_AT_ONE_TIME: Final = 1_000_000
 
 
+Send = Callable[..., None]
+"""`send(call, *args)`: have it called later."""
+
+
 class TimeStuck(RuntimeError):
     """A million calls ran without time moving on: two parties answer each other for ever at zero latency."""
 
@@ -62,16 +66,25 @@ class Clock:
 
     def call_at(self, ts: int, call: Callable[..., object], *args: Any) -> None:
         """Queue `call(*args)` for time `ts` (ns); a time in the past means as soon as the present event is over."""
-        self.post(ts, call, args)
-
-    def post(self, ts: int, call: Callable[..., object], args: tuple[Any, ...]) -> None:
-        """`call_at` for who has the arguments in a tuple already."""
         if ts < self.now:
             ts = self.now
         self._seq = seq = self._seq + 1
         heappush(self._queue, (ts, seq, call, args))
         if ts < self.due:
             self.due = ts
+
+    def after(self, delay: int) -> Send:
+        """A function that queues a call for `delay` ns (0 or more) after the moment it is given it."""
+        queue = self._queue
+
+        def send(call: Callable[..., object], *args: Any) -> None:
+            self._seq = seq = self._seq + 1
+            ts = self.now + delay
+            heappush(queue, (ts, seq, call, args))
+            if ts < self.due:
+                self.due = ts
+
+        return send
 
     def call_soon(self, call: Callable[..., object], *args: Any) -> None:
         """Queue `call(*args)` for as soon as the present event is over."""
@@ -96,23 +109,23 @@ class Clock:
     def run_until(self, ts: int) -> None:
         """Make every call that is due at or before `ts`, in order, and set `now` to `ts`."""
         queue = self._queue
-        at = -1
-        calls = 0
         while queue and queue[0][0] <= ts:
-            due, _, call, args = heappop(queue)
-            self.due = queue[0][0] if queue else NEVER
-            if due > self.now:
-                self.now = due
-            if due != at:
-                at = due
-                calls = 0
-            calls += 1
-            if calls > MAX_CALLS_AT_ONE_TIME:
-                raise TimeStuck(f"{calls} calls at time {due} ns without time moving on; give some latency")
-            if call is not None:
-                call(*args)  # type: ignore[misc]
-            elif (cancellable := args.call) is not None:  # type: ignore[union-attr]
-                cancellable(*args.args)  # type: ignore[union-attr]
+            at = queue[0][0]
+            if at > self.now:
+                self.now = at
+            for _ in range(MAX_CALLS_AT_ONE_TIME):
+                _, _, call, args = heappop(queue)
+                self.due = queue[0][0] if queue else NEVER
+                if call is not None:
+                    call(*args)  # type: ignore[misc]
+                elif (cancellable := args.call) is not None:  # type: ignore[union-attr]
+                    cancellable(*args.args)  # type: ignore[union-attr]
+                if not queue or queue[0][0] != at:
+                    break
+            else:
+                raise TimeStuck(
+                    f"{MAX_CALLS_AT_ONE_TIME} calls at time {at} ns without time moving on; give some latency"
+                )
         self.due = queue[0][0] if queue else NEVER
         if ts > self.now:
             self.now = ts

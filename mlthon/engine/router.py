@@ -99,29 +99,32 @@ class Port:
     def new_order(self, order: TrackedOrder) -> None:
         self._tracker.orders[order.wire_id] = order
         self.record("new", order, ())
-        if self._refused_unready(self.new_order_reject, order.wire_id):
-            return
-        self.gateway.new_order(order)
+        if self.gateway.status()[0] is _READY:
+            self.gateway.new_order(order)
+        else:
+            self._refuse_unready(self.new_order_reject, order.wire_id)
 
     def modify_order(self, order: TrackedOrder, price: int | None, qty: int | None) -> None:
         self.record("modify", order, (price, qty))
-        if not self._refused_unready(self.modify_order_reject, order.wire_id):
+        if self.gateway.status()[0] is _READY:
             self.gateway.modify_order(order, price, qty)
+        else:
+            self._refuse_unready(self.modify_order_reject, order.wire_id)
 
     def cancel_order(self, order: TrackedOrder) -> None:
         self.record("cancel", order, ())
-        if not self._refused_unready(self._reject_cancel, order):
+        if self.gateway.status()[0] is _READY:
             order.cancels.append(None)
             self.gateway.cancel_order(order)
+        else:
+            self._refuse_unready(self._reject_cancel, order)
 
     def cancel_for_account(self, order: TrackedOrder) -> None:
         """Cancel an order for somebody else than the strategy that sent it: that one is not told of the cancel's
         answer, only of the order's end."""
         self.record("cancel", order, ())
-        status, detail = self.gateway.status()
-        if status is not _READY:
-            reason = f"the {self.exchange.name} gateway is {status.name}: {detail or 'wait for ReadyToTrade'}"
-            refusal = ("cancel_reject", order, (GtwRejectCode.GtwNotReady.name, reason))
+        if self.gateway.status()[0] is not _READY:
+            refusal = ("cancel_reject", order, (GtwRejectCode.GtwNotReady.name, self._why_unready()))
             self._clock.call_at(self._clock.now + REFUSAL, self.record, *refusal)
             return
         nobody = CancelAll(order.instrument, 1)
@@ -132,7 +135,8 @@ class Port:
     def cancel_all(self, session: "Session", instrument: Instrument) -> None:
         """Cancel the strategy's own orders: in one request where the account is its alone, else one by one."""
         self.record("cancel_all", None, (session.name, instrument.name))
-        if self._refused_unready(self._reject_cancel_all, session, instrument):
+        if self.gateway.status()[0] is not _READY:
+            self._refuse_unready(self._reject_cancel_all, session, instrument)
             return
         if self.sessions == [session]:
             self._cancel_alls.setdefault(instrument, []).append(session)
@@ -152,13 +156,12 @@ class Port:
         self._asked[self._questions] = (session, about)
         send(self._questions)
 
-    def _refused_unready(self, refuse: Callable[..., None], *args: Any) -> bool:
+    def _refuse_unready(self, refuse: Callable[..., None], *args: Any) -> None:
+        self._clock.call_at(self._clock.now + REFUSAL, refuse, *args, GtwRejectCode.GtwNotReady, self._why_unready())
+
+    def _why_unready(self) -> str:
         status, detail = self.gateway.status()
-        if status is _READY:
-            return False
-        reason = f"the {self.exchange.name} gateway is {status.name}: {detail or 'wait for ReadyToTrade'}"
-        self._clock.call_at(self._clock.now + REFUSAL, refuse, *args, GtwRejectCode.GtwNotReady, reason)
-        return True
+        return f"the {self.exchange.name} gateway is {status.name}: {detail or 'wait for ReadyToTrade'}"
 
     # -- events ----------------------------------------------------------------------------------------------------
 
@@ -217,7 +220,7 @@ class Port:
         self._foreign[wire_id].exchange_id = wire_id
 
     def new_order_ack(self, wire_id: str, exchange_id: str, price: int, qty: int, leaves: int, engine_ts: int) -> None:
-        order = self._order(wire_id)
+        order = self._tracker.orders.get(wire_id) or self._order(wire_id)
         if order is None:
             return
         order.state = next_state(order.state, _ACKED[order.stop_price is not None])
@@ -244,7 +247,7 @@ class Port:
         )
 
     def new_order_reject(self, wire_id: str, code: GtwRejectCode, reason: str) -> None:
-        order = self._order(wire_id)
+        order = self._tracker.orders.get(wire_id) or self._order(wire_id)
         if order is None:
             return
         order.state = next_state(order.state, _REJECTED)
@@ -254,7 +257,7 @@ class Port:
         order.session.call("on_new_order_reject", self.exchange, order.client_id, code, reason)
 
     def order_unknown(self, wire_id: str, reason: str) -> None:
-        order = self._order(wire_id)
+        order = self._tracker.orders.get(wire_id) or self._order(wire_id)
         if order is None:
             return
         order.state = next_state(order.state, _TIMED_OUT)
@@ -263,7 +266,7 @@ class Port:
         self._tell_status(order, order.state, order.price, order.leaves)
 
     def order_resolved(self, wire_id: str, status: OrderStatus, leaves: int) -> None:
-        order = self._order(wire_id)
+        order = self._tracker.orders.get(wire_id) or self._order(wire_id)
         if order is None:
             return
         order.state = next_state(order.state, RESOLVED[status])
@@ -271,7 +274,7 @@ class Port:
         self._tell_status(order, order.state, order.price, leaves)
 
     def modify_order_ack(self, wire_id: str, price: int | None, qty: int | None, leaves: int) -> None:
-        order = self._order(wire_id)
+        order = self._tracker.orders.get(wire_id) or self._order(wire_id)
         if order is None:
             return
         if price is not None:
@@ -298,7 +301,7 @@ class Port:
             order.session.call("on_modify_order_reject", self.exchange, order.client_id, code, reason)
 
     def cancel_order_ack(self, wire_id: str) -> None:
-        order = self._order(wire_id)
+        order = self._tracker.orders.get(wire_id) or self._order(wire_id)
         if order is None:
             return
         self.record("cancel_ack", order, ())
@@ -310,7 +313,7 @@ class Port:
             self._acknowledge_cancel_all(order.session, group.instrument)
 
     def cancel_order_reject(self, wire_id: str, code: GtwRejectCode, reason: str) -> None:
-        order = self._order(wire_id)
+        order = self._tracker.orders.get(wire_id) or self._order(wire_id)
         if order is None:
             return
         group = order.cancels.pop(0) if order.cancels else None
@@ -345,7 +348,7 @@ class Port:
         session.call("on_cancel_all_reject", self.exchange, instrument.number, code, reason)
 
     def order_cancelled(self, wire_id: str, unsolicited: bool, engine_ts: int, code: CancelCode, reason: str) -> None:
-        order = self._order(wire_id)
+        order = self._tracker.orders.get(wire_id) or self._order(wire_id)
         if order is None:
             return
         order.state = next_state(order.state, _CANCELLED)
@@ -375,7 +378,7 @@ class Port:
         maker: bool,
         exec_ts: int,
     ) -> None:
-        order = self._order(wire_id)
+        order = self._tracker.orders.get(wire_id) or self._order(wire_id)
         if order is None:
             return
         order.filled += qty

@@ -23,6 +23,9 @@ KEPT: Final = 10_000
 DIGITS36: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 _INSTALLATION: Final = re.compile("([0-9a-z]{4})?")
 
+# Bound to names of their own because looking a member up in its class is slow in Python 3.11.
+_PENDING: Final = OrderStatus.PendingNew
+
 
 class TrackedOrder:
     """One order of one strategy. Prices in ticks (0 for a market order), quantities in lots, side +1 or -1. `cancels`:
@@ -84,7 +87,7 @@ class TrackedOrder:
         self.leaves = qty
         self.filled = 0
         self.exchange_id = ""
-        self.state = OrderStatus.PendingNew
+        self.state = _PENDING
         self.cancels: list[CancelAll | None] = []
 
     @property

@@ -52,8 +52,8 @@ def _rank(instrument: Instrument) -> tuple[int, int]:
 def _spellings(instrument: Instrument) -> list[object]:
     number = instrument.number
     return [
+        number,  # before the instrument, whose hash is the same: the usual look-up then finds it at once
         instrument,
-        number,
         str(number),
         instrument.name,
         instrument.symbol,

@@ -19,6 +19,12 @@ PO: Final = ExecInstructions.PostOnly
 RO: Final = ExecInstructions.ReduceOnly
 PO_RO: Final = ExecInstructions.PostOnlyReduceOnly
 
+# Bound to names of their own because looking a member up in its class is slow in Python 3.11.
+_LIMIT: Final = OrderType.Limit
+_MARKET: Final = OrderType.Market
+_STOP_LIMIT: Final = OrderType.StopLimit
+_PENDING: Final = OrderStatus.PendingNew
+
 
 class Request(Protocol):
     """What an exchange reads of a new order: a `TrackedOrder`, or the closing of a liquidated position."""
@@ -90,15 +96,15 @@ class AccountOrder(Resting):
         self.order_type = order.order_type
         self.tif = order.tif
         kind = order.order_type
-        limit = kind is OrderType.Limit
-        self.waits = not limit and kind is not OrderType.Market
-        self.is_market = not limit and kind is not OrderType.StopLimit
+        limit = kind is _LIMIT
+        self.waits = not limit and kind is not _MARKET
+        self.is_market = not limit and kind is not _STOP_LIMIT
         instructions = order.exec_instr
         self.post_only = instructions is PO or instructions is PO_RO
         self.reduce_only = order.close_position or instructions is RO or instructions is PO_RO
         self.close_position = order.close_position
         self.stop_price = order.stop_price
-        self.state = OrderStatus.PendingNew
+        self.state = _PENDING
         self.reserve = 0
         self.extra_fee = 0
         self.resting = False

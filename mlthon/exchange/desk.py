@@ -27,6 +27,14 @@ DAY_NS: Final = 86_400_000_000_000
 HOUR_NS: Final = 3_600_000_000_000
 OPEN: Final = frozenset({OrderStatus.New, OrderStatus.Untriggered})
 
+# Bound to names of their own because looking a member up in its class is slow in Python 3.11.
+_NEW: Final = OrderStatus.New
+_UNTRIGGERED: Final = OrderStatus.Untriggered
+_DAY: Final = TIF.Day
+_FOK: Final = TIF.FOK
+_IOC: Final = TIF.IOC
+_BY_USER: Final = CancelCode.CanceledByUser
+
 
 class Desk(Matching):
     """See the module text. `triggers`: the orders that wait for their price."""
@@ -81,15 +89,15 @@ class Desk(Matching):
             order.leaves,
             self.clock.now,
         )
-        if order.tif is TIF.Day:
+        if order.tif is _DAY:
             now = self.clock.now
             self.clock.call_at(now - now % DAY_NS + DAY_NS, self._expire, order)
         if waits:
-            order.state = OrderStatus.Untriggered
+            order.state = _UNTRIGGERED
             self.triggers.add(order)
             self.rebound()
         else:
-            order.state = OrderStatus.New
+            order.state = _NEW
             self._enter(order)
         self.after()
 
@@ -98,19 +106,20 @@ class Desk(Matching):
         side = order.side
         market = order.is_market
         limit = (NO_ASK if side > 0 else NO_BID) if market else order.price
-        if order.tif is TIF.FOK and not self._can_fill(order, limit):
+        if order.tif is _FOK and not self._can_fill(order, limit):
             self.finish(order, CancelCode.TimeInForce, f"fill-or-kill: {self.name} cannot fill all of it now")
             return
-        if market or self.would_take(side, limit):
+        # what is post-only was refused if it would take
+        if market or (not order.post_only and self.would_take(side, limit)):
             beyond = self._beyond_book(order) if market else None
             self.match(side, order.leaves, limit, order)
-            if beyond is not None and order.leaves and order.state is OrderStatus.New:
+            if beyond is not None and order.leaves and order.state is _NEW:
                 self.execute(order, beyond, order.leaves, False)
-        if order.state is not OrderStatus.New:
+        if order.state is not _NEW:
             return
         if market:
             self.finish(order, CancelCode.NoLiquidity, f"{self.name} has nothing left to trade with")
-        elif order.tif is TIF.IOC or order.tif is TIF.FOK:
+        elif order.tif is _IOC or order.tif is _FOK:
             self.finish(order, CancelCode.TimeInForce, "immediate-or-cancel: the rest cannot be filled now")
         else:
             order.resting = True
@@ -154,12 +163,12 @@ class Desk(Matching):
             order.leaves += change
             if price is not None:
                 order.price = price
-            if order.state is OrderStatus.New:
+            if order.state is _NEW:
                 # sets what each lot reserves at the new price; that it suffices is checked already
                 shortage(stake, order, self, order.leaves)
             stake.reserve(order, order.leaves)
         account.response.send(account.events.modify_order_ack, order.wire_id, price, qty, order.leaves)
-        if not keeps and order.state is OrderStatus.New:
+        if not keeps and order.state is _NEW:
             self._enter(order)
         self.after()
 
@@ -193,7 +202,7 @@ class Desk(Matching):
             order.leaves += qty - order.qty
             order.qty = qty
         broken = breach(order, self)
-        if broken is None and order.reduce_only and order.state is OrderStatus.New:
+        if broken is None and order.reduce_only and order.state is _NEW:
             held = stake.reducible(order.side)
             if order.leaves > held:
                 broken = (
@@ -238,14 +247,14 @@ class Desk(Matching):
         if order.resting:
             self._unrest(order)
             order.resting = False
-        elif order.state is OrderStatus.Untriggered:
+        elif order.state is _UNTRIGGERED:
             self.triggers.discard(order)
             self.rebound()
         self.finish(order, code, reason, unsolicited)
 
     def cancel(self, order: AccountOrder) -> None:
         """A cancel request for an open order reached the exchange."""
-        self.end(order, False, CancelCode.CanceledByUser, "")
+        self.end(order, False, _BY_USER, "")
         self.after()
 
     def _expire(self, order: AccountOrder) -> None:
@@ -256,7 +265,7 @@ class Desk(Matching):
     def trim(self, stake: "Stake") -> None:
         """The position changed: reduce-only orders must not be larger than it."""
         for order in list(stake.reducing.values()):
-            if order.state is not OrderStatus.New:
+            if order.state is not _NEW:
                 continue
             held = stake.reducible(order.side)
             if held == 0:
@@ -277,7 +286,7 @@ class Desk(Matching):
         due = self.triggers.due(self.last, self.bid, self.ask)
         for order in due:
             # one before it may have ended it
-            if order.state is OrderStatus.Untriggered:
+            if order.state is _UNTRIGGERED:
                 self.triggers.discard(order)
                 self.rebound()
                 self._activate(order)
@@ -287,7 +296,7 @@ class Desk(Matching):
         stake = order.stake
         if stake is None:
             raise TypeError("an anonymous order has no trigger")
-        order.state = OrderStatus.New
+        order.state = _NEW
         order.waits = False
         stake.reserve(order, -order.leaves)
         if order.reduce_only:
@@ -318,7 +327,7 @@ class Desk(Matching):
         exchange.orders += 1
         order = AccountOrder(exchange.orders, request, stake)
         order.extra_fee = self.margin.liquidation_fee
-        order.state = OrderStatus.New
+        order.state = _NEW
         account = stake.account
         account.orders[order.wire_id] = order
         reason = f"{account.name} is liquidated"
@@ -327,7 +336,7 @@ class Desk(Matching):
         )
         stake.opened(order)
         self.match(order.side, order.leaves, NO_ASK if order.side > 0 else NO_BID, order)
-        if order.state is OrderStatus.New:
+        if order.state is _NEW:
             self.finish(order, CancelCode.NoLiquidity, f"{self.name} has nothing left to trade with: to be tried again")
 
     # -- anonymous orders --------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from math import exp, log
 from random import Random
 from typing import Any, Protocol
 
-from mlthon.engine.clock import MS, Clock
+from mlthon.engine.clock import MS, Clock, Send
 from mlthon.exchange.config import LatencyConfig
 
 
@@ -88,29 +88,25 @@ def latency(config: LatencyConfig, rng: Random, observed: Callable[[], int]) -> 
 
 
 class Wire:
-    """One direction between one account and the exchange: first in, first out."""
+    """One direction between one account and the exchange: first in, first out. `send(call, *args)`: make
+    `call(*args)` when the message arrives."""
 
-    __slots__ = ("_clock", "_constant", "_last", "_post", "_sample")
+    __slots__ = ("_clock", "_last", "_sample", "send")
 
     def __init__(self, clock: Clock, model: Latency) -> None:
         self._clock = clock
-        self._post = clock.post
         self._sample = model.sample
-        self._constant = model.sample() if isinstance(model, Constant) else -1
         self._last = 0
+        # what always takes the same time is in order by itself
+        self.send: Send = clock.after(model.sample()) if isinstance(model, Constant) else self._send
 
-    def send(self, call: Callable[..., object], *args: Any) -> None:
-        """Make `call(*args)` when the message arrives."""
-        if self._constant >= 0:
-            # always the same: in order by itself
-            self._post(self._clock.now + self._constant, call, args)
-            return
+    def _send(self, call: Callable[..., object], *args: Any) -> None:
         ts = self._clock.now + self._sample()
         if ts < self._last:
             ts = self._last
         else:
             self._last = ts
-        self._post(ts, call, args)
+        self._clock.call_at(ts, call, *args)
 
     def shift(self, length: int) -> None:
         """The clock and all that is queued leapt `length` ns."""

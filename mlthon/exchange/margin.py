@@ -73,14 +73,10 @@ def taken_up(stake: "Stake", buys: int, sells: int) -> int:
     return max(cost + buys, sells - cost)
 
 
-def price_for_reserve(order: AccountOrder, market: "Matching", lots: int) -> int | None:
-    """The price at which the order reserves: its own, or for a market order the worst it would reach now."""
-    return market.worst_price(order.side, lots) if order.is_market else order.price
-
-
 def shortage(stake: "Stake", order: AccountOrder, market: "Matching", lots: int) -> tuple[int, int, str] | None:
     """Set what each of `lots` of the order reserves; what is needed, what is there, and the coin, if not enough."""
-    price = price_for_reserve(order, market, lots)
+    # a market order reserves at the worst price it would reach now
+    price = market.worst_price(order.side, lots) if order.is_market else order.price
     if price is None:
         order.reserve = 0
         return None

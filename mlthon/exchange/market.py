@@ -244,28 +244,32 @@ class Market(Queueing):
         bids, asks = self.bids, self.asks
         bid, ask = self.bid, self.ask
         changed = False
-        # the usual case, the touch at one's own best price, without going through the levels
-        if bids.best == bid and bids.keys and not self.taken_bids:
-            self._requeue(bids.levels[bid], self._joined(1, bid))
-        elif bids.best >= bid or self.taken_bids:
-            changed = self._refresh(1, bid, self._joined(1, bid), bids, self.taken_bids)
-        if asks.best == ask and asks.keys and not self.taken_asks:
-            self._requeue(asks.levels[ask], self._joined(-1, ask))
-        elif asks.best <= ask or self.taken_asks:
-            changed |= self._refresh(-1, ask, self._joined(-1, ask), asks, self.taken_asks)
-        if self.quoted:
-            if bids.best >= ask:
-                self._fill_touched(1, bids)
-                changed = True
-            if asks.best <= bid:
-                self._fill_touched(-1, asks)
-                changed = True
+        if bids.best >= bid or self.taken_bids:
+            # the usual case, the touch at one's own best price, without going through the levels
+            if bids.best == bid and bids.keys and not self.taken_bids:
+                self._requeue(bids.levels[bid], (self.bid_qty or self.unsized) if self.quoted else self._joined(1, bid))
+            else:
+                changed = self._refresh(1, bid, self._joined(1, bid), bids, self.taken_bids)
+        if asks.best <= ask or self.taken_asks:
+            if asks.best == ask and asks.keys and not self.taken_asks:
+                self._requeue(
+                    asks.levels[ask], (self.ask_qty or self.unsized) if self.quoted else self._joined(-1, ask)
+                )
+            else:
+                changed |= self._refresh(-1, ask, self._joined(-1, ask), asks, self.taken_asks)
+        if bids.best >= ask and self.quoted:
+            self._fill_touched(1, bids)
+            changed = True
+        if asks.best <= bid and self.quoted:
+            self._fill_touched(-1, asks)
+            changed = True
         if changed or bid <= self._bound_low or ask >= self._bound_high or ask <= bid:
             self.after()
 
     def _trade_near(self, price: int, qty: int, side: int) -> None:
         """A public trade at or through something."""
-        self.sync()
+        if self._source != QUOTES:
+            self.sync()
         left = qty
         for own, book in ((1, self.bids), (-1, self.asks)):
             while book.keys:

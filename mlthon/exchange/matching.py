@@ -40,6 +40,11 @@ Ended = list[tuple[Resting, CancelCode]]
 NO_PRICE: Final = -1
 """The last trade's price before the first trade."""
 
+# Bound to names of their own because looking a member up in its class is slow in Python 3.11.
+_FILLED: Final = OrderStatus.Filled
+_CANCELLED: Final = OrderStatus.Cancelled
+_NO_CODE: Final = CancelCode.Unset
+
 
 class Matching(ABC):
     """The book of one instrument. `at_risk`: the stakes with a derivative position, which prices may liquidate.
@@ -288,7 +293,7 @@ class Matching(ABC):
                 left = self._take_level(book, price, left, taker)
             else:
                 left -= self._take_replayed(-side, price, left, taker)
-            if taker is not None and taker.state is OrderStatus.Cancelled:
+            if taker is not None and taker.state is _CANCELLED:
                 break
             if left == before and price != own:
                 break
@@ -356,7 +361,7 @@ class Matching(ABC):
             else:
                 self.execute(resting, price, lot, True)  # type: ignore[arg-type]
             if resting.leaves == 0:
-                ended.append((resting, CancelCode.Unset))
+                ended.append((resting, _NO_CODE))
             if self.publisher is not None:
                 self.publisher.order(resting)
         else:
@@ -448,7 +453,7 @@ class Matching(ABC):
             now,
         )
         if leaves == 0:
-            order.state = OrderStatus.Filled
+            order.state = _FILLED
             order.resting = False
             stake.closed(order)
         exchange.unsettled[stake] = None
@@ -458,7 +463,7 @@ class Matching(ABC):
         stake = order.stake
         if stake is None:
             raise TypeError("an anonymous order has no account to tell")
-        order.state = OrderStatus.Cancelled
+        order.state = _CANCELLED
         stake.closed(order)
         account = stake.account
         account.response.send(account.events.order_cancelled, order.wire_id, unsolicited, self.clock.now, code, reason)

@@ -8,7 +8,7 @@ effect it shows: what the display lost by it does not count again as a trade.
 This class does it; `Market` says when.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from mlthon.basics.defs import CancelCode
 from mlthon.engine.faces import NO_ASK, NO_BID
@@ -19,6 +19,9 @@ from mlthon.exchange.matching import PLENTY, Ended
 if TYPE_CHECKING:
     from mlthon.basics.instrument import Instrument
     from mlthon.exchange.exchange import EmbeddedExchange
+
+# Bound to names of their own because looking a member up in its class is slow in Python 3.11.
+_NO_CODE: Final = CancelCode.Unset
 
 
 class Queueing(Desk):
@@ -36,7 +39,8 @@ class Queueing(Desk):
         """Put an order last at its price, behind what is displayed there."""
         side, price = order.side, order.price
         shown = self._joined(side, price)
-        order.ahead = min(shown, self.unclaimed(side, price)) if shown else 0
+        taken = self.taken_bids if side > 0 else self.taken_asks
+        order.ahead = min(shown, self.unclaimed(side, price)) if taken and shown else shown
         book = self.bids if side > 0 else self.asks
         book.add(order, shown)
         if self.publisher is not None:
@@ -184,4 +188,4 @@ class Queueing(Desk):
         else:
             self.execute(resting, price, lots, True)  # type: ignore[arg-type]
         if resting.leaves == 0:
-            ended.append((resting, CancelCode.Unset))
+            ended.append((resting, _NO_CODE))

@@ -23,6 +23,10 @@ NEEDS_PRICE: Final = frozenset({OrderType.Limit, OrderType.StopLimit})
 NEEDS_STOP: Final = frozenset({OrderType.Stop, OrderType.StopLimit, OrderType.TakeProfit})
 KNOWN: Final = NEEDS_PRICE | NEEDS_STOP | {OrderType.Market}
 
+# Bound to names of their own because looking a member up in its class is slow in Python 3.11.
+_LIMIT: Final = OrderType.Limit
+_MARKET: Final = OrderType.Market
+
 
 def _qty(market: "Matching", lots: int) -> str:
     return to_str(lots * market.contract.lot_units)
@@ -35,7 +39,7 @@ def _price(market: "Matching", ticks: int) -> str:
 def order_type(order: AccountOrder, market: "Matching") -> Breach | None:
     if order.order_type not in KNOWN:
         return GtwRejectCode.UnsupportedOrder, f"order type {order.order_type.name} is not one that {market.name} takes"
-    if order.post_only and order.order_type is not OrderType.Limit:
+    if order.post_only and order.order_type is not _LIMIT:
         return GtwRejectCode.UnsupportedOrder, f"post-only goes with limit orders, not with {order.order_type.name}"
     return None
 
@@ -123,7 +127,7 @@ def reduce_only(order: AccountOrder, market: "Matching") -> Breach | None:
 
 
 def market_exists(order: AccountOrder, market: "Matching") -> Breach | None:
-    if order.order_type is OrderType.Market and market.touch(-order.side) is None:
+    if order.order_type is _MARKET and market.touch(-order.side) is None:
         side = "ask" if order.side > 0 else "bid"
         return GtwRejectCode.NoMarket, f"{market.name} has no {side} to trade with"
     return None
@@ -183,7 +187,7 @@ LIMIT: Final[dict[tuple[bool, bool], tuple[Check, ...]]] = {
 
 def breach(order: AccountOrder, market: "Matching") -> Breach | None:
     """The first rule that the order breaks, or None."""
-    plain = order.order_type is OrderType.Limit and order.stop_price is None
+    plain = order.order_type is _LIMIT and order.stop_price is None
     for check in LIMIT[order.reduce_only, order.post_only] if plain else ENTRY:
         broken = check(order, market)
         if broken is not None:
