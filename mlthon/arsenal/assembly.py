@@ -14,6 +14,7 @@ from attrs import evolve, frozen
 from mlthon.arsenal.ca import missing_member, missing_members
 from mlthon.arsenal.choice import PairChoice, checked_options, choose_pairs, listed, with_options
 from mlthon.arsenal.market import FetchHistory, Pair, Tap
+from mlthon.arsenal.outcomes import Tell
 from mlthon.arsenal.pages import Fetch
 from mlthon.arsenal.source import Source, read
 from mlthon.arsenal.strategy import ArsenalStrategy
@@ -33,7 +34,7 @@ WEBHOOK: Final = "webhook"
 """What a strategy without a file is called: signals alone."""
 
 History = Callable[[Instrument], Iterable[Candle]]
-TakeSignal = Callable[[Mapping[str, Any]], None]
+TakeSignal = Callable[[Mapping[str, Any], Tell], None]
 
 
 def arsenal_files(strategies: Mapping[str, StrategyConfig]) -> dict[str, Source | None]:

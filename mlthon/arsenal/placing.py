@@ -33,20 +33,26 @@ class Placing:
         self.period = MINUTE
         self._counted = (0, 0)
 
-    def place(self, wish: Wish, *, signalled: bool = False) -> Ticket | None:
-        """Order what is wished; None, with a line in the log, where it comes to nothing. `signalled`: a signal asks for
-        it, which is carried out by the rules. Raises `ArgumentError` and `TooManyOrders`."""
+    def place(self, wish: Wish) -> Ticket | None:
+        """Order what is wished; None, with a line in the log, where it comes to nothing. Raises `ArgumentError` and
+        `TooManyOrders`."""
+        try:
+            return self.order(wish)
+        except NothingToDo as nothing:
+            pair = self._trader.find_pair(wish.exchange, wish.pair)
+            self._trader.say(f"{wish.action.value} {pair.name}: no order: {nothing}", logging.WARNING)
+            return None
+
+    def order(self, wish: Wish, *, signalled: bool = False) -> Ticket:
+        """Order what is wished. `signalled`: a signal asks for it, which is carried out by the rules. Raises
+        `ArgumentError`, `TooManyOrders`, and `NothingToDo` where it comes to nothing."""
         pair = self._trader.find_pair(wish.exchange, wish.pair)
         of_margin = self._is_of_margin(signalled)
         self._suits(wish, pair, of_margin)
         if wish.client_order_id is not None and self.is_used(wish.client_order_id):
             raise ArgumentError("client_order_id", f"{wish.client_order_id} was used before")
-        try:
-            funds = evolve(self._trader.funds(pair), of_margin=of_margin)
-            lots = self._still_there(wish, pair, lots_of(wish, pair, funds))
-        except NothingToDo as nothing:
-            self._trader.say(f"{wish.action.value} {pair.name}: no order: {nothing}", logging.WARNING)
-            return None
+        funds = evolve(self._trader.funds(pair), of_margin=of_margin)
+        lots = self._still_there(wish, pair, lots_of(wish, pair, funds))
         ticks = 0 if wish.limit is None else ticks_of(pair, wish.limit, wish.action.side)
         self._count()
         client_id = wish.client_order_id or self._trader.session.new_client_id()

@@ -3,7 +3,7 @@
 `parse_signal` turns a payload into what it asks for, or says which field is wrong; it knows nothing of accounts. A
 `SignalDesk` carries that out on a trader: orders at once or after a delay, cancels by client id, cancels of everything.
 Delayed orders, and delayed signals to a strategy, are kept in the state, so they outlive a restart; a client order id
-is carried out once.
+is carried out once. What comes of it is told to whoever waits (`outcomes`).
 """
 
 import json
@@ -15,10 +15,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from attrs import frozen
 
+from mlthon.arsenal.outcomes import NOBODY, TAKEN, Outcome, Tell, to_nobody
+from mlthon.arsenal.placing import TooManyOrders
+from mlthon.arsenal.sizing import NothingToDo
 from mlthon.arsenal.wishes import Action, ArgumentError, Wish, loaded, text_id, wish_of
 from mlthon.basics.money import to_decimal
 from mlthon.engine.clock import SECOND, Handle
-from mlthon.errors import UserError
+from mlthon.errors import UserError, near
 
 if TYPE_CHECKING:
     from mlthon.arsenal.trader import Trader
@@ -165,9 +168,9 @@ class SignalDesk:
         self._count = 0
         self._waiting: set[str] = set()
 
-    def take(self, payload: Mapping[str, Any]) -> None:
-        """Carry out a signal: what it orders goes on its way in the next turn. Raises `UserError` where it says nothing
-        that can be done."""
+    def take(self, payload: Mapping[str, Any], tell: Tell = to_nobody) -> None:
+        """Carry out a signal: what it orders goes on its way in the next turn. `tell` is told what came of it, once.
+        Raises `UserError` where it says nothing that can be done."""
         trader = self._trader
         if trader.is_stopped:
             raise UserError(f"{trader.name} is stopped: it takes no signals", "Start it again.")
@@ -180,14 +183,17 @@ class SignalDesk:
             raise UserError(str(error), "docs/arsenal.md has the fields of a signal.") from None
         if isinstance(signal, OtherSignal):
             self._pass_on(signal)
+            tell(TAKEN)
             return
         trader.say(f"signal {_shown(signal)}" + (f": {signal.log}" if signal.log else ""))
         if isinstance(signal, PlaceOrder):
-            self._place(signal)
-        elif isinstance(signal, CancelOrder):
+            self._place(signal, tell)
+            return
+        if isinstance(signal, CancelOrder):
             self._cancel(signal.client_order_id)
         else:
             self._cancel_everything()
+        tell(TAKEN)
 
     def _refuse_bad(self, signal: PlaceOrder) -> None:
         """Raises `ArgumentError` for an order that could never be placed here."""
@@ -208,9 +214,10 @@ class SignalDesk:
     def _pass_on(self, signal: OtherSignal) -> None:
         if self._other is None:
             action = signal.payload.get("action")
+            known = (*_ORDERS, CANCEL, CANCEL_ALL[1])
             wrong = "it is missing; it would be one" if action is None else f"{str(action)[:60]!r} is none"
             raise UserError(
-                f"action: {wrong} of {', '.join((*_ORDERS, CANCEL, CANCEL_ALL[1]))}",
+                f"action: {wrong} of {', '.join(known)}{near(str(action)[:60], known)}",
                 "Other signals need a strategy file with on_tradingview_signal.",
             )
         self.give(signal.payload)
@@ -240,15 +247,17 @@ class SignalDesk:
 
     # -- orders ------------------------------------------------------------------------------------------------------
 
-    def _place(self, signal: PlaceOrder) -> None:
+    def _place(self, signal: PlaceOrder, tell: Tell) -> None:
         trader, name = self._trader, signal.wish.client_order_id
         if name is not None:
             self._waiting.add(name)
             trader.state.put(_SEEN + name, str(trader.now))
         if not signal.delay:
-            trader.turn("signal", partial(self._order, signal))
+            number = trader.outcomes.wait(trader.session.clock, tell)
+            trader.turn("signal", partial(self._order, signal, number))
             return
         self._keep(signal, signal.delay, {"wish": signal.wish.dump(), "log": signal.log})
+        tell(TAKEN)
 
     def _keep(self, signal: PlaceOrder | OtherSignal, delay: float, what: dict[str, Any]) -> None:
         self._count += 1
@@ -268,19 +277,26 @@ class SignalDesk:
             if self._other is not None:
                 self._other(signal.payload)
             return
-        self._trader.turn("signal", partial(self._order, signal, key))
+        self._trader.turn("signal", partial(self._order_delayed, signal, key))
 
-    def _order(self, signal: PlaceOrder, key: str | None = None) -> None:
+    def _order_delayed(self, signal: PlaceOrder, key: str) -> None:
+        # forgotten before it is sent: sent twice is worse than not at all
+        self._trader.state.put(key, None)
+        self._order(signal, NOBODY)
+
+    def _order(self, signal: PlaceOrder, number: int) -> None:
+        """`number`: who waits to be told what comes of it."""
         trader, name = self._trader, signal.wish.client_order_id
         if name is not None:
             self._waiting.discard(name)
-        # forgotten before it is sent: sent twice is worse than not at all
-        if key is not None:
-            trader.state.put(key, None)
         try:
-            trader.placing.place(signal.wish, signalled=True)
-        except (ArgumentError, RuntimeError) as error:
-            trader.say(f"signal {_shown(signal)}: {error}", logging.ERROR)
+            ticket = trader.placing.order(signal.wish, signalled=True)
+        except (ArgumentError, TooManyOrders, NothingToDo) as error:
+            level = logging.WARNING if isinstance(error, NothingToDo) else logging.ERROR
+            trader.say(f"signal {_shown(signal)}: no order: {error}", level)
+            trader.outcomes.tell(number, Outcome(f"no order: {error}", refused=True))
+        else:
+            trader.outcomes.ordered(number, ticket)
 
     def resume(self) -> None:
         """Go on with the delayed orders of an earlier run, and forget old client ids."""
@@ -309,6 +325,7 @@ class SignalDesk:
             handle.cancel()
         self._delayed.clear()
         self._waiting.clear()
+        self._trader.outcomes.end(f"{self._trader.name} was stopped")
 
     # -- cancels -----------------------------------------------------------------------------------------------------
 

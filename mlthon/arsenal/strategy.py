@@ -20,6 +20,7 @@ from mlthon.arsenal.holdings import Moment
 from mlthon.arsenal.market import FetchHistory, Pair, minutes_of
 from mlthon.arsenal.older import Older, older_globals, order_dict, wish_of_row
 from mlthon.arsenal.orders import OrderStatus, OrderView
+from mlthon.arsenal.outcomes import TAKEN, Tell, to_nobody
 from mlthon.arsenal.pages import Fetch, Page, PageRequest, RequestFailed
 from mlthon.arsenal.signals import SignalDesk, typed
 from mlthon.arsenal.sizing import Funds
@@ -329,12 +330,13 @@ class ArsenalStrategy(Trader):
         if self.user is None or getattr(self.user, _HOOK, None) is not None:
             self._own_turn(_HOOK, tell)
 
-    def take(self, payload: Mapping[str, Any]) -> None:
-        """A signal whose sender is known to be allowed. Raises `UserError`."""
+    def take(self, payload: Mapping[str, Any], tell: Tell = to_nobody) -> None:
+        """A signal whose sender is known to be allowed; `tell` is told what came of it, once. Raises `UserError`."""
         if self.rules or not self.takes_signals:
-            self.desk.take(payload)
+            self.desk.take(payload, tell)
         else:
             self.desk.give(payload)
+            tell(TAKEN)
 
     @property
     def takes_signals(self) -> bool:

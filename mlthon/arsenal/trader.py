@@ -23,6 +23,7 @@ from mlthon.arsenal.comparison import Comparison
 from mlthon.arsenal.holdings import Holdings
 from mlthon.arsenal.market import Pair
 from mlthon.arsenal.orders import OVER, OrderStatus, OrderView, Purpose, Ticket
+from mlthon.arsenal.outcomes import Outcomes
 from mlthon.arsenal.placing import Placing
 from mlthon.arsenal.protection import Protection
 from mlthon.arsenal.sizing import Funds
@@ -79,6 +80,7 @@ class Trader(IStrategy):
         self.turns = Turns(self)
         self.comparison = Comparison(self)
         self.children = Children(self)
+        self.outcomes = Outcomes()
 
     def attach(self, session: "Session", pairs: Sequence[Pair], state: State, settings: TraderSettings) -> None:
         """Join it to its session, before the run starts."""
@@ -221,6 +223,7 @@ class Trader(IStrategy):
     def _changed(self, ticket: Ticket) -> None:
         """An order has changed: keep it, tell of it, and do what follows from it."""
         self.comparison.moved()
+        self.outcomes.changed(ticket)
         self.children.changed(ticket)
         protects = ticket.purpose is not Purpose.WISH
         self.tickets.keep(ticket, remember=protects and self._stopped and ticket.status is OrderStatus.CANCELED)
@@ -310,6 +313,7 @@ class Trader(IStrategy):
         if ticket is None:
             return
         self.say(f"order {client_id} ({ticket.action.value} {ticket.pair.name}) was refused: {reason}", logging.ERROR)
+        self.outcomes.refused(ticket, reason)
         ticket.status = OrderStatus.CANCELED
         self.protection.refused(ticket, code)
         self._changed(ticket)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from mlthon.arsenal.outcomes import Tell, to_nobody
 from mlthon.arsenal.signals import SignalDesk, typed
 from mlthon.arsenal.trader import Trader
 
@@ -14,9 +15,9 @@ class WebhookTrader(Trader):
         super().__init__(name)
         self.desk = SignalDesk(self)
 
-    def take(self, payload: Mapping[str, Any]) -> None:
-        """A signal whose sender is known to be allowed. Raises `UserError`."""
-        self.desk.take(payload)
+    def take(self, payload: Mapping[str, Any], tell: Tell = to_nobody) -> None:
+        """A signal whose sender is known to be allowed; `tell` is told what came of it, once. Raises `UserError`."""
+        self.desk.take(payload, tell)
 
     def on_framework_connected(self, env: Any) -> None:
         env.add_cmd_hook("signal", lambda words: self.take(typed(str(words))))

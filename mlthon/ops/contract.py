@@ -114,7 +114,8 @@ class WebCall(Struct, frozen=True, tag=True):
 
 class Signal(Struct, frozen=True, tag=True):
     """A trading signal for the strategy that takes signals under this name (a webhook connector), its JSON as it came.
-    Answered once the strategy has it, before any order is placed."""
+    Answered `accepted` once the exchange has its order, refused where that is known within a second, else `taken`:
+    it is on its way, waits for its delay, or is the strategy's to judge."""
 
     connector: str
     payload: Mapping[str, Any]

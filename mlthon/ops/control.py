@@ -10,11 +10,13 @@ reads the configuration file again, if the run has one, and says what came of it
 
 import logging
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 from attrs import field, frozen
 
+from mlthon.arsenal.outcomes import Outcome, Tell
 from mlthon.backtest.books import Book
 from mlthon.basics.money import parse, to_str
 from mlthon.engine.clock import SECOND
@@ -61,8 +63,9 @@ Web = Callable[[WebCall, Callable[[WebReply], None]], None]
 """Has a bot's webhook called and answers, later or never."""
 Routes = Callable[[], Mapping[str, Sequence[tuple[str, str]]]]
 """The webhooks of each bot that is loaded: (`get` or `post`, name)."""
-TakeSignal = Callable[[Mapping[str, Any]], None]
-"""Hands a signal to its strategy. Raises `UserError` where the signal says nothing that can be done."""
+TakeSignal = Callable[[Mapping[str, Any], Tell], None]
+"""Hands a signal to its strategy, and tells what came of it, now or later. Raises `UserError` where the signal says
+nothing that can be done."""
 
 _OWN_COMMANDS: Final = ("start", "stop")
 _TOKEN: Final = "connectorToken"
@@ -117,16 +120,18 @@ class Control:
             RunCommand: self._run_command,
             CancelAll: self._cancel_all,
             Kill: self._kill,
-            Signal: self._signal,
             Reread: lambda _: self._reread(),
         }
 
     def answer(self, ask: Ask, reply: Reply) -> None:
-        """Do what is asked and `reply` once, now or (a bot's webhook) later."""
+        """Do what is asked and `reply` once, now or (a bot's webhook, a signal) later."""
         what = ask.what
         try:
             if isinstance(what, WebCall):
                 self._web(ask.who, ask.number, what, reply)
+                return
+            if isinstance(what, Signal):
+                self._signal(ask.who, ask.number, what, reply)
                 return
             question = self._questions.get(type(what))
             value = question(what) if question is not None else self._act(ask.who, what)
@@ -238,14 +243,8 @@ class Control:
             raise UserError(f"{type(what).__name__} is nothing that can be asked here")
         if not isinstance(what, _SAFE):
             self._write(who, what, "asked")
-        try:
+        with self._written_down(who, what):
             outcome = act(what)
-        except UserError as error:
-            self._write_anyhow(who, what, error.message)
-            raise
-        except Exception as error:
-            self._write_anyhow(who, what, f"failed: {type(error).__name__}")
-            raise
         self._write_anyhow(who, what, outcome)
         return outcome
 
@@ -318,15 +317,27 @@ class Control:
             raise UserError("this run cannot read its configuration again", "Start it anew.")
         return "\n".join(self.reread()) or "nothing has changed"
 
-    def _signal(self, asked: Signal) -> str:
-        take = self.signals.get(asked.connector)
+    def _signal(self, who: str, number: int, asked: Signal, reply: Reply) -> None:
+        self._write(who, asked, "asked")
+
+        def told(outcome: Outcome) -> None:
+            self._write_anyhow(who, asked, outcome.told)
+            if outcome.refused:
+                reply(Told(number, None, outcome.told, "Nothing more comes of this signal."))
+            else:
+                reply(Told(number, outcome.told))
+
+        with self._written_down(who, asked):
+            self._taker(asked.connector)(asked.payload, told)
+
+    def _taker(self, connector: str) -> TakeSignal:
+        take = self.signals.get(connector)
         if take is None:
             raise UserError(
-                f"no strategy takes signals as {asked.connector!r}{near(asked.connector, self.signals)}",
+                f"no strategy takes signals as {connector!r}{near(connector, self.signals)}",
                 f"Connectors of this run: {', '.join(self.signals) or 'none'}.",
             )
-        take(asked.payload)
-        return "taken"
+        return take
 
     def _web(self, who: str, number: int, asked: WebCall, reply: Reply) -> None:
         web = self.webs.get(asked.bot)
@@ -338,10 +349,19 @@ class Control:
             self._write_anyhow(who, asked, f"answered {answer.status}")
             reply(Told(number, answer))
 
-        try:
+        with self._written_down(who, asked):
             web(asked, answered)
+
+    @contextmanager
+    def _written_down(self, who: str, what: Action | Question) -> Iterator[None]:
+        """Write down what is raised of an action."""
+        try:
+            yield
         except UserError as error:
-            self._write_anyhow(who, asked, error.message)
+            self._write_anyhow(who, what, error.message)
+            raise
+        except Exception as error:
+            self._write_anyhow(who, what, f"failed: {type(error).__name__}")
             raise
 
 

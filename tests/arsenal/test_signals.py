@@ -1,6 +1,7 @@
 """Signals: what they may say, and what becomes of them."""
 
 import json
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from mlthon.arsenal.outcomes import ACCEPTED, TAKEN, WAIT, Outcome, Outcomes
 from mlthon.arsenal.signals import (
     CancelEverything,
     CancelOrder,
@@ -22,7 +24,7 @@ from mlthon.arsenal.signals import (
 )
 from mlthon.arsenal.wishes import Action
 from mlthon.engine.candles import Candle
-from mlthon.engine.clock import SECOND
+from mlthon.engine.clock import SECOND, Clock
 from mlthon.engine.state import MemoryState
 from mlthon.errors import UserError
 from tests.arsenal.kit import minutes, play, settings
@@ -245,6 +247,8 @@ def test_a_client_order_id_is_carried_out_once_also_after_a_restart(tmp_path: Pa
     [
         ({"action": "buy"}, "action: buy is not for"),
         ({"action": "jump"}, "action: 'jump' is none of buy, sell"),
+        ({"action": "open_long"}, "did you mean 'openLong'"),
+        ({"action": "open_short", "log": "x"}, "did you mean 'openShort'"),
         ({"log": "hello"}, "action: it is missing; it would be one of buy, sell"),
         ({"position": 1}, "action: it is missing"),
         ({"action": "openLong", "percent": "x"}, "percent: 'x' is no number"),
@@ -260,8 +264,69 @@ def test_what_cannot_be_done_is_said_to_the_sender(tmp_path: Path, payload: dict
         exchanges=FREE,
         calls={90: lambda trader: refused(trader, payload, told)},
     )
-    assert told[0].startswith(text)
+    assert text in told[0]
     assert played.orders == []
+
+
+def test_what_comes_of_an_order_is_told_to_the_sender(tmp_path: Path) -> None:
+    """Each once: by the exchange's word, by why there is no order, and as on its way where nobody knows by then."""
+    told: list[tuple[str, str, float]] = []
+
+    def send(name: str, **payload: Any) -> Callable[[Any], None]:
+        def call(trader: Any) -> None:
+            since = trader.now
+
+            def tell(outcome: Outcome) -> None:
+                told.append((name, outcome.told, (trader.now - since) / 10**9))
+                assert outcome.refused == (outcome not in (ACCEPTED, TAKEN))
+
+            trader.take(payload, tell)
+
+        return call
+
+    def silently_stop(trader: Any) -> None:
+        send("stopped", action="openLong", fixed="1")(trader)
+        trader.session.stop("enough")
+
+    calls = {
+        70.0: send("too large", action="openLong", fixed="400"),
+        90.0: send("fits", action="openLong", fixed="1"),
+        100.0: send("nothing held", action="closeShort"),
+        110.0: send("delayed", action="openLong", fixed="1", delaySeconds=30),
+        120.0: send("cancel", action="cancel_all"),
+        150.0: silently_stop,
+    }
+    play(None, minutes([100.0] * 4), tmp_path, exchanges=FREE, calls=calls)
+    assert [each[0] for each in told] == ["too large", "fits", "nothing held", "delayed", "cancel", "stopped"]
+    texts = [each[1] for each in told]
+    assert texts[0].startswith("the order was refused: ")
+    assert texts[1:5] == ["accepted", "no order: there is no short position in BTC-USDT to close", "taken", "taken"]
+    assert texts[5] == "no order: it was stopped"
+    assert max(each[2] for each in told) < 0.5
+
+
+def test_only_some_of_many_senders_wait(tmp_path: Path) -> None:
+    told: list[str] = []
+
+    def flood(trader: Any) -> None:
+        for _ in range(12):
+            trader.take({"action": "openLong", "fixed": "1"}, lambda outcome: told.append(outcome.told))
+        assert told == ["taken"] * 4
+
+    played = play(None, minutes([100.0] * 3), tmp_path, exchanges=FREE, calls={70.0: flood})
+    assert len(played.orders) == len(told) == 12
+    assert told[4:] == ["accepted"] * 8
+
+
+def test_a_sender_waits_no_longer_than_a_second() -> None:
+    clock = Clock(0)
+    told: list[Outcome] = []
+    outcomes = Outcomes()
+    number = outcomes.wait(clock, told.append)
+    clock.run_until(WAIT)
+    assert told == [TAKEN]
+    outcomes.tell(number, ACCEPTED)
+    assert told == [TAKEN]
 
 
 def test_cancel_by_client_id_and_cancel_all(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from mlthon.api.istrat_env import MDSub
+from mlthon.arsenal.outcomes import ACCEPTED, TAKEN, Outcome
 from mlthon.basics.defs import Exchange, Side
 from mlthon.engine.session import Phase
 from mlthon.engine.taps import Tally
@@ -200,10 +201,27 @@ def test_kill_without_a_guard_cancels_in_the_engine(desk: Desk) -> None:
 
 def test_signals_reach_their_strategy_and_their_token_reaches_no_log(desk: Desk) -> None:
     taken: list[Any] = []
-    desk.control.signals["tv"] = taken.append
-    desk.ask(Signal("tv", {"action": "buy", "connectorToken": "s3cret"}))
-    assert taken[0]["action"] == "buy"
+    desk.control.signals["tv"] = lambda payload, tell: taken.append((payload, tell))
+    for _ in range(2):
+        desk.control.answer(
+            Ask(7, "web", Signal("tv", {"action": "buy", "connectorToken": "s3cret"})), desk.told.append
+        )
+    assert taken[0][0]["action"] == "buy"
+    assert desk.told == []
+    taken[0][1](ACCEPTED)
+    taken[1][1](Outcome("no order: it is too small", refused=True))
+    assert [(each.value, each.error) for each in desk.told] == [
+        ("accepted", None),
+        (None, "no order: it is too small"),
+    ]
+    assert [each[3] for each in desk.trail()] == ["no order: it is too small", "accepted", "asked", "asked"]
     assert "s3cret" not in str(desk.trail())
+
+
+def test_a_signal_for_nobody_is_refused_by_near_names(desk: Desk) -> None:
+    desk.control.signals["tv"] = lambda payload, tell: tell(TAKEN)
+    assert "did you mean 'tv'" in str(desk.ask(Signal("tvx", {})).error).lower() or "tv" in desk.told[-1].hint
+    assert len(desk.trail()) == 2
 
 
 def test_the_configuration_is_read_again_where_there_is_one(desk: Desk) -> None:
@@ -215,7 +233,7 @@ def test_the_configuration_is_read_again_where_there_is_one(desk: Desk) -> None:
 
 
 def test_what_comes_from_outside_is_one_line_of_the_log(desk: Desk) -> None:
-    desk.control.signals["tv"] = lambda payload: None
+    desk.control.signals["tv"] = lambda payload, tell: tell(TAKEN)
     desk.ask(Signal("tv", {"log": "x\n2025 root Kill done\x1b[2J" + "y" * 5000}), "web\nroot")
     for who, action, detail, outcome in desk.trail():
         assert all(each.isprintable() and len(each) <= 500 for each in (who, action, detail, outcome))
@@ -242,7 +260,7 @@ def test_a_webhook_that_cannot_be_called_is_written_down_as_such(desk: Desk) -> 
 
 def test_what_comes_from_outside_is_one_short_line_of_the_log(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "mlthon")
-    desk.control.signals["tv"] = lambda _: None
+    desk.control.signals["tv"] = lambda payload, tell: tell(TAKEN)
     desk.ask(Signal("tv", {"log": "harmless\nERROR THE GUARD HAS DIED" + "x" * 20_000}))
     [said] = [each.getMessage() for each in caplog.records if "harmless" in each.getMessage()]
     assert "\n" not in said

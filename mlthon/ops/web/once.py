@@ -52,13 +52,15 @@ def keys_of(payload: Mapping[str, Any], nonce: str, run: str) -> tuple[str, ...]
 
 
 class Once:
-    """Carries requests out. `kind`: what they are called (`signal`)."""
+    """Carries requests out. `kind`: what they are called (`signal`); `outcome`: the header that says what the engine
+    answered, if there is one."""
 
-    def __init__(self, engine: Engine, edge: Edge, store: WebhookStore, kind: str) -> None:
+    def __init__(self, engine: Engine, edge: Edge, store: WebhookStore, kind: str, outcome: str | None = None) -> None:
         self._engine = engine
         self._edge = edge
         self._store = store
         self._kind = kind
+        self._outcome = outcome
 
     async def carry_out(self, visit: Visit, name: str, action: Action, who: str, keys: tuple[str, ...]) -> Response:
         """Ask the engine for `action`, unless the same was done before; `name` is the token's. Raises `Refused`."""
@@ -73,7 +75,7 @@ class Once:
         if claim is Claim.UNDER_WAY:
             raise Refused(409, f"the same {self._kind} is under way, or came before and nobody knows what became of it")
         try:
-            await self._engine.ask(action, who, TIMEOUT_S)
+            done = await self._engine.ask(action, who, TIMEOUT_S)
         except NoAnswer as error:
             refused = unanswered(error, self._engine)
             hint = f"The {self._kind} may have been carried out: look at the orders before sending another."
@@ -82,7 +84,7 @@ class Once:
             self._settle(name, keys, done=False)
             raise unanswered(error, self._engine) from None
         self._settle(name, keys, done=True)
-        return plain("ok")
+        return plain("ok", **({} if self._outcome is None else {self._outcome: str(done)}))
 
     def _settle(self, name: str, keys: tuple[str, ...], *, done: bool) -> None:
         """Write down what became of a claim; one that cannot be stays, so that nothing is done twice."""

@@ -1,7 +1,8 @@
 """`POST /trading-signal/webhook`: Crypto Arsenal's trading signals (docs/arsenal.md tells what they do).
 
 A signal is JSON with `connectorName` and `connectorToken`, which choose and authorise the strategy. It is answered `ok`
-once its strategy has it. The same signal is carried out once (`mlthon.ops.web.once`).
+as soon as the exchange has its order, or after a second; the header `X-Outcome` says which (`accepted`, `taken`). One
+whose order was refused by then is answered by the reason. The same signal is carried out once (`mlthon.ops.web.once`).
 
 A token made with `--signed` has a signing key, and its requests need three headers: `X-Timestamp` (seconds since 1970),
 `X-Nonce`, and `X-Signature`, the HMAC-SHA256 in hex of timestamp, nonce and body joined by dots.
@@ -59,7 +60,7 @@ class Signals:
         run: str = "",
     ) -> None:
         self._run = run
-        self._once = Once(engine, edge, store, "signal")
+        self._once = Once(engine, edge, store, "signal", "x_outcome")
         self._edge = edge
         self._store = store
         self._window_s = window_s

@@ -47,6 +47,7 @@ async def test_a_signal_reaches_its_strategy_without_its_token_and_is_answered_o
     answer = await desk.signal(log="Buy")
     assert (answer.status_code, answer.text) == (200, "ok")
     assert answer.headers["content-type"].startswith("text/plain")
+    assert answer.headers["x-outcome"] == "taken"
     payload = {"action": "buy", "percent": "100", "connectorName": "tv", "log": "Buy"}
     assert desk.engine.asked == [(Signal("tv", payload), "webhook tv from 203.0.113.7")]
 
