@@ -30,7 +30,8 @@ SLICE_S: Final = 0.0003
 REST: Final = 4.0
 """A bot that says more at once than one of these is not heard for so many times as long as that took: it may say what
 it likes, and takes the engine a fifth of its time at most."""
-
+PIECE: Final = 1000
+"""Quotes, trades and messages that are sent to a bot at once: tens of thousands may wait for it."""
 
 LINES_AT_ONCE: Final = 1000
 LINES_A_SECOND: Final = 100.0
@@ -102,22 +103,19 @@ class Unhurried(trio.abc.ReceiveStream):
 
 
 class BotLine:
-    """One connected socket. `hear` is given each message of the bot; `settle` is called when those of a chunk have been
-    given, before the answers leave. `trades_kept`: as of the outbox. `outbox`: the bot, for who has to tell it
-    something."""
+    """One connected socket. `hear` is given each message of the bot. `outbox`: the bot, for who has to tell it
+    something; `trades_kept`: as of it."""
 
     def __init__(
         self,
         line: socket.socket,
         hear: Callable[[ToHost], object],
-        settle: Callable[[], object],
         trades_kept: int = BACKLOG,
     ) -> None:
         line.setblocking(False)
         self.outbox = Outbox(self._wake, trades_kept)
         self._line = line
         self._hear = hear
-        self._settle = settle
         self._unsent: deque[memoryview] = deque()
         """Frames that the bot has not taken: its socket is full, and the writer's task waits for room."""
         self._reading = False
@@ -173,7 +171,6 @@ class BotLine:
                     break
             return bool(messages)
         finally:
-            self._settle()
             self._reading = False
             self._send()
 
@@ -188,12 +185,13 @@ class BotLine:
             self._send()
 
     def _send(self) -> None:
-        """Send what waits, as far as the bot takes it."""
+        """Send what waits, as far as the bot takes it and no more than `PIECE`: what is left has its turn after
+        others."""
         unsent = self._unsent
+        if not unsent:
+            unsent.extend(map(memoryview, frames(self.outbox.take(PIECE))))
         try:
-            while unsent or len(self.outbox):
-                if not unsent:
-                    unsent.extend(map(memoryview, frames(self.outbox.take())))
+            while unsent:
                 sent = self._line.send(unsent[0])
                 if sent < len(unsent[0]):
                     unsent[0] = unsent[0][sent:]
@@ -204,3 +202,6 @@ class BotLine:
         except OSError:
             # the bot has hung up: whoever reads hears of it
             unsent.clear()
+        else:
+            if len(self.outbox):
+                self._due.set()

@@ -174,7 +174,7 @@ class _Bot:
 
     async def _talk(self, connected: socket.socket, run: Host, task_status: trio.TaskStatus[None] | None) -> str:
         """Carry both ways until the bot hangs up; what was wrong with what it said, if anything was."""
-        line = BotLine(connected, partial(self._hear, run), partial(run.deliver, _nothing), self._config.backlog)
+        line = BotLine(connected, partial(self._hear, run), self._config.backlog)
         run.deliver(self._host.join, line.outbox)
         if task_status is not None:
             task_status.started()
@@ -233,10 +233,6 @@ class _Listener:
         """The first connection."""
         await trio.lowlevel.wait_readable(self._socket)
         return self._socket.accept()[0]
-
-
-def _nothing() -> None:
-    """The clock has moved; that was all."""
 
 
 def _ended(process: trio.Process) -> str:

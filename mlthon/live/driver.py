@@ -82,7 +82,8 @@ class Driver:
                 return
 
     def deliver(self, call: Callable[..., object], *args: Any) -> bool:
-        """Move the clock to the present and make the call; False if it raised."""
+        """Move the clock to the present and make the call and what it has queued for now; False if it raised."""
+        clock = self.clock
         self.advance(self.wall.now())
         try:
             call(*args)
@@ -91,6 +92,8 @@ class Driver:
             log.exception("%s raised; the rest goes on", getattr(call, "__qualname__", call))
             return False
         finally:
+            if clock.due <= clock.now:
+                self.advance(clock.now)
             self.look()
         return True
 

@@ -2,16 +2,17 @@
 
 Of each market only the newest quote waits. Trades wait one and all up to a bound a market; beyond it the oldest are
 dropped, and the bot is told how many (`Dropped`). Messages are never dropped: answers are as many as a bot's calls. Who
-writes takes everything at once (`take`), as frames' items in the order of their coming.
+writes takes so many at once (`take`), as frames' items in the order of their coming.
 """
 
 import logging
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final
+from itertools import islice
+from typing import Any
 
 from mlthon.link.contract import BACKLOG, Dropped, ToBot
-from mlthon.link.wire import WireError, encode, encode_quote, encode_trade
+from mlthon.link.wire import QUOTE_LENGTH, WireError, encode, encode_quote, encode_trade
 
 log = logging.getLogger("mlthon.link")
 
@@ -61,22 +62,26 @@ class Outbox:
         except WireError as error:
             log.error("a message to a bot is lost: %s", error)
 
-    def take(self) -> list[bytes]:
-        """Everything that waits, encoded; nothing waits any more."""
-        items = [_encoded(each) for each in self._items.values()]
-        items += [encode(Dropped(market, count)) for market, count in self._dropped.items()]
-        self._items.clear()
-        self._quotes.clear()
-        self._trades.clear()
-        self._dropped.clear()
-        return items
-
-
-_QUOTE: Final = 6
-"""How many numbers a quote has; a trade has one less."""
+    def take(self, most: int) -> list[bytes]:
+        """What has waited longest, encoded, `most` at a time; it waits no more."""
+        items = self._items
+        taken = [(key, items[key]) for key in islice(items, most)]
+        for key, item in taken:
+            del items[key]
+            if item.__class__ is not tuple:
+                continue
+            if len(item) == QUOTE_LENGTH:
+                del self._quotes[item[0]]
+            else:
+                self._trades[item[0]].popleft()
+        found = [_encoded(item) for _, item in taken]
+        if self._dropped:
+            found += [encode(Dropped(market, count)) for market, count in self._dropped.items()]
+            self._dropped.clear()
+        return found
 
 
 def _encoded(item: Any) -> bytes:
     if item.__class__ is bytes:
         return bytes(item)
-    return encode_quote(*item) if len(item) == _QUOTE else encode_trade(*item)
+    return encode_quote(*item) if len(item) == QUOTE_LENGTH else encode_trade(*item)

@@ -20,6 +20,7 @@ from mlthon.backtest.result import Progress, Result
 from mlthon.backtest.run import PROGRESS_EVERY_S, Run
 from mlthon.data.replay import Gap
 from mlthon.engine.clock import NEVER, SECOND, TimeStuck
+from mlthon.engine.garbage import LATENCY, rare_collections
 from mlthon.live.histogram import Histogram
 from mlthon.live.services import Host, Service, serving
 
@@ -47,9 +48,10 @@ async def go_paced(
         raise ValueError(f"the speed of a paced run must be a number over 0, not {speed}")
     player = _Player(run, speed, on_progress, stop, look)
     async with serving(services, Host(player.deliver, player.now, player.batches)):
-        ended = await player.play()
-        if services:
-            await player.wind_down()
+        with rare_collections(LATENCY):
+            ended = await player.play()
+            if services:
+                await player.wind_down()
         return run.finish(ended)
 
 
@@ -85,8 +87,8 @@ class _Player:
         return self._start + round((trio.current_time() - self._began) * self._speed * SECOND)
 
     def deliver(self, call: Callable[..., object], *args: object) -> bool:
-        """Move the clock to the present, but not past rows that are still to be played, and make the call; False if it
-        raised."""
+        """Move the clock to the present, but not past rows that are still to be played, and make the call and what it
+        has queued for now; False if it raised."""
         clock = self._run.assembly.clock
         clock.run_until(max(clock.now, min(self.now(), self._next)))
         try:
@@ -97,6 +99,8 @@ class _Player:
             log.exception("%s raised; the rest goes on", getattr(call, "__qualname__", call))
             return False
         finally:
+            if clock.due <= clock.now:
+                clock.run_until(clock.now)
             if clock.due < self._planned:
                 self._wake.set()
         return True

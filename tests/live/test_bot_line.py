@@ -10,7 +10,7 @@ import trio.testing
 
 from mlthon.link import wire
 from mlthon.link.contract import Answer, Call, Logged, Published, Stop, ToBot, ToHost
-from mlthon.live.bot_line import CHUNK, LAST_LINES, LINES_A_SECOND, LINES_AT_ONCE, BotLine, LineLimit, Unhurried
+from mlthon.live.bot_line import CHUNK, LAST_LINES, LINES_A_SECOND, LINES_AT_ONCE, PIECE, BotLine, LineLimit, Unhurried
 
 
 class Bot:
@@ -32,21 +32,18 @@ class Bot:
         return self.heard
 
 
-def joined(hear: Callable[[ToHost], object], settle: Callable[[], object] = lambda: None) -> tuple[BotLine, Bot]:
+def joined(hear: Callable[[ToHost], object]) -> tuple[BotLine, Bot]:
     ours, theirs = socket.socketpair(socket.AF_UNIX)
-    return BotLine(ours, hear, settle), Bot(theirs)
+    return BotLine(ours, hear), Bot(theirs)
 
 
 @pytest.mark.trio
-async def test_what_a_chunk_has_caused_leaves_together_and_after_what_it_settled() -> None:
-    asked: list[int] = []
+async def test_what_a_chunk_has_caused_leaves_together() -> None:
+    def answer(message: ToHost) -> None:
+        if isinstance(message, Call):
+            line.outbox.tell(Answer(message.call, {}))
 
-    def settle() -> None:
-        for each in asked:
-            line.outbox.tell(Answer(each, {}))
-        asked.clear()
-
-    line, bot = joined(lambda message: asked.append(message.call) if isinstance(message, Call) else None, settle)
+    line, bot = joined(answer)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(line.carry)
         await bot.tell(Call(1, "a", {}), Call(2, "b", {}))
@@ -54,6 +51,30 @@ async def test_what_a_chunk_has_caused_leaves_together_and_after_what_it_settled
         await bot.tell(Call(3, "c", {}))
         assert (await bot.hear(3))[2:] == [Answer(3, {})]
         nursery.cancel_scope.cancel()
+
+
+@pytest.mark.trio
+async def test_much_that_waits_is_sent_by_pieces_between_which_others_have_their_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    line, bot = joined(lambda message: None)
+    told = [(0, 1, 1.0, 1.0, number) for number in range(3 * PIECE + 1)]
+    for each in told:
+        line.outbox.trade(*each)
+    left: list[int] = []
+    take = line.outbox.take
+
+    def taking(most: int) -> list[bytes]:
+        found = take(most)
+        left.append(len(line.outbox))
+        return found
+
+    monkeypatch.setattr(line.outbox, "take", taking)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(line.carry)
+        assert await bot.hear(len(told)) == told
+        nursery.cancel_scope.cancel()
+    assert left[:4] == [2 * PIECE + 1, PIECE + 1, 1, 0]
 
 
 @pytest.mark.trio

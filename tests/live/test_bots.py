@@ -24,8 +24,8 @@ from mlthon.live.paced import go_paced
 # -- the outbox --------------------------------------------------------------------------------------------------------
 
 
-def taken(outbox: Outbox) -> list[Any]:
-    return to_bot().feed(frame(outbox.take()))
+def taken(outbox: Outbox, most: int = 1000) -> list[Any]:
+    return to_bot().feed(frame(outbox.take(most)))
 
 
 def test_only_the_newest_quote_of_a_market_waits() -> None:
@@ -55,6 +55,24 @@ def test_things_keep_their_order_and_wake_the_writer_once() -> None:
     outbox.quote(0, 3.0, 1.0, 4.0, 1.0, 2)
     assert taken(outbox) == [(0, -1, 1.0, 1.0, 1), (0, 3.0, 1.0, 4.0, 1.0, 2)]
     assert woken == [0]
+
+
+def test_what_is_taken_by_pieces_leaves_the_rest_as_it_waits() -> None:
+    outbox = Outbox(lambda: None, trades_kept=2)
+    outbox.quote(0, 1.0, 1.0, 2.0, 1.0, 0)
+    for number in range(2):
+        outbox.trade(0, 1, 1.0 + number, 1.0, number)
+    outbox.quote(1, 1.0, 1.0, 2.0, 1.0, 2)
+    outbox.tell(Stop("asked"))
+    assert taken(outbox, 2) == [(0, 1.0, 1.0, 2.0, 1.0, 0), (0, 1, 1.0, 1.0, 0)]
+    outbox.quote(0, 3.0, 1.0, 4.0, 1.0, 3)
+    outbox.quote(1, 5.0, 1.0, 6.0, 1.0, 4)
+    for number in range(2):
+        outbox.trade(0, 1, 7.0 + number, 1.0, 5 + number)
+    assert len(outbox) == 5
+    assert taken(outbox, 3) == [Stop("asked"), (0, 3.0, 1.0, 4.0, 1.0, 3), (1, 5.0, 1.0, 6.0, 1.0, 4), Dropped(0, 1)]
+    assert taken(outbox, 3) == [(0, 1, 7.0, 1.0, 5), (0, 1, 8.0, 1.0, 6)]
+    assert len(outbox) == 0
 
 
 # -- processes ---------------------------------------------------------------------------------------------------------

@@ -76,6 +76,19 @@ def test_a_delivery_sees_the_present_after_what_was_due() -> None:
     assert seen == [("due", 30), ("delivered", 50)]
 
 
+def test_what_a_delivery_has_queued_for_now_is_made_before_it_returns() -> None:
+    driver = Driver(Clock(), WallTime(0, lambda: 100))
+    made: list[int] = []
+
+    def call() -> None:
+        driver.clock.call_soon(made.append, 1)
+        driver.clock.call_at(driver.clock.now + SECOND, made.append, 2)
+        assert made == [], "never in the middle of what queues it"
+
+    assert driver.deliver(call)
+    assert made == [1]
+
+
 def test_what_raises_is_logged_and_the_rest_goes_on(caplog: pytest.LogCaptureFixture) -> None:
     driver = Driver(Clock(), WallTime(0, lambda: 100))
     made: list[int] = []

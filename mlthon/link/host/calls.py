@@ -5,7 +5,7 @@ is raised as `BadCall` (or `BadValue`) and answered as an `api_error`.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from mlthon.basics.catalogue import instruments as catalogue_of
 from mlthon.basics.defs import GtwRejectCode
@@ -16,14 +16,12 @@ from mlthon.errors import near
 from mlthon.link.candles import OPENS_AT_CLOSE
 from mlthon.link.contract import BARS, LEVELS, Call
 from mlthon.link.host import payloads
+from mlthon.link.host.asked import Asked
 from mlthon.link.host.cancels import Gone, Waiting
 from mlthon.link.host.listing import BadValue, Listing
 from mlthon.link.host.sources import by_symbol
 from mlthon.link.host.venue import VenueStrategy
 from mlthon.link.levels import LENGTHS, offset_of
-
-if TYPE_CHECKING:
-    from mlthon.link.host.host import Asked
 
 ROWS: Final = 1000
 """How many candles `fetch_candles` gives."""
@@ -45,7 +43,7 @@ def no_such_venue(call: Call, venues: Collection[str]) -> str:
     return f"The venue {name!r} does not exist{guess or ':'} there are {', '.join(venues)}"
 
 
-def carry_out(asked: "Asked", venue: VenueStrategy) -> None:
+def carry_out(asked: Asked, venue: VenueStrategy) -> None:
     """Answer a call, now or later."""
     call = CALLS.get(asked.name)
     if call is None:
@@ -63,14 +61,14 @@ def carry_out(asked: "Asked", venue: VenueStrategy) -> None:
 # -- arguments ---------------------------------------------------------------------------------------------------------
 
 
-def _needed(asked: "Asked", name: str) -> Any:
+def _needed(asked: Asked, name: str) -> Any:
     value = asked.arguments.get(name)
     if value is None:
         raise BadCall(f"the argument {name} is missing")
     return value
 
 
-def _listing(asked: "Asked", venue: VenueStrategy) -> Listing:
+def _listing(asked: Asked, venue: VenueStrategy) -> Listing:
     sym = _needed(asked, "sym")
     found = venue.listings.get(sym) if isinstance(sym, str) else None
     if found is None:
@@ -81,7 +79,7 @@ def _listing(asked: "Asked", venue: VenueStrategy) -> Listing:
     return found
 
 
-def _side(asked: "Asked") -> int:
+def _side(asked: Asked) -> int:
     side = _needed(asked, "side")
     found = _SIDES.get(side.lower()) if isinstance(side, str) else None
     if found is None:
@@ -89,7 +87,7 @@ def _side(asked: "Asked") -> int:
     return found
 
 
-def _order(asked: "Asked", venue: VenueStrategy) -> TrackedOrder:
+def _order(asked: Asked, venue: VenueStrategy) -> TrackedOrder:
     order_id = _needed(asked, "order_id")
     found = venue.order(str(order_id))
     if found is None or not found.is_open:
@@ -97,7 +95,7 @@ def _order(asked: "Asked", venue: VenueStrategy) -> TrackedOrder:
     return found
 
 
-def _level(asked: "Asked") -> str:
+def _level(asked: Asked) -> str:
     level = asked.arguments.get("level") or "1m"
     if not isinstance(level, str) or level not in LENGTHS:
         guess = near(level, LEVELS) if isinstance(level, str) else ""
@@ -105,7 +103,7 @@ def _level(asked: "Asked") -> str:
     return level
 
 
-def _whole(asked: "Asked", name: str) -> int | None:
+def _whole(asked: Asked, name: str) -> int | None:
     value = asked.arguments.get(name)
     if value is None:
         return None
@@ -115,26 +113,26 @@ def _whole(asked: "Asked", name: str) -> int | None:
         raise BadCall(f"{name} must be a whole number, not {value!r}") from None
 
 
-def _waiting(asked: "Asked", done: Callable[[Any], None] | None = None) -> Waiting:
+def _waiting(asked: Asked, done: Callable[[Any], None] | None = None) -> Waiting:
     return Waiting(done or asked.done, asked.failed)
 
 
 # -- candles -----------------------------------------------------------------------------------------------------------
 
 
-def _fetch_candles(asked: "Asked", venue: VenueStrategy) -> None:
+def _fetch_candles(asked: Asked, venue: VenueStrategy) -> None:
     since = _whole(asked, "since")
     if since is not None and since < 0:
         raise BadCall(f"since must be milliseconds since 1970, not {since}")
     _candles(asked, venue, ROWS, since, free=False)
 
 
-def _history(asked: "Asked", venue: VenueStrategy) -> None:
+def _history(asked: Asked, venue: VenueStrategy) -> None:
     count = _whole(asked, "count")
     _candles(asked, venue, BARS if count is None else max(1, count), None, free=True)
 
 
-def _candles(asked: "Asked", venue: VenueStrategy, count: int, since: int | None, *, free: bool) -> None:
+def _candles(asked: Asked, venue: VenueStrategy, count: int, since: int | None, *, free: bool) -> None:
     """Answer with `count` candles. One more is asked for where a candle opens at the close of the one before."""
     listing, level = _listing(asked, venue), _level(asked)
     interval = LENGTHS[level] * MS
@@ -160,14 +158,14 @@ def _candles(asked: "Asked", venue: VenueStrategy, count: int, since: int | None
 # -- the account -------------------------------------------------------------------------------------------------------
 
 
-def _fetch_balances(asked: "Asked", venue: VenueStrategy) -> None:
+def _fetch_balances(asked: Asked, venue: VenueStrategy) -> None:
     def told(found: Mapping[str, float]) -> None:
         asked.done([{"asset": coin, "amount": amount} for coin, amount in found.items()])
 
     venue.desk.balances(told, asked.failed)
 
 
-def _fetch_open_orders(asked: "Asked", venue: VenueStrategy) -> None:
+def _fetch_open_orders(asked: Asked, venue: VenueStrategy) -> None:
     def told(found: Sequence[Any]) -> None:
         listed = ((venue.listing_of(each.instrument), each) for each in found)
         asked.done([payloads.open_order(listing, each) for listing, each in listed if listing is not None])
@@ -175,7 +173,7 @@ def _fetch_open_orders(asked: "Asked", venue: VenueStrategy) -> None:
     venue.desk.open_orders(told, asked.failed)
 
 
-def _fetch_positions(asked: "Asked", venue: VenueStrategy) -> None:
+def _fetch_positions(asked: Asked, venue: VenueStrategy) -> None:
     def told(found: Sequence[Any]) -> None:
         now, signed = venue.clock.now, venue.signed_positions
         listed = ((venue.listing_of(each.instrument), each) for each in found)
@@ -194,18 +192,18 @@ def _fetch_positions(asked: "Asked", venue: VenueStrategy) -> None:
 # -- orders ------------------------------------------------------------------------------------------------------------
 
 
-def _create_limit_order(asked: "Asked", venue: VenueStrategy) -> None:
+def _create_limit_order(asked: Asked, venue: VenueStrategy) -> None:
     listing = _listing(asked, venue)
     side, lots = _side(asked), listing.lots(_needed(asked, "size"))
     venue.send(listing, side, lots, listing.ticks(_needed(asked, "price")), _waiting(asked))
 
 
-def _create_market_order(asked: "Asked", venue: VenueStrategy) -> None:
+def _create_market_order(asked: Asked, venue: VenueStrategy) -> None:
     listing = _listing(asked, venue)
     venue.send(listing, _side(asked), listing.lots(_needed(asked, "size")), None, _waiting(asked))
 
 
-def _amend_order(asked: "Asked", venue: VenueStrategy) -> None:
+def _amend_order(asked: Asked, venue: VenueStrategy) -> None:
     size, price = asked.arguments.get("size"), asked.arguments.get("price")
     if size is None and price is None:
         raise BadCall("at least one of price and size is needed")
@@ -217,7 +215,7 @@ def _amend_order(asked: "Asked", venue: VenueStrategy) -> None:
     venue.amend(order, ticks, None if size is None else listing.lots(size), _waiting(asked))
 
 
-def _cancel_order(asked: "Asked", venue: VenueStrategy) -> None:
+def _cancel_order(asked: Asked, venue: VenueStrategy) -> None:
     """One order; without an id all of a symbol, or of the account: whoever sent them."""
 
     def told(gone: Sequence[Gone]) -> None:
@@ -237,7 +235,7 @@ def _cancel_order(asked: "Asked", venue: VenueStrategy) -> None:
 # -- the exchange's own ------------------------------------------------------------------------------------------------
 
 
-def _call_endpoint(asked: "Asked", venue: VenueStrategy) -> None:
+def _call_endpoint(asked: Asked, venue: VenueStrategy) -> None:
     path = _needed(asked, "path")
     method = str(asked.arguments.get("method") or "GET").upper()
     params = asked.arguments.get("params") or {}
@@ -250,7 +248,7 @@ def _call_endpoint(asked: "Asked", venue: VenueStrategy) -> None:
         venue.desk.endpoint(venue, path.strip("/"), version, method, params, asked.done, asked.failed)
 
 
-CALLS: Final[Mapping[str, Callable[["Asked", VenueStrategy], None]]] = {
+CALLS: Final[Mapping[str, Callable[[Asked, VenueStrategy], None]]] = {
     "fetch_candles": _fetch_candles,
     "history": _history,
     "fetch_balances": _fetch_balances,

@@ -17,12 +17,10 @@ from uuid import NAMESPACE_URL, uuid5
 
 from attrs import frozen
 
-from mlthon.basics.defs import GtwRejectCode
-from mlthon.engine.clock import SECOND, Handle
+from mlthon.engine.clock import SECOND
 from mlthon.engine.session import Phase
 from mlthon.link.contract import (
     BACKLOG,
-    Answer,
     BotFace,
     Call,
     Failed,
@@ -46,6 +44,7 @@ from mlthon.link.contract import (
     WebRequest,
 )
 from mlthon.link.host import calls, payloads
+from mlthon.link.host.asked import Asked, Pending
 from mlthon.link.host.listing import Listing, metadata
 from mlthon.link.host.payloads import Payload
 from mlthon.link.host.signals import Channels, SignalBoard
@@ -82,55 +81,6 @@ class HostSettings:
     backlog: int = BACKLOG
     publish: Callable[["BotHost", Publish], None] = _nobody
     web: Callable[["BotHost", WebAnswer], None] = _nobody
-
-
-class Asked:
-    """One call of a bot, until it is answered. `venue` is None where it names none that there is. `queued`: it waits
-    for the rate limit, and nothing has been sent."""
-
-    __slots__ = ("_host", "_timer", "arguments", "face", "name", "number", "queued", "venue")
-
-    def __init__(self, host: "BotHost", call: Call, venue: VenueStrategy | None) -> None:
-        self._host = host
-        self._timer: Handle | None = None
-        self.face = host.face
-        self.number = call.call
-        self.name = call.name
-        self.arguments = call.arguments
-        self.venue = venue
-        self.queued = False
-
-    def expire(self, at: int) -> None:
-        """Answer with an error at a time (ns) if nothing has been answered by then."""
-        self._timer = self._host.clock.schedule(at, self._expired)
-
-    def _expired(self) -> None:
-        within = f"{self.name}: no answer within {self._host.settings.call_timeout_s:g} s; "
-        if self.queued:
-            reason = "it was not sent, for too little is left of the rate limit: ask again after its reset"
-            self.failed(GtwRejectCode.RateLimited, within + reason)
-        else:
-            reason = "look at open orders and positions before asking again"
-            self.failed(GtwRejectCode.RequestPending, within + reason)
-
-    def done(self, data: Any) -> None:
-        self._answer(data, None)
-
-    def failed(self, code: GtwRejectCode, reason: str) -> None:
-        kind = "rate_limits" if code is GtwRejectCode.RateLimited else "api_error"
-        self._answer(None, {"type": kind, "message": reason})
-
-    def bad(self, reason: str) -> None:
-        """The call itself is wrong."""
-        self._answer(None, {"type": "api_error", "message": reason})
-
-    def _answer(self, data: Any, error: Payload | None) -> None:
-        face, self.face = self.face, None
-        if self._timer is not None:
-            self._timer.cancel()
-        # a bot that was started anew knows nothing of calls from before
-        if face is not None and face is self._host.face:
-            face.tell(Answer(self.number, self._host.envelope(self, data, error)))
 
 
 class BotHost:
@@ -173,6 +123,7 @@ class BotHost:
         self._stopping: list[VenueStrategy] = []
         self._told_to_stop = False
         self._quotes_until: int | None = None
+        self._pending = Pending(self)
         self._tell: dict[type, Callable[[Any], None]] = {
             Call: self._call,
             Loaded: self._loaded,
@@ -370,7 +321,7 @@ class BotHost:
         if asked.venue is None:
             asked.bad(calls.no_such_venue(call, self.venues))
             return
-        asked.expire(self.clock.now + round(self.settings.call_timeout_s * SECOND))
+        self._pending.add(asked)
         self._send(asked, asked.venue)
 
     def _venue_of(self, call: Call) -> VenueStrategy | None:
@@ -416,9 +367,8 @@ class BotHost:
 
     def _raised(self, message: Raised) -> None:
         self.counts[message.where] = self.counts.get(message.where, 0) + 1
-        for venue in self.venues.values():
-            venue.session.failures += 1
-            break
+        # one session's count is the bot's
+        next(iter(self.venues.values())).session.failures += 1
 
     def _logged(self, message: Logged) -> None:
         said.log(message.level, "%s: %s", self.name, message.text)

@@ -202,6 +202,24 @@ def test_a_call_that_nobody_answers_expires(tmp_path: Path) -> None:
     assert sum(getattr(each, "call", None) == 1 for each in bot.told) == 1
 
 
+def test_each_call_expires_in_its_own_time_whatever_the_others_do(tmp_path: Path) -> None:
+    settings = ["exchanges.BitMEX.entry_latency.ms=20000", "link.call_timeout_s=2"]
+    run = linked(tmp_path, seconds=10, settings=settings)
+
+    def ask(bot: ScriptedBot) -> None:
+        begun.append(bot.host.clock.now)
+        for after in (0, 1, 1, 4):  # in seconds
+            bot.host.clock.call_at(begun[0] + after * SECOND, lambda: bot.ask("fetch_balances", venue="BitMEX"))
+        bot.host.clock.call_at(
+            begun[0] + SECOND // 2, lambda: bot.ask("amend_order", venue="BitMEX", order_id="none", size=1)
+        )
+
+    begun: list[int] = []
+    bot = run.go(ask)
+    times = [(bot.answered_at[number] - begun[0]) / SECOND for number in range(1, 6)]
+    assert [round(each, 1) for each in times] == [2.0, 0.5, 3.0, 3.0, 6.0]
+
+
 def test_a_rate_limit_of_one_lets_one_through_at_a_time(tmp_path: Path) -> None:
     settings = ["exchanges.BitMEX.rate_limit.requests=1", "exchanges.BitMEX.rate_limit.interval_s=1"]
     run = linked(tmp_path, seconds=10, settings=settings)
