@@ -35,6 +35,11 @@ MOST_HISTORY: Final = 5000
 DEFAULT_LIMIT: Final = 100
 LONGEST_KEY: Final = 1000
 _NOTHING: Final = object()
+INSTEAD: Final = {
+    "get_source": "the vendor keeps models for strategies and documents nothing of them; put the file beside the "
+    "strategy's and read it in __init__ from Path(__file__).with_name(NAME)"
+}
+"""What a strategy does here in place of members that are seen in strategies and cannot be had."""
 DIGITS: Final = 10
 """Of average prices behind the point: more is a float's noise."""
 
@@ -365,7 +370,8 @@ class Arsenal:
 def missing_member(name: str) -> str:
     """What a user is told of a member that `CA` does not have."""
     known = [each for each in vars(Arsenal) if not each.startswith("_")]
-    return f"CA.{name} is not here{near(name[:40], known)}"
+    instead = INSTEAD.get(name)
+    return f"CA.{name} is not here{near(name[:40], known) if instead is None else f': {instead}'}"
 
 
 def missing_members(names: Iterable[str]) -> list[str]:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from mlthon.arsenal.ca import INSTEAD
 from mlthon.arsenal.orders import OrderStatus
 from mlthon.live.state_files import FileState
 from tests.arsenal.kit import FREE, HEAD, minutes, play
@@ -168,3 +169,21 @@ def test_members_that_are_not_here_are_named_at_the_start_and_when_they_are_used
     assert "did you mean 'get_balance'?" in told[0]
     assert played.said("CA.get_balances is not here")
     assert played.result.errors == 1
+
+
+def test_a_model_lies_beside_the_strategy_and_who_asks_for_it_elsewhere_is_told_so(tmp_path: Path) -> None:
+    (tmp_path / "model.txt").write_text("42")
+    code = (
+        "from pathlib import Path\n"
+        + HEAD
+        + """
+    def trade(self, candles):
+        self.seen.append(Path(__file__).with_name('model.txt').read_text())
+        CA.get_source('model')
+    """
+    )
+    played = play(code, minutes([100.0] * 2), tmp_path, exchanges=FREE)
+    assert played.trader.user.seen == ["42"]
+    (told,) = [line for line in played.arsenals.told if "is not here" in line]
+    assert told.endswith("CA.get_source is not here: " + INSTEAD["get_source"])
+    assert played.said("Path(__file__).with_name(NAME)")
