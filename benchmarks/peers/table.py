@@ -33,6 +33,7 @@ HFTBACKTEST: Final = ("hftbacktest==2.4.4", "numba==0.68.1", "numpy==2.2.6")
 
 PEERS: Final = (
     Peer("bare loop", "bare_loop", floor=True),
+    Peer("strategy alone", "strategy_alone", floor=True),
     Peer("nautilus_trader", "nautilus_trader", NAUTILUS),
     Peer("vnpy", "vnpy", ("vnpy==4.5.0", "vnpy_ctastrategy==1.4.1", "vnpy_sqlite==1.1.3", "numpy==2.4.6")),
     Peer("hftbacktest", "hftbacktest", HFTBACKTEST),
