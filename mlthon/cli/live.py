@@ -44,7 +44,7 @@ from mlthon.engine.state import State
 from mlthon.engine.taps import OrderFlowTap, Tally
 from mlthon.errors import UserError
 from mlthon.exchange.exchange import EmbeddedExchange
-from mlthon.live.accounts import LiveAccount, Watch, describe, held_by_fills, open_account, restore, standings
+from mlthon.live.accounts import LiveAccount, describe, held_by_fills, open_account, restore, standings
 from mlthon.live.assembly import (
     Venue,
     Wish,
@@ -64,6 +64,7 @@ from mlthon.live.run import LiveBooks, LiveResult, LiveRun, Parts, Standing
 from mlthon.live.secrets import usual_places
 from mlthon.live.services import Host, Service, serving
 from mlthon.live.state_files import bot_state
+from mlthon.live.watch import Watch
 from mlthon.ops.assembly import Operations, embedded_mark, embedded_position, open_operations
 from mlthon.ops.live_metrics import tell_of_live
 from mlthon.venue.live_feed import LiveFeed
@@ -412,9 +413,9 @@ class _Session:
             parts,
             mark=partial(_touch_mark, self._venues),
             at_exchange=partial(_at_exchange, accounts),
-            kill=None if watch is None else watch.guard.cancel,
+            kill=None if watch is None else watch.cancel,
             guard=None if watch is None else watch.pid_file,
-            guard_alive=lambda: watch is None or watch.guard.alive,
+            guard_alive=lambda: watch is None or not watch.missing(),
             quotes=partial(_quote_times, self._venues),
         )
         self._tell_figures(feeds, driver, accounts.values(), journal)

@@ -198,6 +198,10 @@ class RiskBook:
             exposure.standing(order)
 
 
+def _not_halted() -> str:
+    return ""
+
+
 class RiskStage(RequestsPassed):
     """The stage itself, one an account. Implements `Gateway`; events go past it."""
 
@@ -223,12 +227,14 @@ class RiskStage(RequestsPassed):
         self._strategies = strategies
         self._limits = account
         self._holdings = holdings
+        self.halted: Callable[[], str] = _not_halted
+        """Why nothing that adds to a risk may be sent now; empty: it may."""
 
     def status(self) -> tuple[GtwStatus, str]:
         return self.gateway.status()
 
     def new_order(self, order: TrackedOrder) -> None:
-        reason = "" if reduces(order) else self._beyond(order, order.price, order.qty)
+        reason = "" if reduces(order) else self.halted() or self._beyond(order, order.price, order.qty)
         if reason:
             for exposure in self._book.of(order):
                 exposure.drop(order)
@@ -241,7 +247,9 @@ class RiskStage(RequestsPassed):
         smaller = price is None and (qty is None or qty <= order.qty)
         reason = ""
         if not smaller and not reduces(order):
-            reason = self._beyond(order, order.price if price is None else price, order.qty if qty is None else qty)
+            reason = self.halted() or self._beyond(
+                order, order.price if price is None else price, order.qty if qty is None else qty
+            )
         if reason:
             for exposure in self._book.of(order):
                 exposure.modified.pop(order.wire_id, None)

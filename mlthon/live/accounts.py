@@ -7,7 +7,6 @@ Before anything is connected the account is asked about itself with its own key;
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 import trio
@@ -17,16 +16,12 @@ from mlthon.basics.instrument import Instrument
 from mlthon.config import RunConfig
 from mlthon.engine.clock import MS, SECOND
 from mlthon.engine.engine import Engine
-from mlthon.engine.entries import OpenOrder
 from mlthon.engine.journal import JournalStage
 from mlthon.engine.risk import RiskBook, RiskLimits, RiskStage, Touch
-from mlthon.errors import UserError
 from mlthon.live.account_edge import AccountEdge
 from mlthon.live.assembly import Venue
 from mlthon.live.checks import AccountCheck, asked, check_account
 from mlthon.live.driver import Driver
-from mlthon.live.guard_process import GuardedAccount, GuardProcess, GuardSpec
-from mlthon.live.heartbeat import Heartbeat
 from mlthon.live.journal_store import SqliteJournal
 from mlthon.live.run import Standing
 from mlthon.live.secrets import Places
@@ -37,18 +32,18 @@ log = logging.getLogger("mlthon.live")
 
 DAY: Final = 86_400 * SECOND
 """How much earlier (ns) than what is asked for the known fills are read: the exchange's clock may differ."""
-BEAT_S: Final = 0.25
-GOODBYE_S: Final = 0.5
 
 
 @frozen
 class LiveAccount:
-    """One account of the run, ready to be started. `limits`: of its strategies by name; read with every order."""
+    """One account of the run, ready to be started. `limits`: of its strategies by name; read with every order by
+    `risk`."""
 
     venue: Venue
     credentials: Credentials
     gateway: LiveGateway
     stage: JournalStage
+    risk: RiskStage
     check: AccountCheck
     codec: Codec
     limits: dict[str, RiskLimits]
@@ -91,9 +86,9 @@ async def open_account(
     stage.gateway = gateway
     limits = {each.name: config.limits_of(each.name) for each in port.sessions}
     held = partial(_held, gateway)
-    port.gateway = RiskStage(stage, port, engine.clock, risk, touch, limits, venue.settings.live.risk, held)
+    port.gateway = limiting = RiskStage(stage, port, engine.clock, risk, touch, limits, venue.settings.live.risk, held)
     port.holdings = held
-    return LiveAccount(venue, credentials, gateway, stage, check, codec, limits)
+    return LiveAccount(venue, credentials, gateway, stage, limiting, check, codec, limits)
 
 
 def _set_offset(venue: Venue, offset: int) -> None:
@@ -158,99 +153,3 @@ def describe(account: LiveAccount, say: Callable[[str], None], warn: Callable[[s
         say(f"  {line}")
     for line in account.check.warnings:
         warn(line)
-
-
-class Watch:
-    """The guard process of a run and the heartbeat that it watches, next to the journal.
-
-    At the end of the run the guard is let go, unless orders are open that should not be (`cancel_left`): those it goes
-    on cancelling by itself, for as long as that takes, while this program ends in time.
-    """
-
-    def __init__(
-        self,
-        journal: SqliteJournal,
-        accounts: Iterable[LiveAccount],
-        driver: Driver,
-        beat_s: float,
-        *,
-        cancel_left: bool = True,
-    ) -> None:
-        """Raises `UserError` when the guard cannot be started."""
-        accounts = list(accounts)
-        self._journal = journal
-        self._watched = {(each.venue.exchange, each.gateway.account) for each in accounts}
-        self._cancel_left = cancel_left
-        path = Path(f"{journal.path}.heartbeat")
-        try:
-            self._heart = Heartbeat(path)
-        except OSError as error:
-            raise UserError(f"{path}: {error.strerror}", "The heartbeat's file lies beside the journal.") from None
-        self._clock = driver.clock
-        self._every = round(min(BEAT_S, beat_s / 4) * SECOND)
-        self._over = False
-        self._told = False
-        self.guard = GuardProcess(
-            GuardSpec(
-                journal=str(journal.path.absolute()),
-                heartbeat=str(path.absolute()),
-                log=f"{journal.path.absolute()}.guard.log",
-                timeout_s=beat_s,
-                accounts=[_guarded(each) for each in accounts],
-            )
-        )
-        self.pid_file = Path(f"{journal.path.absolute()}.guard.pid")
-        """Where the guard's id stands, for whoever has to reach it when this program hangs (`fire_guard`)."""
-        try:
-            self.pid_file.write_text(f"{self.guard.pid}\n", "ascii")
-        except OSError as error:
-            log.error("%s: %s: only this program can reach the guard", self.pid_file, error.strerror)
-
-    def start(self) -> None:
-        """Beat from now on: as long as the engine's clock is moved on, the engine lives."""
-        if self._over:
-            return
-        self._heart.beat()
-        if not self.guard.alive and not self._told:
-            self._told = True
-            log.error("the guard process has died: nobody cancels orders if this program hangs; stop it and start anew")
-        self._clock.call_at(self._clock.now + self._every, self.start)
-
-    def stop(self) -> None:
-        """The run ends in order; everything that it knows is in the journal."""
-        self._over = True
-        self._journal.flush()
-        left = [each.wire_id for each in self._open() if self._cancel_left]
-        if left:
-            log.error(
-                "the guard process (id %d) goes on cancelling %s; it says what comes of it in %s",
-                self.guard.pid,
-                ", ".join(left),
-                self.guard.log,
-            )
-            self.guard.finish()
-        else:
-            self.guard.goodbye(GOODBYE_S)
-            self.pid_file.unlink(missing_ok=True)
-        self._heart.close()
-
-    def _open(self) -> list[OpenOrder]:
-        return [each for each in self._journal.open_orders() if (each.exchange, each.account) in self._watched]
-
-
-def _guarded(account: LiveAccount) -> GuardedAccount:
-    venue, keys = account.venue, account.credentials
-    return GuardedAccount(
-        exchange=venue.exchange.name,
-        account=account.gateway.account,
-        environment=venue.endpoints.environment,
-        urls=dict(venue.endpoints.urls),
-        real_money=venue.endpoints.real_money,
-        key=keys.key,
-        secret=keys.secret,
-        kind=keys.kind,
-        passphrase=keys.passphrase,
-        offset_ms=venue.offset // MS,
-        # the guard cancels over HTTP, whatever way the run's orders go
-        options={name: value for name, value in venue.settings.live.options.items() if name != "orders"},
-    )

@@ -33,7 +33,7 @@ from mlthon.basics.instrument import Instrument
 from mlthon.engine.clock import MS
 from mlthon.engine.entries import OpenOrder, restored
 from mlthon.errors import UserError
-from mlthon.live.guard_process import START_S, GuardedAccount, GuardSpec, Pipe
+from mlthon.live.guard_process import READY, START_S, GuardedAccount, GuardSpec, Pipe
 from mlthon.live.guard_report import MOST_NAMES, GuardReport, report_path, write_report
 from mlthon.live.heartbeat import read_beat
 from mlthon.live.http import HEADERS, built
@@ -346,7 +346,7 @@ def main() -> int:
         return 2
     _turn(guard)
     log.info("watching %s, at most %g s without a heartbeat", spec.accounts, spec.timeout_s)
-    print("ready", flush=True)
+    print(READY, flush=True)
     return _watch(guard, pipe, asked)
 
 

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +25,7 @@ from mlthon.errors import UserError
 log = logging.getLogger("mlthon.guard")
 
 MODULE: Final = "mlthon.live.guard"
+READY: Final = "ready"
 START_S: Final = 20.0
 """How long a guard may take to be ready."""
 
@@ -95,9 +97,12 @@ class Pipe:
 
 
 class GuardProcess:
-    """The engine's end of a guard. Raises `UserError` when it cannot be started."""
+    """The engine's end of a guard, which begins to watch a little later (`ready`, `started`). Raises OSError where no
+    process can be had."""
 
     def __init__(self, spec: GuardSpec, environment: Mapping[str, str] | None = None) -> None:
+        self.log = spec.log
+        self._ready = False
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", MODULE],
             stdin=subprocess.PIPE,
@@ -105,16 +110,31 @@ class GuardProcess:
             start_new_session=True,
             env=None if environment is None else dict(environment),
         )
-        self.log = spec.log
-        self._tell(json.dumps(msgspec.to_builtins(spec)))
         stdout = self._process.stdout
-        if stdout is None or Pipe(stdout.fileno()).first(START_S) != "ready":
-            self._process.kill()
-            self._process.wait()
-            raise UserError(
-                "the guard process does not start",
-                f"See {spec.log} and what it said above; without a guard set live.guard = false.",
-            )
+        if stdout is None:  # for the type: there is one, as it was asked for
+            raise OSError("the guard has no output")
+        self._said = Pipe(stdout.fileno())
+        self._tell(json.dumps(msgspec.to_builtins(spec)))
+
+    def started(self) -> "GuardProcess":
+        """Wait until it watches. Raises `UserError` where it does not come to that."""
+        self._ready = self._said.first(START_S) == READY
+        if self._ready:
+            return self
+        self._process.kill()
+        self._process.wait()
+        self._let_go()
+        raise UserError(
+            "the guard process does not start",
+            f"See {self.log} and what it said above; without a guard set live.guard = false.",
+        )
+
+    @property
+    def ready(self) -> bool:
+        """Whether it lives and watches."""
+        if not self._ready and self.alive:
+            self._ready = READY in self._said.lines(0.0)
+        return self._ready and self.alive
 
     @property
     def pid(self) -> int:
@@ -122,12 +142,16 @@ class GuardProcess:
 
     @property
     def alive(self) -> bool:
-        """Whether it runs; a run whose guard died has to say so and should stop."""
+        """Whether it runs."""
         return self._process.poll() is None
 
     def cancel(self) -> None:
         """Have it cancel every open order now."""
         self._tell("cancel")
+
+    def drop(self) -> None:
+        """It is dead: have done with it."""
+        self._wait(0.0, self._process.kill)
 
     def finish(self) -> None:
         """The run ends and leaves orders open: have them cancelled, however long it takes. Nobody waits for that."""
@@ -137,7 +161,8 @@ class GuardProcess:
     def _let_go(self) -> None:
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
-                pipe.close()
+                with suppress(BrokenPipeError):  # what a dead guard was not told any more
+                    pipe.close()
 
     def goodbye(self, timeout_s: float = 5.0) -> int:
         """The run ends in order: nothing is cancelled. Returns its exit status."""

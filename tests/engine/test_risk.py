@@ -182,6 +182,24 @@ def test_reduce_only_and_cancels_always_pass() -> None:
     assert [each[0] for each in rig.gateway.requests] == ["new"] * 4 + ["cancel", "cancel_all"]
 
 
+def test_what_is_halted_lets_through_what_makes_a_risk_smaller_alone() -> None:
+    rig = Limited(RiskLimits())
+    rig.send(1)
+    rig.wait(2)
+    rig.stage.halted = lambda: "nobody watches"
+    rig.send(2)
+    rig.env.send_modify_order(Exchange.Bybit, 1, "101")
+    assert rig.refusals() == ["nobody watches"] * 2
+    rig.env.send_modify_order(Exchange.Bybit, 1, None, "0.05")
+    rig.send(3, Side.Sell, exec_instr=ExecInstructions.ReduceOnly)
+    rig.env.send_cancel_order(Exchange.Bybit, BTC, 1)
+    assert rig.refusals() == ["nobody watches"] * 2
+    assert [each[0] for each in rig.gateway.requests] == ["new", "modify", "new", "cancel"]
+    rig.stage.halted = lambda: ""
+    rig.send(4)
+    assert len(rig.refusals()) == 2
+
+
 def test_the_rate_is_that_of_any_second() -> None:
     rig = Limited(RiskLimits(max_orders_per_s=2))
     for client_id in (1, 2, 3):

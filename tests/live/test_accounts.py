@@ -1,10 +1,8 @@
-"""What becomes of orders that earlier runs left, and of those that this one leaves."""
+"""What becomes of orders that earlier runs left, and of what they held."""
 
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
@@ -14,9 +12,7 @@ from mlthon.engine.engine import Engine, EngineSettings
 from mlthon.engine.journal import JournalStage
 from mlthon.engine.risk import RiskBook
 from mlthon.live import accounts
-from mlthon.live.accounts import Watch
 from mlthon.live.assembly import adopt_orders
-from mlthon.live.driver import Driver, WallTime
 from mlthon.live.journal_store import SqliteJournal
 from tests.engine.rig import BTC, Recorder
 from tests.live.test_journal_store import ETH, entry, fill, new, standing
@@ -54,68 +50,6 @@ def test_orders_of_a_strategy_that_does_not_run_now_are_said(
     assert adopt_orders(engine, journal, stages, RiskBook(), cancel_on_stop=cancel_on_stop) == 1
     assert told in caplog.text
     assert bool(caplog.text) is bool(told)
-
-
-class StubGuard:
-    """Stands for the guard process."""
-
-    pid = 7
-    log = "guard.log"
-    alive = True
-
-    def __init__(self, _spec: Any) -> None:
-        self.told: list[str] = []
-
-    def goodbye(self, _timeout_s: float) -> int:
-        self.told.append("goodbye")
-        return 0
-
-    def finish(self) -> None:
-        self.told.append("finish")
-
-
-@pytest.fixture
-def guarded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No guard process is started."""
-    monkeypatch.setattr(accounts, "GuardProcess", StubGuard)
-    monkeypatch.setattr(accounts, "_guarded", lambda each: each)
-    monkeypatch.setattr(accounts, "GuardSpec", SimpleNamespace)
-
-
-def watched(journal: SqliteJournal, account: str, **options: bool) -> Watch:
-    mine: Any = SimpleNamespace(
-        venue=SimpleNamespace(exchange=BYBIT, offset=0), gateway=SimpleNamespace(account=account)
-    )
-    return Watch(journal, [mine], Driver(Clock(), WallTime()), 5.0, **options)
-
-
-@pytest.mark.usefixtures("guarded")
-@pytest.mark.parametrize(
-    ("account", "cancel_left", "told"),
-    [("main", True, "finish"), ("main", False, "goodbye"), ("another", True, "goodbye")],
-)
-def test_the_guard_goes_on_with_orders_of_the_runs_accounts_that_should_not_be_open(
-    journal: SqliteJournal,
-    caplog: pytest.LogCaptureFixture,
-    account: str,
-    cancel_left: bool,
-    told: str,
-) -> None:
-    watch = watched(journal, account, cancel_left=cancel_left)
-    watch.start()
-    watch.stop()
-    guard: Any = watch.guard
-    assert guard.told == [told]
-    assert ("the guard process (id 7) goes on cancelling mab3f1-1" in caplog.text) is (told == "finish")
-
-
-@pytest.mark.usefixtures("guarded")
-def test_without_open_orders_the_guard_is_let_go(journal: SqliteJournal) -> None:
-    journal.commit([entry("cancelled", "mab3f1-1", standing=standing(OrderStatus.Cancelled))])
-    watch = watched(journal, "main")
-    watch.stop()
-    guard: Any = watch.guard
-    assert guard.told == ["goodbye"]
 
 
 def test_what_a_strategy_holds_is_known_by_its_fills_of_all_runs(journal: SqliteJournal) -> None:

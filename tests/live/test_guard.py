@@ -125,7 +125,7 @@ from tests.live.test_guard import GuardProcess, Heartbeat, spec, write_journal
 folder, url, how = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 journal = write_journal(folder)
 heartbeat = Heartbeat(folder / "heartbeat")
-guard = GuardProcess(spec(folder, url))
+guard = GuardProcess(spec(folder, url)).started()
 for _ in range(40):
     heartbeat.beat()
     time.sleep(0.02)
@@ -263,6 +263,7 @@ def test_commands_and_signals_cancel_and_no_secret_can_be_seen_from_outside(
     journal = write_journal(tmp_path)
     heartbeat = Heartbeat(tmp_path / "heartbeat")
     guard = GuardProcess(spec(tmp_path, exchange.url, timeout_s=60.0), os.environ | {"PYTHONPATH": str(ROOT)})
+    assert guard.started().ready
     for name in ("cmdline", "environ"):
         assert SECRET.encode() not in Path(f"/proc/{guard.pid}/{name}").read_bytes()
     guard.cancel()
@@ -277,11 +278,28 @@ def test_commands_and_signals_cancel_and_no_secret_can_be_seen_from_outside(
     journal.close()
 
 
+def test_a_guard_that_was_killed_is_not_ready_and_may_be_told_and_let_go(
+    exchange: StubExchange, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_journal(tmp_path).close()
+    guard = GuardProcess(spec(tmp_path, exchange.url), os.environ | {"PYTHONPATH": str(ROOT)})
+    until = time.monotonic() + 20
+    while not guard.ready and time.monotonic() < until:
+        time.sleep(0.02)
+    assert guard.ready
+    os.kill(guard.pid, signal.SIGKILL)
+    assert ended(guard.pid)
+    assert not guard.ready
+    guard.cancel()
+    assert guard.goodbye(1.0) == -signal.SIGKILL
+    assert "is gone" in caplog.text
+
+
 def test_a_guard_that_cannot_guard_does_not_start(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     wrong = spec(tmp_path, "http://127.0.0.1:1")
     wrong.accounts[0].module = "tests.live.no_such_module"
     with pytest.raises(UserError, match="guard process does not start"):
-        GuardProcess(wrong, os.environ | {"PYTHONPATH": str(ROOT)})
+        GuardProcess(wrong, os.environ | {"PYTHONPATH": str(ROOT)}).started()
     assert "no_such_module" in capfd.readouterr().err
 
 
