@@ -21,7 +21,7 @@ from mlthon.basics.defs import GtwStatus, OrderType, Side
 from mlthon.basics.money import UNIT
 from mlthon.config import RunConfig, StrategyConfig
 from mlthon.engine.candles import Candle
-from mlthon.engine.clock import MS, SECOND, Clock, Handle
+from mlthon.engine.clock import MS, SECOND, Clock, Handle, Send
 from mlthon.engine.engine import Engine, EngineSettings
 from mlthon.engine.journal import JournalStage
 from mlthon.engine.risk import RiskBook
@@ -62,8 +62,11 @@ class Life(Clock):
     def now(self, value: int) -> None:
         """Set by the base class alone: time is the world's."""
 
-    def post(self, ts: int, call: Callable[..., object], args: tuple[Any, ...]) -> None:
-        self._world.post(ts, self._do, (call, args))
+    def call_at(self, ts: int, call: Callable[..., object], *args: Any) -> None:
+        self._world.call_at(ts, self._do, call, args)
+
+    def after(self, delay: int) -> Send:
+        return lambda call, *args: self.call_at(self.now + delay, call, *args)
 
     def schedule(self, ts: int, call: Callable[..., object], *args: Any) -> Handle:
         return self._world.schedule(ts, self._do, call, args)

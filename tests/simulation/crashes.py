@@ -23,7 +23,7 @@ from types import SimpleNamespace
 from typing import Any, Final, cast
 
 from mlthon.basics.defs import GtwStatus
-from mlthon.engine.clock import MS, SECOND, US, Clock, Handle
+from mlthon.engine.clock import MS, SECOND, US, Clock, Handle, Send
 from mlthon.engine.engine import Engine, EngineSettings
 from mlthon.engine.entries import Entry, StoreFailed
 from mlthon.engine.journal import JournalStage
@@ -91,8 +91,8 @@ class Mortal(Clock):
     def call_at(self, ts: int, call: Callable[..., object], *args: Any) -> None:
         self._ours.call_at(ts, self._call, call, *args)
 
-    def post(self, ts: int, call: Callable[..., object], args: tuple[Any, ...]) -> None:
-        self._ours.post(ts, self._call, (call, *args))
+    def after(self, delay: int) -> Send:
+        return lambda call, *args: self.call_at(self.now + delay, call, *args)
 
     def call_soon(self, call: Callable[..., object], *args: Any) -> None:
         self._ours.call_soon(self._call, call, *args)

@@ -18,7 +18,7 @@ from attrs import Factory, define, frozen
 from mlthon.basics.catalogue import resolve
 from mlthon.basics.defs import GtwStatus, InstrumentType, OrderStatus
 from mlthon.basics.money import UNIT
-from mlthon.engine.clock import MS, SECOND, Clock, Handle
+from mlthon.engine.clock import MS, SECOND, Clock, Handle, Send
 from mlthon.engine.engine import Engine, EngineSettings
 from mlthon.engine.tracker import TrackedOrder
 from mlthon.exchange.config import ExchangeConfig
@@ -73,8 +73,8 @@ class Ahead(Clock):
     def call_at(self, ts: int, call: Callable[..., object], *args: Any) -> None:
         self._ours.call_at(ts - self._skew, call, *args)
 
-    def post(self, ts: int, call: Callable[..., object], args: tuple[Any, ...]) -> None:
-        self._ours.post(ts - self._skew, call, args)
+    def after(self, delay: int) -> Send:
+        return lambda call, *args: self.call_at(self.now + delay, call, *args)
 
     def call_soon(self, call: Callable[..., object], *args: Any) -> None:
         self._ours.call_soon(call, *args)
