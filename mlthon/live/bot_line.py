@@ -1,4 +1,7 @@
-"""The engine's end of the socket that joins a bot's process to it, and of the pipes that the bot prints to.
+"""The engine's end of the sockets that join a bot's process to it, and of the pipes that the bot prints to.
+
+A bot has a first line (`BotLine`) for everything, and more for calls: a thread that asks reads its answer itself. An
+answer goes out by the line that its call came by (`BotLines`).
 
 Whoever answers a bot is asked by it in a blocking call, so a round trip is short: what a chunk of the bot's messages
 has caused is sent by the task that has read them, as soon as they are done, and without an intermediate step. Only what
@@ -12,13 +15,13 @@ logs or prints without end lines are left out (`LineLimit`), because a bot is no
 import logging
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import trio
 
-from mlthon.link.contract import BACKLOG, ToHost
-from mlthon.link.wire import WireError, frames, to_host
+from mlthon.link.contract import BACKLOG, Answer, Call, ToBot, ToHost
+from mlthon.link.wire import CALL_LINES, WireError, frames, to_host
 from mlthon.live.outbox import Outbox
 
 log = logging.getLogger("mlthon.link")
@@ -106,12 +109,7 @@ class BotLine:
     """One connected socket. `hear` is given each message of the bot. `outbox`: the bot, for who has to tell it
     something; `trades_kept`: as of it."""
 
-    def __init__(
-        self,
-        line: socket.socket,
-        hear: Callable[[ToHost], object],
-        trades_kept: int = BACKLOG,
-    ) -> None:
+    def __init__(self, line: socket.socket, hear: Callable[[ToHost], object], trades_kept: int = BACKLOG) -> None:
         line.setblocking(False)
         self.outbox = Outbox(self._wake, trades_kept)
         self._line = line
@@ -205,3 +203,63 @@ class BotLine:
         else:
             if len(self.outbox):
                 self._due.set()
+
+
+class BotLines:
+    """All lines of one bot. `hear` is given each message. `face`: the bot, for who has to tell it something;
+    `trades_kept`: as of the outbox."""
+
+    def __init__(self, first: socket.socket, hear: Callable[[ToHost], object], trades_kept: int = BACKLOG) -> None:
+        self._hear = hear
+        self._callers: dict[int, BotLine] = {}
+        """By which line each call came."""
+        self._first = BotLine(first, hear, trades_kept)
+        self.face = _Face(self._first.outbox, self._callers)
+        self._count = 0
+
+    async def carry(self, accept: Callable[[], Awaitable[socket.socket]]) -> str:
+        """Carry all ways until the bot hangs up; what was wrong with what it said, if anything was. `accept` gives
+        further connections."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._join, accept, nursery)
+            broken = await self._first.carry()
+            nursery.cancel_scope.cancel()
+        return broken
+
+    async def _join(self, accept: Callable[[], Awaitable[socket.socket]], nursery: trio.Nursery) -> None:
+        while True:
+            connected = await accept()
+            if self._count < CALL_LINES:
+                self._count += 1
+                nursery.start_soon(self._carry_calls, connected)
+            else:
+                connected.close()
+
+    async def _carry_calls(self, connected: socket.socket) -> None:
+        def heard(message: ToHost) -> None:
+            if isinstance(message, Call):
+                self._callers[message.call] = line
+            self._hear(message)
+
+        line = BotLine(connected, heard)
+        broken = await line.carry()
+        if broken:
+            log.error("a line for calls of a bot is closed: %s", broken)
+        self._count -= 1
+        for call in [call for call, caller in self._callers.items() if caller is line]:
+            del self._callers[call]
+
+
+class _Face:
+    """The `BotFace` of a bot of several lines: answers go back where their calls came from."""
+
+    def __init__(self, outbox: Outbox, callers: dict[int, BotLine]) -> None:
+        self.quote = outbox.quote
+        self.trade = outbox.trade
+        self._outbox = outbox
+        self._callers = callers
+
+    def tell(self, message: ToBot) -> None:
+        """See `BotFace`."""
+        caller = self._callers.pop(message.call, None) if isinstance(message, Answer) else None
+        (self._outbox if caller is None else caller.outbox).tell(message)

@@ -30,7 +30,8 @@ from mlthon.errors import UserError
 from mlthon.link.bot.keeper import SWEEP_S, TERM_S
 from mlthon.link.contract import Logged, ToHost
 from mlthon.link.host.host import BotHost
-from mlthon.live.bot_line import BotLine, LineLimit, Unhurried
+from mlthon.link.wire import CALL_LINES
+from mlthon.live.bot_line import BotLines, LineLimit, Unhurried
 from mlthon.live.lines import lines_of
 from mlthon.live.secrets import without_ours
 from mlthon.live.services import Host
@@ -120,7 +121,7 @@ class _Bot:
                         hung = process.returncode is None
                         await _end(process)
                         return f"its process did not connect within {CONNECT_S:g} s" if hung else _ended(process)
-                    broken = await self._talk(connected, run, task_status)
+                    broken = await self._talk(connected, listener, run, task_status)
                     with trio.move_on_after(END_S):
                         await process.wait()
                     # what it printed last is still to be read
@@ -172,15 +173,17 @@ class _Bot:
             raise UserError(f"{self._host.name}: its process {what}", "What it printed stands above.")
         return None
 
-    async def _talk(self, connected: socket.socket, run: Host, task_status: trio.TaskStatus[None] | None) -> str:
+    async def _talk(
+        self, connected: socket.socket, listener: "_Listener", run: Host, task_status: trio.TaskStatus[None] | None
+    ) -> str:
         """Carry both ways until the bot hangs up; what was wrong with what it said, if anything was."""
-        line = BotLine(connected, partial(self._hear, run), self._config.backlog)
-        run.deliver(self._host.join, line.outbox)
+        lines = BotLines(connected, partial(self._hear, run), self._config.backlog)
+        run.deliver(self._host.join, lines.face)
         if task_status is not None:
             task_status.started()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._hang_up, nursery.cancel_scope)
-            broken = await line.carry()
+            broken = await lines.carry(listener.accept)
             nursery.cancel_scope.cancel()
         return broken
 
@@ -221,7 +224,7 @@ class _Listener:
     def __enter__(self) -> "_Listener":
         self._path.unlink(missing_ok=True)
         self._socket.bind(str(self._path))
-        self._socket.listen(1)
+        self._socket.listen(1 + CALL_LINES)
         self._socket.setblocking(False)
         return self
 
@@ -230,7 +233,7 @@ class _Listener:
         self._path.unlink(missing_ok=True)
 
     async def accept(self) -> socket.socket:
-        """The first connection."""
+        """The next connection."""
         await trio.lowlevel.wait_readable(self._socket)
         return self._socket.accept()[0]
 

@@ -10,7 +10,18 @@ import trio.testing
 
 from mlthon.link import wire
 from mlthon.link.contract import Answer, Call, Logged, Published, Stop, ToBot, ToHost
-from mlthon.live.bot_line import CHUNK, LAST_LINES, LINES_A_SECOND, LINES_AT_ONCE, PIECE, BotLine, LineLimit, Unhurried
+from mlthon.link.wire import CALL_LINES
+from mlthon.live.bot_line import (
+    CHUNK,
+    LAST_LINES,
+    LINES_A_SECOND,
+    LINES_AT_ONCE,
+    PIECE,
+    BotLine,
+    BotLines,
+    LineLimit,
+    Unhurried,
+)
 
 
 class Bot:
@@ -75,6 +86,44 @@ async def test_much_that_waits_is_sent_by_pieces_between_which_others_have_their
         assert await bot.hear(len(told)) == told
         nursery.cancel_scope.cancel()
     assert left[:4] == [2 * PIECE + 1, PIECE + 1, 1, 0]
+
+
+@pytest.mark.trio
+async def test_an_answer_leaves_by_the_line_that_its_call_came_by() -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX)
+    asked: list[Call] = []
+    lines = BotLines(ours, lambda message: asked.append(message) if isinstance(message, Call) else None)
+    first, more = Bot(theirs), [socket.socketpair(socket.AF_UNIX) for _ in range(CALL_LINES + 1)]
+    to_accept = [each for each, _ in more]
+    callers = [Bot(each) for _, each in more]
+
+    async def accept() -> socket.socket:
+        if not to_accept:
+            await trio.sleep_forever()
+        return to_accept.pop(0)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(lines.carry, accept)
+        await callers[0].tell(Call(1, "a", {}))
+        await callers[1].tell(Call(2, "b", {}))
+        await first.tell(Call(3, "c", {}))
+        await callers[2].tell(Call(4, "d", {}))
+        while len(asked) < 4:
+            await trio.testing.wait_all_tasks_blocked()
+        assert await callers[CALL_LINES].line.receive_some() == b"", "one too many"
+        await callers[2].line.aclose()
+        await trio.testing.wait_all_tasks_blocked()
+        for number in (4, 3, 2, 1):
+            lines.face.tell(Answer(number, {}))
+        lines.face.tell(Stop("asked"))
+        lines.face.quote(0, 1.0, 1.0, 2.0, 1.0, 7)
+        assert await callers[0].hear(1) == [Answer(1, {})]
+        assert await callers[1].hear(1) == [Answer(2, {})]
+        told = [Answer(4, {}), Answer(3, {}), Stop("asked"), (0, 1.0, 1.0, 2.0, 1.0, 7)]
+        assert await first.hear(4) == told, "whose line has gone is told by the first"
+        await first.line.aclose()
+    for each in callers[:2]:
+        assert await each.line.receive_some() == b"", "all lines end with the first"
 
 
 @pytest.mark.trio

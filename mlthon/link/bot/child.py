@@ -1,8 +1,8 @@
 """The process of a bot: `python -m mlthon.link.bot.child SOCKET`, within its `keeper` when the engine starts it.
 
 It connects to the Unix socket of its engine, whose path is all that it is given, waits for `Hello`, and runs the bot in
-its main thread. A reader thread takes what comes; whichever thread has something to say writes it, together with what
-others left meanwhile. What the bot prints goes to stderr. SIGINT is left to the engine, which says `Stop`.
+its main thread. A reader thread takes what comes but for answers of most calls (`lines`). What the bot prints goes to
+stderr. SIGINT is left to the engine, which says `Stop`.
 
 When the socket closes the engine has died: the bot gets `on_stop` and some seconds for it, then the process ends, by
 the keeper's hand where no thread of it runs any more. It always ends by leaving at once, so that no thread of the bot
@@ -17,101 +17,34 @@ import signal
 import socket
 import sys
 import threading
-from collections import deque
 from contextlib import suppress
 from io import TextIOWrapper
-from typing import Any, Final, NoReturn
-
-import msgspec
+from typing import Any, NoReturn
 
 from mlthon.link import wire
 from mlthon.link.bot.keeper import GRACE
+from mlthon.link.bot.lines import CHUNK, CallLines, SocketHost
 from mlthon.link.bot.logs import HostHandler
 from mlthon.link.bot.runtime import BotRuntime
-from mlthon.link.contract import Failed, Hello, Logged, ToBot, ToHost
-
-_CHUNK: Final = 256 * 1024
-
-
-FRAME: Final = 1 << 13
-"""Bytes that are put into one frame: the engine reads a frame in one go, and has other things to do."""
-MANY: Final = 10_000
-"""Messages that wait for the engine before whoever says more waits too."""
-
-
-class SocketHost:
-    """The `HostFace` of a child: everything goes out over the socket, in the order of telling."""
-
-    def __init__(self, line: socket.socket) -> None:
-        self._line = line
-        self._items: deque[bytes] = deque()
-        self._writing = threading.Lock()
-        self._forked = False
-        self.failed = False
-        """The bot could not be loaded or constructed."""
-
-    def tell(self, message: ToHost) -> None:
-        """See `HostFace`. What a line that has closed does not take is lost: the reader hears of its end. Who says more
-        than the engine takes waits until it has."""
-        if self._forked:
-            if isinstance(message, Logged):
-                print(message.text, file=sys.stderr)
-            return
-        try:
-            item = wire.encode(message)
-        except wire.WireError:
-            item = wire.encode(_speakable(message))
-        self.failed = self.failed or isinstance(message, Failed)
-        self._items.append(item)
-        # Whoever holds the lock sends what others add. The look after letting it go catches what came in between.
-        while self._items and self._writing.acquire(blocking=False):
-            try:
-                self._send()
-            finally:
-                self._writing.release()
-        if len(self._items) > MANY:
-            with self._writing:
-                self._send()
-
-    def forked(self) -> None:
-        """This is a process that the bot has forked: the line is not its own, and what it logs is printed."""
-        self._forked = True
-        self._line.close()
-
-    def close(self) -> None:
-        """Wait until all is sent, and close the line."""
-        with self._writing:
-            self._send()
-            with suppress(OSError):  # the other end was faster
-                self._line.shutdown(socket.SHUT_RDWR)
-
-    def _send(self) -> None:
-        items = self._items
-        while items:
-            batch = [items.popleft() for _ in range(len(items))]
-            try:
-                for each in wire.frames(batch, FRAME):
-                    self._line.sendall(each)
-            except OSError:
-                return
+from mlthon.link.contract import Hello, ToBot
 
 
 class Child:
-    """Joins a bot's runtime to a connected socket."""
+    """Joins a bot's runtime to a connected socket, and its calls to lines of their own."""
 
-    def __init__(self, line: socket.socket) -> None:
+    def __init__(self, line: socket.socket, calls: CallLines | None = None) -> None:
         self._line = line
         self._decoder = wire.to_bot()
         self.host = SocketHost(line)
         hello, self._early = self._hello()
-        self.runtime = BotRuntime(hello, self.host)
+        self.runtime = BotRuntime(hello, self.host, lines=calls)
         self._lost = False
 
     def _hello(self) -> tuple[Hello, list[Any]]:
         """The first message, and what came in with it."""
         found: list[Any] = []
         while not found:
-            data = self._line.recv(_CHUNK)
+            data = self._line.recv(CHUNK)
             if not data:
                 raise wire.WireError("the engine closed the line before it said Hello")
             found = self._decoder.feed(data)
@@ -139,7 +72,7 @@ class Child:
     def _read(self) -> None:
         reason = "it closed the line"
         # one buffer for all: a new one of this size is mapped and unmapped by the kernel each time
-        buffer = memoryview(bytearray(_CHUNK))
+        buffer = memoryview(bytearray(CHUNK))
         try:
             self._take(self._early)
             while size := self._line.recv_into(buffer):
@@ -180,7 +113,7 @@ def main(path: str) -> NoReturn:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
         try:
             line.connect(path)
-            child = Child(line)
+            child = Child(line, CallLines(path))
         except (OSError, wire.WireError) as error:
             print(f"no engine at {path}: {error}", file=sys.stderr)
             _leave(1)
@@ -197,19 +130,6 @@ def _leave(status: int) -> NoReturn:
         with suppress(OSError, ValueError):  # closed at the other end, or by the bot
             stream.flush()
     os._exit(status)
-
-
-def _speakable(value: Any) -> Any:
-    """A message whose texts hold what UTF-8 cannot say (lone surrogates), escaped."""
-    if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode()
-    if isinstance(value, list | tuple):
-        return [_speakable(each) for each in value]
-    if isinstance(value, dict):
-        return {_speakable(key): _speakable(each) for key, each in value.items()}
-    if isinstance(value, msgspec.Struct):
-        return type(value)(*(_speakable(getattr(value, name)) for name in value.__struct_fields__))
-    return value
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from mlthon.link.bot.calls import Calls
 from mlthon.link.bot.cron import Cron, Job, jobs_of
 from mlthon.link.bot.guard import Guard, said_of, trace_of
 from mlthon.link.bot.http import routes_of
+from mlthon.link.bot.lines import CallLines
 from mlthon.link.bot.link import CANDLE_CALLBACKS, Link, bind, overridden
 from mlthon.link.bot.logs import bot_logger
 from mlthon.link.bot.mailbox import Item, Mailbox
@@ -69,9 +70,12 @@ _ALWAYS: Final = ("quote_update", "trade_update")
 
 class BotRuntime:
     """A `BotFace`. `run` is the bot's main thread; the host's messages come in from any other. `mailbox`: where what
-    comes while the dispatcher is busy waits, if not in one of the usual kind."""
+    comes while the dispatcher is busy waits, if not in one of the usual kind. `lines`: a shorter way for calls, where
+    there is one."""
 
-    def __init__(self, hello: Hello, host: HostFace, *, mailbox: Mailbox | None = None) -> None:
+    def __init__(
+        self, hello: Hello, host: HostFace, *, mailbox: Mailbox | None = None, lines: CallLines | None = None
+    ) -> None:
         self.hello = hello
         self.host = host
         self.venues = {name: dict(venue) for name, venue in hello.venues.items()}
@@ -82,7 +86,7 @@ class BotRuntime:
         self.guard = Guard(self.logger, host)
         self.threads = Threads(self.guard)
         self.mailbox = Mailbox(len(hello.markets), hello.backlog) if mailbox is None else mailbox
-        self.calls = Calls(host, self.mailbox.posted.__getitem__)
+        self.calls = Calls(host, self.mailbox.posted.__getitem__, lines)
         self.markets = Markets(hello.markets, self.calls, self.logger)
         self.markets.begin(hello.quotes, hello.trades)
         self.redis = Redis(host)

@@ -1,5 +1,6 @@
 """A bot in a process of its own, joined by a real Unix socket."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -77,6 +78,7 @@ def child(folder: Path, source: str) -> Iterator[Engine]:
         )
         try:
             line, _ = listener.accept()
+            os.unlink(address)  # the bot has this line alone, for its calls too
             with line:
                 line.settimeout(20)
                 engine = Engine(line, process)
