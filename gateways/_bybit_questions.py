@@ -60,7 +60,7 @@ class Questions:
 
     def server_time(self) -> Question[int]:
         result, _ = yield from self._ask(tables.TIME, {}, public=True)
-        return int(_decoded(wire.decode_time, result).time_nano)
+        return _fact(int, _decoded(wire.decode_time, result).time_nano)
 
     def instruments(self) -> Question[Sequence[Instrument]]:
         found: list[Instrument] = []

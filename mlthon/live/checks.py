@@ -20,7 +20,7 @@ from mlthon.basics.defs import Exchange
 from mlthon.basics.instrument import Instrument
 from mlthon.engine.clock import MS, SECOND
 from mlthon.errors import UserError, near
-from mlthon.venue.codec import Codec, Endpoints, NoAnswer, Question, Refused
+from mlthon.venue.codec import BadMessage, Codec, Endpoints, NoAnswer, Question, Refused
 from mlthon.venue.facts import AccountFact
 from mlthon.venue.wire import Answer, Edge, Failure, Frame, HttpMessage
 
@@ -149,6 +149,11 @@ async def asked(
             raise UserError(
                 f"{exchange.name}: no answer when asked for {what}: {error}",
                 "Look at --url, and whether the exchange can be reached from here.",
+            ) from None
+        except BadMessage as error:
+            raise UserError(
+                f"{exchange.name}: the answer about {what} makes no sense: {error}",
+                "Look at --url: something else may be there (a proxy, a page that asks for a login).",
             ) from None
         except Refused as error:
             pause = error.retry_after_s

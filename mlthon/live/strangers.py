@@ -14,7 +14,7 @@ from mlthon.engine.clock import MS, Clock
 from mlthon.engine.tracker import TrackedOrder
 from mlthon.link.host.desk import Done, Failed, OpenOrder, Others
 from mlthon.venue.asking import Asker, Trouble, told
-from mlthon.venue.codec import BadMessage, Codec, Refused, Unsupported
+from mlthon.venue.codec import Codec, Refused, Unsupported
 from mlthon.venue.facts import OrderFact, Reply
 from mlthon.venue.throttle import Throttle, Ticket
 from mlthon.venue.wire import Answer, Failure
@@ -147,8 +147,8 @@ class _Cancels:
                 return
             try:
                 reply = self._of._codec.reply(request, answer)
-            except BadMessage as error:
-                reply = Reply(unknown=True, reason=str(error))
+            except Exception as error:  # noqa: BLE001  a codec's mistake must not end the program
+                reply = Reply(unknown=True, reason=f"the answer could not be understood: {type(error).__name__}")
             self._replied(which, ticket, reply)
 
         ticket = self._of._throttle.send(request, answered)

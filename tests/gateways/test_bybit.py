@@ -375,6 +375,11 @@ def test_words_that_repeat_the_key_are_told_without_it() -> None:
     assert all("origin_string" in each and "test-key" not in each for each in told)
 
 
+def test_a_time_that_is_none_is_a_bad_message() -> None:
+    with pytest.raises(BadMessage):
+        asked(made().server_time(), answer({"timeSecond": "x", "timeNano": "x"}))
+
+
 def test_settings() -> None:
     with pytest.raises(ValueError, match="no setting 'order'"):
         made({"order": "rest"})

@@ -13,7 +13,7 @@ from mlthon.basics.instrument import Perpetual
 from mlthon.engine.clock import SECOND
 from mlthon.errors import UserError
 from mlthon.live.checks import ask, asked, check_account, endpoints_at, matched, refuse_real_money
-from mlthon.venue.codec import Endpoints, NoAnswer, Question, Refused
+from mlthon.venue.codec import BadMessage, Endpoints, NoAnswer, Question, Refused
 from mlthon.venue.facts import AccountFact
 from mlthon.venue.wire import Answer, Answered, Failure, HttpAnswer, HttpMessage, Loss, Request
 
@@ -161,6 +161,18 @@ def test_a_ban_is_not_waited_for() -> None:
         return await asked(BYBIT, "its mood", Answers(http(b"good")), _Busy(1, 600.0).question, now_ms)  # type: ignore[arg-type]
 
     with pytest.raises(UserError, match="Rate limit exceeded\nTry again later"):
+        trio.run(main)
+
+
+def test_an_answer_that_makes_no_sense_is_told_without_a_traceback() -> None:
+    def question() -> Question[bytes]:
+        answer = yield Request("time", lambda _ms: HttpMessage("GET", "/time"))
+        raise BadMessage(f"not the answer that was expected: {answer.body!r}")
+
+    async def main() -> bytes:
+        return await asked(BYBIT, "its time", Answers(http(b"<html>")), question, now_ms)  # type: ignore[arg-type]
+
+    with pytest.raises(UserError, match=r"the answer about its time makes no sense: .*<html>.*\nLook at --url"):
         trio.run(main)
 
 
