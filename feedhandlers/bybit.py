@@ -12,8 +12,8 @@ Nothing can be asked for: the next snapshot comes with the next subscription, or
 
 `orderbook.1` gives quotes. `tickers` gives them too, for recordings that hold nothing better; live, nobody subscribes.
 
-For speed a delta becomes ticks and lots while it is applied, and ids of trades are read only where somebody wants them
-(`mlthon.engine.faces.TradeIds`).
+For speed a delta becomes ticks and lots while it is applied, ids of trades are read only where somebody wants them
+(`mlthon.engine.faces.TradeIds`), and where one strategy alone hears trades it is called right here (`LoneHearer`).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,12 +21,13 @@ from typing import Final
 
 import msgspec
 
+from mlthon.basics import defs
 from mlthon.basics.defs import Exchange
 from mlthon.basics.instrument import Instrument
 from mlthon.data.feed_handlers import OnProblem
 from mlthon.data.rows import Kind
 from mlthon.engine.clock import MS
-from mlthon.engine.faces import MarketEvents, TradeIds
+from mlthon.engine.faces import LoneHearer, MarketEvents, TradeIds
 from mlthon.protocols import bybit, bybit_public
 from mlthon.protocols.decimals import Steps
 from mlthon.venue import feed_streams
@@ -34,6 +35,7 @@ from mlthon.venue.codec import Endpoints
 from mlthon.venue.feed_book import FeedBook
 from mlthon.venue.feed_streams import BAD_MESSAGE, InstrumentStreams, Report, Route, StreamHandler
 from mlthon.venue.rate_rules import RateRule
+from mlthon.venue.shown import Shown
 from mlthon.venue.wire import Line, Request
 
 EXCHANGES: Final = (Exchange.Bybit,)
@@ -48,6 +50,7 @@ MOST_TOPICS: Final = 500
 
 PREFIX: Final = b'{"topic":"'
 TAKERS: Final = bybit.SIDES
+SIDES: Final = {text: defs.SIDES[taker] for text, taker in TAKERS.items()}
 decode_trades: Final = bybit_public.decode_trades
 decode_unnamed: Final = bybit_public.decode_unnamed_trades
 decode_book: Final = bybit_public.decode_book
@@ -111,36 +114,80 @@ class InstrumentFeed(InstrumentStreams):
         """The bid and the ask of the ticker so far."""
 
     def _trade_route(self, counts: Counts) -> Route:
-        """The way of `publicTrade`: a function with all it needs at hand, for it is what comes most often."""
+        """The way of `publicTrade`: functions with all they need at hand, for it is what comes most often."""
         events, report = self._events, self._report
-        ticks, lots, all_ticks, all_lots = self._ticks.known, self._lots.known, self._ticks, self._lots
+        all_ticks, all_lots = self._ticks, self._lots
+        ticks, lots = all_ticks.known, all_lots.known
         gate = events if isinstance(events, TradeIds) else None
+
+        def pass_on(trade: bybit_public.UnnamedTrade, number: int, recv_ts: int) -> None:
+            try:
+                price = ticks[trade.price]
+                qty = lots[trade.qty]
+            except KeyError:
+                price, qty = all_ticks[trade.price], all_lots[trade.qty]
+            if not (price and qty):
+                raise ValueError(f"a trade of {trade.qty} at {trade.price}")
+            if trade.block:
+                counts.block_trades += 1
+                return
+            counts.trades += 1
+            events.trade(price, qty, TAKERS[trade.side], number, trade.time * MS, recv_ts)
 
         def trades(data: bytes, recv_ts: int) -> None:
             self.trades_heard += 1
             try:
-                named = gate is None or gate.reads_trade_ids
-                for trade in (decode_trades(data) if named else decode_unnamed(data)).data:
+                if gate is None or gate.reads_trade_ids:
+                    for named in decode_trades(data).data:
+                        pass_on(named, trade_id(named.id), recv_ts)
+                else:
+                    for trade in decode_unnamed(data).data:
+                        pass_on(trade, 0, recv_ts)
+            except BAD_MESSAGE as error:
+                report(error, data)
+
+        if not isinstance(events, LoneHearer):
+            return trades
+        lone, exchange, instrument_id = events, self.instrument.venue, self.instrument.number
+        shown_prices = Shown(all_ticks, self.instrument.price_scale.values)
+        shown_qtys = Shown(all_lots, self.instrument.qty_scale.values)
+        prices, qtys = shown_prices.known, shown_qtys.known
+        # when the latest message came: all messages of a read bear the same object
+        latest, latest_ms = -1, -1
+
+        def trades_at_once(data: bytes, recv_ts: int) -> None:
+            nonlocal latest, latest_ms
+            if lone.trade_hearer is None:
+                trades(data, recv_ts)
+                return
+            if recv_ts is not latest:
+                latest, latest_ms = recv_ts, recv_ts // MS
+            self.trades_heard += 1
+            try:
+                for trade in decode_unnamed(data).data:
+                    hearer = lone.trade_hearer
+                    if hearer is None:
+                        pass_on(trade, 0, recv_ts)
+                        continue
                     try:
-                        price = ticks[trade.price]
-                        qty = lots[trade.qty]
+                        price = prices[trade.price]
+                        qty = qtys[trade.qty]
                     except KeyError:
-                        price, qty = all_ticks[trade.price], all_lots[trade.qty]
-                    if not (price and qty):
-                        raise ValueError(f"a trade of {trade.qty} at {trade.price}")
-                    number = trade_id(trade.id) if named else 0
+                        price, qty = shown_prices.learn(trade.price), shown_qtys.learn(trade.qty)
                     if trade.block:
                         counts.block_trades += 1
                         continue
                     counts.trades += 1
-                    # looked up each time, for a feed binds it anew when subscriptions change; not called as a method,
-                    # which costs twice as much where it is an attribute
-                    to_events = events.trade
-                    to_events(price, qty, TAKERS[trade.side], number, trade.time * MS, recv_ts)
+                    try:
+                        hearer.strategy.on_public_trade(
+                            exchange, instrument_id, SIDES[trade.side], price, qty, trade.time, latest_ms
+                        )
+                    except Exception as error:  # noqa: BLE001 - a strategy's own error must not stop the engine
+                        hearer.failed("on_public_trade", error)
             except BAD_MESSAGE as error:
                 report(error, data)
 
-        return trades
+        return trades_at_once
 
     def quote(self, data: bytes, recv_ts: int) -> None:
         """`orderbook.1`."""

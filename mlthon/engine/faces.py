@@ -9,7 +9,7 @@ times are nanoseconds since 1970 UTC, money is an integer in 10^-18 of its coin 
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, runtime_checkable
 
 from mlthon.basics.defs import NO_ASK as NO_ASK
 from mlthon.basics.defs import NO_BID as NO_BID
@@ -109,6 +109,29 @@ class TradeIds(Protocol):
 
     @property
     def reads_trade_ids(self) -> bool: ...
+
+
+class Hearer(Protocol):
+    """A strategy as the engine holds it: callbacks are called on `strategy`, looked up each time; what one raises goes
+    to `failed`."""
+
+    strategy: Any
+
+    def failed(self, callback: str, error: Exception) -> None:
+        """Count and log it; never raises."""
+
+
+@runtime_checkable
+class LoneHearer(TradeIds, Protocol):
+    """A `MarketEvents` that says when one strategy is all that hears its trades. Whoever has a trade as the API has it
+    may then call that strategy's `on_public_trade` himself in place of `trade`: a call and four conversions less. Ask
+    before each trade: subscriptions may change with any callback."""
+
+    @property
+    def instrument(self) -> "Instrument": ...
+
+    @property
+    def trade_hearer(self) -> Hearer | None: ...
 
 
 class OrderEvents(Protocol):

@@ -102,6 +102,7 @@ class InstrumentFeed:
         "quote",
         "reads_trade_ids",
         "trade",
+        "trade_hearer",
         "whole",
     )
 
@@ -122,6 +123,8 @@ class InstrumentFeed:
         self._quote_way: Callable[[Lane], Lane] | None = None
         self.reads_trade_ids = False
         """See `mlthon.engine.faces.TradeIds`: no callback of a strategy has one."""
+        self.trade_hearer: Session | None = None
+        """See `mlthon.engine.faces.LoneHearer`."""
         self.hearers: Hearers | None = Hearers(None, None, None)
         self.quote: Lane = self._to_nobody
         self.trade: Lane = self._to_nobody
@@ -374,6 +377,7 @@ class InstrumentFeed:
         quote = self._shortest(self._pairs, bool(self._sides or self._top_books), self._quote_to_all)
         self.quote = quote if self._quote_way is None else self._quote_way(quote)
         self.trade = self._shortest(self._traders, False, self._trade_to_all)
+        self.trade_hearer = traders[0] if len(traders) == 1 and not self._taps else None
         self.hearers = self._few(quoted, pairs, traders)
         self._group.clock.wake()
 

@@ -29,26 +29,25 @@ ID_DIGITS: Final = 12
 """How many hexadecimal digits of a UUID make a trade id: 48 bits, its last group."""
 
 
-class Trade(Struct, gc=False):
-    """One public trade; `side` is the taker's."""
+class UnnamedTrade(Struct, gc=False):
+    """One public trade, its id not read; `side` is the taker's."""
 
     time: int = field(name="T")
     side: Literal["Buy", "Sell"] = field(name="S")
     qty: str = field(name="v")
     price: str = field(name="p")
-    id: str = field(name="i")
     block: bool = field(name="BT", default=False)
     """A block trade: agreed outside the order book."""
 
 
+class Trade(UnnamedTrade, gc=False, kw_only=True):
+    """The same with its id."""
+
+    id: str = field(name="i")
+
+
 class TradeMessage(Struct, gc=False):
     data: list[Trade]
-
-
-class UnnamedTrade(Trade, gc=False):
-    """A trade whose id is not read: no message has a field of this name."""
-
-    id: str = field(name="-", default="")
 
 
 class UnnamedTradeMessage(Struct, gc=False):
