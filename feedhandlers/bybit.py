@@ -70,39 +70,24 @@ class Counts(feed_streams.Counts):
 
 
 class Book(FeedBook):
-    """One instrument's book: the sequence rule."""
+    """One instrument's book. `next_id`: the number that the next delta must have."""
 
-    __slots__ = ("_last_id",)
+    __slots__ = ("next_id",)
 
     def __init__(self, events: MarketEvents, counts: Counts, ticks: Steps, lots: Steps) -> None:
         super().__init__(events, counts, ticks, lots)
-        self._last_id = 0
+        self.next_id = 0
 
-    def update(self, message: bybit_public.BookMessage, recv_ts: int) -> None:
-        """A delta, in the order of receipt. Raises ValueError for a level that is no price and quantity of the
-        instrument; the book must be lost then."""
-        if not self.live:
-            return
-        data = message.data
-        exch_ts = (message.engine_ts or message.ts) * MS
-        number = data.update_id
-        if number != self._last_id + 1:
-            self.miss(exch_ts, recv_ts)
-            return
-        self._last_id = number
-        self.change(data.bids, data.asks, exch_ts, recv_ts)
-
-    def snapshot(self, message: bybit_public.BookMessage, recv_ts: int) -> None:
+    def snapshot(self, levels: bybit_public.Levels, exch_ts: int, recv_ts: int) -> None:
         """A snapshot replaces the book, whatever its number."""
-        data = message.data
-        self.start(data.bids, data.asks, (message.engine_ts or message.ts) * MS, recv_ts)
-        self._last_id = data.update_id
+        self.start(levels.bids, levels.asks, exch_ts, recv_ts)
+        self.next_id = levels.update_id + 1
 
 
 class InstrumentFeed(InstrumentStreams):
     """The topics of one instrument."""
 
-    __slots__ = ("_side", "trades")
+    __slots__ = ("_side", "depth", "trades")
 
     book: Book
 
@@ -110,6 +95,7 @@ class InstrumentFeed(InstrumentStreams):
         super().__init__(instrument, events, counts, report)
         self.book = Book(events, counts, self._ticks, self._lots)
         self.trades = self._trade_route(counts)
+        self.depth = self._depth_route(counts)
         self._side: dict[str, tuple[str, str]] = {}
         """The bid and the ask of the ticker so far."""
 
@@ -132,7 +118,10 @@ class InstrumentFeed(InstrumentStreams):
                 counts.block_trades += 1
                 return
             counts.trades += 1
-            events.trade(price, qty, TAKERS[trade.side], number, trade.time * MS, recv_ts)
+            # looked up each time, for a feed binds it anew when subscriptions change; not called as a method, which
+            # costs twice as much where it is an attribute
+            to_events = events.trade
+            to_events(price, qty, TAKERS[trade.side], number, trade.time * MS, recv_ts)
 
         def trades(data: bytes, recv_ts: int) -> None:
             self.trades_heard += 1
@@ -226,19 +215,35 @@ class InstrumentFeed(InstrumentStreams):
         except BAD_MESSAGE as error:
             self._report(error, data)
 
-    def depth(self, data: bytes, recv_ts: int) -> None:
-        self.books_heard += 1
-        try:
-            message = decode_book(data)
-            if message.type == "delta":
-                self._counts.updates += 1
-                self.book.update(message, recv_ts)
-            else:
-                self._counts.snapshots += 1
-                self.book.snapshot(message, recv_ts)
-        except BAD_MESSAGE as error:
-            self._report(error, data)
-            self.book.lose(0, recv_ts)
+    def _depth_route(self, counts: Counts) -> Route:
+        """The way of a book's topic, in the same form."""
+        book, report = self.book, self._report
+        change = book.change
+
+        def depth(data: bytes, recv_ts: int) -> None:
+            self.books_heard += 1
+            try:
+                message = decode_book(data)
+                levels = message.data
+                exch_ts = (message.engine_ts or message.ts) * MS
+                if message.type != "delta":
+                    counts.snapshots += 1
+                    book.snapshot(levels, exch_ts, recv_ts)
+                    return
+                counts.updates += 1
+                if not book.live:
+                    return
+                number = levels.update_id
+                if number != book.next_id:
+                    book.miss(exch_ts, recv_ts)
+                    return
+                book.next_id = number + 1
+                change(levels.bids, levels.asks, exch_ts, recv_ts)
+            except BAD_MESSAGE as error:
+                report(error, data)
+                book.lose(0, recv_ts)
+
+        return depth
 
 
 class BybitFeedHandler(StreamHandler[InstrumentFeed]):

@@ -9,7 +9,7 @@ runs. One with a true attribute `hears_by_tap` subscribes for others, who hear b
 is told the state of the feed, but no quotes and no trades.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mlthon.api.istrat_env import MDSub
@@ -51,12 +51,29 @@ class Subscription:
         self.kinds: dict[InstrumentFeed, set[MDSub]] = {}
         self.live = False
 
-    def of(self, feed: "InstrumentFeed") -> set[MDSub]:
-        """What is read of an instrument: nothing any more when it was unsubscribed in the midst of a delivery."""
-        return self.kinds.get(feed) or set()
-
     def books(self) -> "list[InstrumentFeed]":
         return [feed for feed, kinds in self.kinds.items() if kinds & BOOK_KINDS]
+
+
+class BookHearer:
+    """Who hears of one instrument's book, and how: by prices, by the ids of levels, by single orders. It says the truth
+    after each change of subscriptions, so whoever unsubscribes in the midst of a delivery hears no more of it."""
+
+    __slots__ = ("by_id", "by_order", "by_price", "subscription")
+
+    def __init__(self, subscription: Subscription) -> None:
+        self.subscription = subscription
+        self.read(frozenset())
+
+    def read(self, kinds: Collection[MDSub]) -> "BookHearer":
+        self.by_price = MDSub.PriceLevelBook in kinds
+        self.by_id = MDSub.LevelBook in kinds
+        self.by_order = MDSub.OrderBook in kinds
+        return self
+
+
+LevelWay = Callable[[BookHearer, int, int, int, int, bool, int], None]
+"""To one who reads the book: side (SET_BID, SET_ASK), price, quantity, level id or 0, whether it is new, time (ms)."""
 
 
 class Hearers(NamedTuple):
@@ -81,10 +98,12 @@ class InstrumentFeed:
 
     __slots__ = (
         "_books",
+        "_deliver_level",
         "_exchange",
         "_group",
         "_has_books",
         "_id",
+        "_level_ids",
         "_levels",
         "_pairs",
         "_prices",
@@ -117,8 +136,8 @@ class InstrumentFeed:
         self._pairs: tuple[Lane, ...] = ()
         self._sides: tuple[Session, ...] = ()
         self._traders: tuple[Lane, ...] = ()
-        self._books: tuple[Subscription, ...] = ()
-        self._top_books: tuple[Subscription, ...] = ()
+        self._books: tuple[BookHearer, ...] = ()
+        self._top_books: tuple[BookHearer, ...] = ()
         self._taps: tuple[MarketEvents, ...] = ()
         self._quote_way: Callable[[Lane], Lane] | None = None
         self.reads_trade_ids = False
@@ -128,8 +147,11 @@ class InstrumentFeed:
         self.hearers: Hearers | None = Hearers(None, None, None)
         self.quote: Lane = self._to_nobody
         self.trade: Lane = self._to_nobody
-        # The engine's own book. By side: price -> (quantity, level id). Single orders: id -> (op, price, quantity).
-        self._levels: tuple[dict[int, tuple[int, int]], dict[int, tuple[int, int]]] = ({}, {})
+        # The engine's own book. By side: price -> quantity, never 0; (side, price) -> level id, where the source gives
+        # ids. Single orders: id -> (op, price, quantity).
+        self._levels: tuple[dict[int, int], dict[int, int]] = ({}, {})
+        self._level_ids: dict[tuple[int, int], int] = {}
+        self._deliver_level = self._level_way()
         self.orders: dict[int, tuple[int, int, int]] = {}
         self._has_books = False
         self.has_orders = False
@@ -262,55 +284,89 @@ class InstrumentFeed:
     ) -> None:
         """See `mlthon.engine.faces.BookChanges`."""
         recv_ms = recv_ts // MS
-        for op, levels in ((SET_BID, bids), (SET_ASK, asks)):
-            for price, qty in levels:
-                self._set_level(op, price, qty, 0, recv_ms)
-                for tap in self._taps:
-                    tap.book(op, price, qty, 0, exch_ts, recv_ts)
+        taps, deliver = self._taps, self._deliver_level
+        for op, changed in ((SET_BID, bids), (SET_ASK, asks)):
+            levels = self._levels[op]
+            for price, qty in changed:
+                # what _set_level does, but for a call a level
+                before = levels.get(price, 0)
+                if qty != before:
+                    if qty:
+                        levels[price] = qty
+                    else:
+                        del levels[price]
+                    if self.whole:
+                        for hearer in self._books:
+                            if hearer.subscription.live:
+                                deliver(hearer, op, price, qty, 0, not before, recv_ms)
+                if taps:
+                    for tap in taps:
+                        tap.book(op, price, qty, 0, exch_ts, recv_ts)
 
     # -- books -----------------------------------------------------------------------------------------------------
 
     def clear(self) -> None:
         for levels in self._levels:
             levels.clear()
+        self._level_ids.clear()
         self.orders.clear()
 
     def _set_level(self, op: int, price: int, qty: int, level_id: int, recv_ms: int) -> None:
         levels = self._levels[op]
-        before = levels.get(price)
-        if qty:
-            if before is not None and before[0] == qty:
-                return
-            levels[price] = (qty, level_id)
-        elif levels.pop(price, None) is None:
+        before = levels.get(price, 0)
+        if qty == before:
             return
+        if qty:
+            levels[price] = qty
+            if level_id:
+                self._level_ids[op, price] = level_id
+        else:
+            del levels[price]
+            self._level_ids.pop((op, price), None)
         if self.whole:
-            side = Side.Sell if op == SET_ASK else Side.Buy
-            for subscription in self._books:
-                if subscription.live:
-                    self._deliver_level(subscription, side, price, qty, level_id, before is None, recv_ms)
+            for hearer in self._books:
+                if hearer.subscription.live:
+                    self._deliver_level(hearer, op, price, qty, level_id, not before, recv_ms)
 
-    def _deliver_level(
-        self, subscription: Subscription, side: Side, price: int, qty: int, level_id: int, new: bool, recv_ms: int
-    ) -> None:
-        call, kinds = subscription.session.call, subscription.of(self)
-        exchange, number, at = self._exchange, self._id, self._prices[price]
-        if MDSub.PriceLevelBook in kinds:
-            if not qty:
-                call("on_delete_price_level", exchange, number, side, at, recv_ms)
-            elif new:
-                call("on_add_price_level", exchange, number, side, at, self._qtys[qty], recv_ms)
-            else:
-                call("on_modify_price_level", exchange, number, side, at, self._qtys[qty], recv_ms)
-        if MDSub.LevelBook in kinds:
-            # A price may change sides before its old level is deleted, so a derived id says the side too.
-            derived = 2 * price + (side is Side.Sell)
-            self._deliver_by_id(subscription, side, price, qty, level_id or derived, new, recv_ms)
+    def _level_way(self) -> LevelWay:
+        """The way of a level to one who reads books, as a function with all it needs at hand."""
+        exchange, number, all_prices, prices = self._exchange, self._id, self._prices, self._prices.known
+        ladder, climb = self.instrument.qty_scale.ladder, self.instrument.qty_scale.climb
+        deliver_by_id = self._deliver_by_id
+        buy, sell = Side.Buy, Side.Sell
+
+        def deliver(hearer: BookHearer, op: int, price: int, qty: int, level_id: int, new: bool, recv_ms: int) -> None:
+            side = sell if op == SET_ASK else buy
+            session = hearer.subscription.session
+            if hearer.by_price:
+                try:
+                    at, shown = prices[price], ladder[qty]
+                except LookupError:
+                    at, shown = all_prices[price], climb(qty)
+                strategy = session.strategy
+                try:
+                    if not qty:
+                        callback = "on_delete_price_level"
+                        strategy.on_delete_price_level(exchange, number, side, at, recv_ms)
+                    elif new:
+                        callback = "on_add_price_level"
+                        strategy.on_add_price_level(exchange, number, side, at, shown, recv_ms)
+                    else:
+                        callback = "on_modify_price_level"
+                        strategy.on_modify_price_level(exchange, number, side, at, shown, recv_ms)
+                except Exception as error:  # noqa: BLE001 - see _quote_to_pair
+                    session.failed(callback, error)
+            if hearer.by_id:
+                # A price may change sides before its old level is deleted, so a derived id says the side too.
+                derived = 2 * price + (op == SET_ASK)
+                deliver_by_id(session, side, price, qty, level_id or derived, new, recv_ms)
+
+        return deliver
 
     def _deliver_by_id(
-        self, subscription: Subscription, side: Side, price: int, qty: int, level_id: int, new: bool, recv_ms: int
+        self, session: "Session", side: Side, price: int, qty: int, level_id: int, new: bool, recv_ms: int
     ) -> None:
-        call, exchange, number = subscription.session.call, self._exchange, self._id
+        call, exchange, number = session.call, self._exchange, self._id
         if not qty:
             call("on_delete_level", exchange, number, side, level_id, recv_ms)
         elif new:
@@ -326,9 +382,11 @@ class InstrumentFeed:
             return
         if self.whole:
             side = Side.Sell if op == ORDER_ASK else Side.Buy
-            for subscription in self._books:
-                if subscription.live and MDSub.OrderBook in subscription.of(self):
-                    self._deliver_by_id(subscription, side, price, qty, order_id, before is None, recv_ms)
+            for hearer in self._books:
+                if hearer.by_order and hearer.subscription.live:
+                    self._deliver_by_id(
+                        hearer.subscription.session, side, price, qty, order_id, before is None, recv_ms
+                    )
 
     def _quote_as_book(self, bid: int, bid_qty: int, ask: int, ask_qty: int, recv_ms: int) -> None:
         """Keep a one-level book from quotes, for a source that has no other."""
@@ -340,13 +398,14 @@ class InstrumentFeed:
 
     def deliver_book(self, subscription: Subscription, recv_ms: int) -> None:
         """The whole book as additions, best level first."""
-        for op, side in ((SET_BID, Side.Buy), (SET_ASK, Side.Sell)):
-            for price, (qty, level_id) in sorted(self._levels[op].items(), reverse=op == SET_BID):
-                self._deliver_level(subscription, side, price, qty, level_id, True, recv_ms)
+        hearer = next(each for each in self._books if each.subscription is subscription)
+        for op in (SET_BID, SET_ASK):
+            for price, qty in sorted(self._levels[op].items(), reverse=op == SET_BID):
+                self._deliver_level(hearer, op, price, qty, self._level_ids.get((op, price), 0), True, recv_ms)
         for order_id, (op, price, qty) in self.orders.items():
-            if MDSub.OrderBook in subscription.of(self):
+            if hearer.by_order:
                 side = Side.Sell if op == ORDER_ASK else Side.Buy
-                self._deliver_by_id(subscription, side, price, qty, order_id, True, recv_ms)
+                self._deliver_by_id(subscription.session, side, price, qty, order_id, True, recv_ms)
 
     # -- subscribers -----------------------------------------------------------------------------------------------
 
@@ -372,7 +431,7 @@ class InstrumentFeed:
         self._pairs = tuple(map(self._quote_to_pair, pairs))
         self._sides = tuple(each for each in quoted if each not in pairs)
         self._traders = tuple(map(self._trade_to_one, traders))
-        self._books = tuple(each for each in mine if each.kinds[self] & BOOK_KINDS)
+        self._bind_books([each for each in mine if each.kinds[self] & BOOK_KINDS])
         self._top_books = () if self._has_books else self._books
         quote = self._shortest(self._pairs, bool(self._sides or self._top_books), self._quote_to_all)
         self.quote = quote if self._quote_way is None else self._quote_way(quote)
@@ -380,6 +439,10 @@ class InstrumentFeed:
         self.trade_hearer = traders[0] if len(traders) == 1 and not self._taps else None
         self.hearers = self._few(quoted, pairs, traders)
         self._group.clock.wake()
+
+    def _bind_books(self, subscriptions: Sequence[Subscription]) -> None:
+        known = {each.subscription: each.read(frozenset()) for each in self._books}
+        self._books = tuple((known.get(each) or BookHearer(each)).read(each.kinds[self]) for each in subscriptions)
 
     def _few(
         self, quoted: "Sequence[Session]", pairs: "Sequence[Session]", traders: "Sequence[Session]"

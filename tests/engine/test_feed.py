@@ -57,6 +57,48 @@ def test_levels_of_a_message_at_once_are_those_one_by_one() -> None:
     assert len(told[0]) > 8
 
 
+def test_a_level_that_comes_back_has_the_id_that_it_comes_with() -> None:
+    rig = subscribed(MDSub.LevelBook)
+    feed = rig.engine.feed(BTC)
+    feed.expect_books()
+    feed.book(RESET, 0, 0, 0, 1, 1)
+    for qty, level_id in ((1, 70), (0, 70), (2, 71)):
+        feed.book(SET_BID, 100, qty, level_id, 1, 1)
+    feed.book(LIVE, 0, 0, 0, 1, 1)
+    feed.book(SET_BID, 100, 0, 71, 1, 1)
+    feed.changes([(100, 3)], [], 1, 1)
+    ids = [each[2:4] for each in rig.strategy.of("on_add_level", "on_delete_level")]
+    assert [level_id for _, level_id in ids] == [71, 71, 200]
+
+
+def test_who_leaves_in_the_midst_of_a_level_hears_no_more_of_it_and_others_do() -> None:
+    kinds = [MDSub.PriceLevelBook, MDSub.LevelBook]
+    rig = Rig(Recorder(), Recorder())
+    leaver, stayer = rig.strategies
+    for each in rig.strategies:
+        each.env.subscribe_to_market_data(Exchange.Bybit, BTC, kinds)
+    rig.wait(0)
+    leaver.then["on_add_price_level"] = lambda *_: leaver.env.unsubscribe_from_market_data(Exchange.Bybit, BTC)
+    feed = rig.engine.feed(BTC)
+    feed.expect_books()
+    book(rig, BTC, (RESET, 0, 0), (LIVE, 0, 0))
+    feed.changes([(100, 1), (99, 1)], [(101, 1)], 1, 1)
+    adds = ("on_add_price_level", "on_add_level")
+    assert [len(each.of(name)) for each in (leaver, stayer) for name in adds] == [1, 0, 3, 3]
+
+
+def test_what_a_callback_of_a_level_raises_is_counted_and_the_rest_is_told() -> None:
+    rig = subscribed(MDSub.PriceLevelBook)
+    rig.strategy.then = dict.fromkeys(LEVELS, lambda *_: 1 // 0)
+    feed = rig.engine.feed(BTC)
+    feed.expect_books()
+    book(rig, BTC, (RESET, 0, 0), (LIVE, 0, 0))
+    feed.changes([(100, 1)], [(101, 1)], 1, 1)
+    feed.changes([(100, 2)], [(101, 0)], 1, 1)
+    assert [len(rig.strategy.of(name)) for name in LEVELS] == [2, 1, 1]
+    assert rig.session.failures == 4
+
+
 def test_trade_ids_are_read_for_taps_alone() -> None:
     rig = subscribed(MDSub.PublicTrades)
     feed = rig.engine.feed(BTC)

@@ -77,7 +77,7 @@ async def test_a_book_survives_the_loss_of_its_line() -> None:
         feed.want("test", {BTC: {Kind.BOOK}})
         driver.look()
         await until(lambda: tap.ops.count(LIVE) == 2)
-        await until(lambda: receiver._levels[0].get(1000, (0, 0))[0] == 40_000)
+        await until(lambda: receiver._levels[0].get(1000) == 40_000)
         feed.stop()
     assert subscribed == [["btcusdt@depth@100ms"]] * 2
     assert tap.ops.count(STALE) >= 1
