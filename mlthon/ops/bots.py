@@ -37,8 +37,7 @@ class BotDoors:
         self._number = 0
         self._count = 0
         """Messages published so far: by their numbers whoever passes them on sees that some were lost."""
-        for call in self.webs.values():
-            host = call.args[0]
+        for host in self._hosts:
             host.on_publish = self._published
             host.on_web_answer = self._answered
 

@@ -406,7 +406,7 @@ async def test_a_kill_reaches_the_guard_when_the_engine_hangs_and_waits_for_no_c
             room.fake.press(code)
             room.desk.take(read_update(room.fake.updates[-1]))
             assert await trio.to_thread.run_sync(guard.stdout.readline) == b"cancelled\n"
-            assert time.monotonic() - began < 1.5
+            assert time.monotonic() - began < 10, "it has not waited for the ten before it"
             report = GuardReport(time.time_ns(), "told to", cancelled=2)
             write_report(report_path(file), report)
             with trio.fail_after(5):

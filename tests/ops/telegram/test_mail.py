@@ -35,6 +35,7 @@ class Post:
         self.folder = folder
         self.fake = fake
         self.outbox = Outbox(folder / "run.outbox", "run")
+        self.bag: Bag | None = None
 
     @property
     def mark(self) -> int:
@@ -44,6 +45,7 @@ class Post:
     @asynccontextmanager
     async def life(self, limits: Limits = FAST, request_s: float = 0.5) -> AsyncIterator[Mail]:
         with closing(Store(self.folder / "store.db")) as store, closing(Bag(self.outbox.path, store)) as bag:
+            self.bag = bag
             async with Api(Token(TOKEN), self.fake.url, request_s).open() as api, trio.open_nursery() as nursery:
                 chats = strategies_chats(OWNER, [("grid", OTHER), ("group", GROUP)])
                 mail = Mail(api, chats, store.move, Pace(limits), QUICK)
@@ -52,9 +54,14 @@ class Post:
                 nursery.cancel_scope.cancel()
 
     async def until_idle(self, mail: Mail) -> None:
-        with trio.fail_after(10):
-            await trio.sleep(0.3)
-            while not mail.idle:
+        """Until everything that was put into the outbox is done with."""
+        with trio.fail_after(20):
+            while not mail.idle or (self.bag is not None and mail.fetch(self.bag)):
+                await trio.sleep(0.01)
+
+    async def until_marked(self, number: int) -> None:
+        with trio.fail_after(20):
+            while self.mark != number:
                 await trio.sleep(0.01)
 
 
@@ -143,7 +150,7 @@ async def test_a_429_of_one_chat_does_not_stop_another_and_nothing_comes_twice_a
     assert fake.texts(OTHER) == numbered(5)
     assert post.mark == 0
     async with post.life():
-        await fake.until_sent(6)
+        await post.until_marked(6)
         await trio.sleep(0.5)
     assert fake.texts(OWNER) == ["held up"]
     assert fake.texts(OTHER) == numbered(5)

@@ -196,7 +196,8 @@ async def test_a_body_that_never_comes_is_answered_408(tmp_path: Path, monkeypat
         connection.send(
             f"POST /trading/bot/{SECRET}/cancel_order HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\na".encode()
         )
-        await trio.sleep(0.8)
+        with trio.fail_after(LONG_S):
+            await trio.lowlevel.wait_readable(connection)
         assert connection.recv(1000).startswith(b"HTTP/1.1 408")
         connection.close()
     assert site.engine.actions == []
