@@ -120,10 +120,11 @@ class _Bot:
                     if connected is None:
                         hung = process.returncode is None
                         await _end(process)
-                        return f"its process did not connect within {CONNECT_S:g} s" if hung else _ended(process)
-                    broken = await self._talk(connected, listener, run, task_status)
-                    with trio.move_on_after(END_S):
-                        await process.wait()
+                        broken = f"its process did not connect within {CONNECT_S:g} s" if hung else ""
+                    else:
+                        broken = await self._talk(connected, listener, run, task_status)
+                        with trio.move_on_after(END_S):
+                            await process.wait()
                     # what it printed last is still to be read
                     for output in outputs:
                         output.hurry()
@@ -132,6 +133,8 @@ class _Bot:
                 with trio.CancelScope(shield=True):
                     await _end(process)
                     await self._last_words(outputs)
+                    for output in outputs:
+                        await output.aclose()
         return broken or _ended(process)
 
     async def _spawn(self, path: Path) -> trio.Process:
@@ -205,6 +208,8 @@ class _Bot:
         async for text in lines_of(stream):
             if self._lines.allows(trio.current_time(), text):
                 printed.info("%s: %s", self._host.name, text)
+                # hundreds may have come in one piece, and each takes its time
+                await trio.lowlevel.checkpoint()
 
     async def _hang_up(self, talk: trio.CancelScope) -> None:
         """A bot that is over hangs up itself; one that does not is hung up on."""
