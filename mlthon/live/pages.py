@@ -13,12 +13,12 @@ import httpx
 import trio
 
 from mlthon.arsenal.pages import MOST_BYTES, Fetched, Page, PageRequest, RequestFailed
+from mlthon.live.http import HEADERS
 from mlthon.live.services import Host
 
 MOST_WAITING: Final = 100
 """Requests that may be under way: each strategy has one at a time."""
 MOST_REDIRECTS: Final = 5
-_HEADERS: Final = {"User-Agent": "mlthon"}
 
 Answered = Callable[[Fetched], None]
 
@@ -42,7 +42,7 @@ class Pages:
     async def serve(self, host: Host, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Carry out what is asked until cancelled."""
         async with (
-            httpx.AsyncClient(max_redirects=MOST_REDIRECTS, timeout=None, headers=_HEADERS) as client,
+            httpx.AsyncClient(max_redirects=MOST_REDIRECTS, timeout=None, headers=HEADERS) as client,
             trio.open_nursery() as nursery,
             self._asks,
         ):
@@ -79,7 +79,7 @@ def fetch_at_once(request: PageRequest, answered: Answered) -> None:
 
 async def _alone(request: PageRequest) -> Fetched:
     with trio.move_on_after(request.timeout_s):
-        async with httpx.AsyncClient(max_redirects=MOST_REDIRECTS, timeout=None, headers=_HEADERS) as client:
+        async with httpx.AsyncClient(max_redirects=MOST_REDIRECTS, timeout=None, headers=HEADERS) as client:
             return await _fetched(client, request)
     return _too_late(request)
 

@@ -29,7 +29,8 @@ from rich.table import Table
 from mlthon.basics.catalogue import resolve
 from mlthon.basics.defs import Exchange
 from mlthon.basics.money import UNIT
-from tests.simulation.kill import COMMAND, account_at, compare, held_before, held_on_spot
+from tests.processes import COMMAND
+from tests.simulation.kill import account_at, compare, held_before, held_on_spot
 
 HERE = Path(__file__).parent
 DATA = Path(os.environ.get("MLTHON_SHARED", HERE.parents[2] / "shared")) / "exchange-data"

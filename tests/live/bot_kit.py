@@ -2,29 +2,13 @@
 
 import json
 import os
-import re
 import subprocess
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-COMMAND = [sys.executable, "-m", "mlthon"]
-
-
-@contextmanager
-def local_exchange(name: str, *options: str) -> Iterator[str]:
-    """A local exchange; its address."""
-    command = [*COMMAND, "exchange", name, "--port", "0", *options]
-    unbuffered = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=unbuffered) as server:
-        assert server.stdout is not None
-        first = server.stdout.readline().decode()
-        found = re.search(r"http://\S+", first)
-        assert found, first + server.stdout.read().decode()
-        yield found[0]
-        server.terminate()
+from tests.processes import COMMAND as COMMAND
+from tests.processes import local_exchange as local_exchange
 
 
 def run(

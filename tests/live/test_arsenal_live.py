@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.simulation.kill import COMMAND, INSTRUMENTS, OVER, account_at, served
+from tests.processes import COMMAND, local_exchange
+from tests.simulation.kill import INSTRUMENTS, OVER, account_at
 
 CODE = """
 class Strategy(StrategyBase):
@@ -85,7 +86,7 @@ def books(url: str, exchange: str) -> tuple[float, int, int]:
 @pytest.mark.slow
 @pytest.mark.parametrize("exchange", ["bybit", "binance-usdm"])
 def test_a_program_that_is_killed_goes_on_with_its_position(exchange: str, tmp_path: Path) -> None:
-    with served(exchange) as url:
+    with local_exchange(exchange, "--instruments", INSTRUMENTS[exchange]) as url:
         first = Life(tmp_path, exchange, url)
         first.signal("action=openLong")
         first.until(lambda: books(url, exchange)[:2] == (0.01, 2))

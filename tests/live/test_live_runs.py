@@ -1,11 +1,8 @@
 """Live, paper and recording from the command line, against a local exchange over real sockets."""
 
 import json
-import os
-import re
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,23 +16,16 @@ from mlthon.data.store import Store
 from mlthon.engine.faces import RESET, SET_ASK
 from mlthon.live.recorder import raw_messages
 from mlthon.live.run import LiveResult
+from tests.processes import COMMAND, local_exchange
 
-COMMAND = [sys.executable, "-m", "mlthon"]
 BTC = "byt:perp:btc-usdt"
 
 
 @pytest.fixture(scope="module")
 def exchange() -> Iterator[str]:
     """The address of a local Bybit."""
-    command = [*COMMAND, "exchange", "bybit", "--port", "0", "--instruments", BTC]
-    unbuffered = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=unbuffered) as server:
-        assert server.stdout is not None
-        first = server.stdout.readline().decode()
-        found = re.search(r"http://\S+", first)
-        assert found, first + server.stdout.read().decode()
-        yield found[0]
-        server.terminate()
+    with local_exchange("bybit", "--instruments", BTC) as url:
+        yield url
 
 
 def start(folder: Path, *arguments: str) -> "subprocess.Popen[str]":

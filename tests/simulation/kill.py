@@ -5,10 +5,7 @@ moment, and one that is allowed to end. Then journal and exchange must agree.
 """
 
 import argparse
-import contextlib
 import json
-import os
-import re
 import shutil
 import subprocess
 import sys
@@ -16,13 +13,13 @@ import tempfile
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from random import Random
 from typing import Any
 
-COMMAND = [sys.executable, "-m", "mlthon"]
+from tests.processes import COMMAND, local_exchange
+
 INSTRUMENTS = {
     "bitmex": "bmx:perp:btc-usd",
     "bybit": "byt:perp:btc-usdt",
@@ -42,20 +39,6 @@ cancel came too late on a busy machine), the next one asks. Until then the order
 it: whatever is compared then differs."""
 OVER = ("Filled", "Cancelled", "Rejected", "Expired")
 """Words for orders that are over."""
-
-
-@contextlib.contextmanager
-def served(exchange: str) -> Iterator[str]:
-    """A local exchange; its address."""
-    command = [*COMMAND, "exchange", exchange, "--port", "0", "--instruments", INSTRUMENTS[exchange]]
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment) as server:
-        try:
-            if server.stdout is None or (found := re.search(r"http://\S+", server.stdout.readline().decode())) is None:
-                raise RuntimeError("the local exchange did not start")
-            yield found[0]
-        finally:
-            server.terminate()
 
 
 class Session:
@@ -143,7 +126,7 @@ def killed_and_compared(folder: Path, exchange: str, kills: int, seed: int) -> t
     """Kill that many runs, let one end, compare: what does not agree, and counts of what there was."""
     rng = Random(seed)
     spot = "spot" in INSTRUMENTS[exchange]
-    with served(exchange) as url:
+    with local_exchange(exchange, "--instruments", INSTRUMENTS[exchange]) as url:
         before = account_at(url, exchange)
         for _ in range(kills):
             run = Session(folder, exchange, url)
