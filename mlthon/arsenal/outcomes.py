@@ -82,7 +82,7 @@ class Outcomes:
             self._of(ticket, ACCEPTED)
 
     def refused(self, ticket: Ticket, reason: str) -> None:
-        """An order was refused."""
+        """An order was refused, or cancelled unasked before anything of it was filled."""
         self._of(ticket, Outcome(f"the order was refused: {reason}", refused=True))
 
     def _of(self, ticket: Ticket, outcome: Outcome) -> None:

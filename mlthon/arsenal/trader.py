@@ -374,6 +374,10 @@ class Trader(IStrategy):
             return
         if unsolicited:
             self.say(f"order {client_id} was cancelled by the exchange: {reason or code.name}", logging.WARNING)
+            if not ticket.filled:
+                self.outcomes.refused(ticket, reason or code.name)
+        # the exchange had it, also where that was an earlier run's to hear
+        ticket.accepted = True
         ticket.status = OrderStatus.CANCELED
         self._changed(ticket)
 

@@ -46,7 +46,7 @@ def protection(world: World) -> list[tuple[str, int, int]]:
 
 
 @FUTURES
-@pytest.mark.parametrize("end", ["kill", "stop"])
+@pytest.mark.parametrize("end", ["kill", "kill and guard", "stop"])
 @pytest.mark.parametrize("move", [AWAY + 10, -AWAY - 10])
 def test_a_restart_in_the_middle_of_a_position(venue: str, end: str, move: int, tmp_path: Path) -> None:
     world = World(venue, tmp_path, FUNDS)
@@ -56,8 +56,12 @@ def test_a_restart_in_the_middle_of_a_position(venue: str, end: str, move: int, 
         lots = world.held
         placed = protection(world)
         assert placed == [("Stop", lots, -AWAY), ("TakeProfit", lots, AWAY)]
-        if end == "kill":
+        if end != "stop":
             first.kill()
+        if end == "kill and guard":
+            for each in world.open:
+                world.account.cancel(each)
+            world.play(1)
     assert world.held == lots
     assert protection(world) == (placed if end == "kill" else [])
     world.play(20)
