@@ -95,6 +95,11 @@ class TrackedOrder:
         """Whether the order may still trade, as far as is known here."""
         return self.state not in TERMINAL
 
+    @property
+    def is_foreign(self) -> bool:
+        """Whether nobody here sent it: its session knows nothing of it."""
+        return self.session.orders.get(self.client_id) is not self
+
     def __repr__(self) -> str:
         side = "buy" if self.side > 0 else "sell"
         return f"<order {self.wire_id} {side} {self.leaves}/{self.qty} @ {self.price} {self.state.name}>"

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from mlthon.basics.instrument import Instrument
     from mlthon.engine.engine import Engine
     from mlthon.engine.router import Port
+    from mlthon.engine.tracker import TrackedOrder
     from mlthon.link.host.assembly import Bots
     from mlthon.link.host.venue import VenueStrategy
 
@@ -189,6 +190,10 @@ class LiveDesk:
         self, venue: "VenueStrategy", orders: Sequence[OpenOrder], done: Callable[[], None], failed: Failed
     ) -> None:
         self._strangers.cancel(venue, orders, done, failed)
+
+    def hear_strange(self, told: Callable[["TrackedOrder", int], None]) -> bool:
+        self._gateway.book.on_foreign.append(lambda fact: self._strangers.hear(fact, told))
+        return True
 
     def candles(
         self,

@@ -1,4 +1,6 @@
-"""Orders of a live account that a bot's venue did not send, found and cancelled.
+"""Orders of a live account that a bot's venue did not send, heard of, found and cancelled.
+
+What the account's streams say of an order that nobody here sent is told as it comes (`hear`), each change once.
 
 The exchange is asked for all open orders; those that another strategy of this run has sent are told apart by their
 client ids. What is left is of nobody here: sent by hand, by another program, by a run whose journal is gone. Such an
@@ -7,12 +9,13 @@ exchange is asked again whether the order is still open, because some acknowledg
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from mlthon.basics.defs import GtwRejectCode, OrderStatus
 from mlthon.engine.clock import MS, Clock
 from mlthon.engine.tracker import TrackedOrder
 from mlthon.link.host.desk import Done, Failed, OpenOrder, Others
+from mlthon.order.state import TERMINAL
 from mlthon.venue.asking import Asker, Trouble, told
 from mlthon.venue.codec import Codec, Refused, Unsupported
 from mlthon.venue.facts import OrderFact, Reply
@@ -22,7 +25,11 @@ from mlthon.venue.wire import Answer, Failure
 if TYPE_CHECKING:
     from mlthon.basics.instrument import Instrument
     from mlthon.engine.router import Port
+    from mlthon.engine.session import Session
     from mlthon.link.host.venue import VenueStrategy
+
+KEPT: Final = 10_000
+"""Of so many orders it is remembered what was told last."""
 
 LOOKS_NS: Final = (200 * MS, 300 * MS, 500 * MS, 1000 * MS, 2000 * MS)
 """How long after the cancels, and then after each answer, it is asked whether the orders are still open."""
@@ -62,6 +69,28 @@ class Strangers:
         self._port = port
         self._facts: dict[tuple[Instrument, str], OrderFact] = {}
         """The strangers that were found last: what has to be said to cancel them."""
+        self._told: dict[tuple[Instrument, str], OrderFact] = {}
+        """What was told of each last."""
+
+    def hear(self, fact: OrderFact, told: Callable[[TrackedOrder, int], None]) -> None:
+        """A stream says this of an order that nobody here sent: tell it unless it says nothing new."""
+        which = fact.instrument, fact.exchange_id
+        before = self._told.pop(which, None)
+        self._told[which] = fact
+        if len(self._told) > KEPT:
+            del self._told[next(iter(self._told))]
+        if before is not None and _standing(before) == _standing(fact):
+            return
+        known = self._port.find(fact.wire_id or fact.exchange_id)
+        if known is not None:
+            # of its fills it was not known what they are of
+            known.exchange_id = fact.exchange_id
+            known.order_type, known.price, known.stop_price = fact.order_type, fact.price, fact.stop_price
+            known.tif, known.exec_instr = fact.tif, fact.exec_instr
+        order = self._as_order(known.session if known is not None else self._port.sessions[0], fact)
+        order.filled = fact.qty if fact.status is OrderStatus.Filled else fact.filled or 0
+        order.leaves = 0 if fact.status in TERMINAL else fact.qty - order.filled
+        told(order, fact.ts or self._clock.now)
 
     def others(
         self, venue: "VenueStrategy", instrument: "Instrument | None", done: Done[Others], failed: Failed
@@ -84,8 +113,9 @@ class Strangers:
     def _sent_here(self, fact: OrderFact) -> TrackedOrder | None:
         """The order as a strategy of this run sent it; None where none did."""
         order = self._port.find(fact.wire_id) if fact.wire_id else None
-        known = order is not None and order.session.orders.get(order.client_id) is order
-        return order if known and order is not None and order.instrument == fact.instrument else None
+        if order is None or order.is_foreign or order.instrument != fact.instrument:
+            return None
+        return order
 
     def cancel(
         self, venue: "VenueStrategy", orders: Sequence[OpenOrder], done: Callable[[], None], failed: Failed
@@ -94,15 +124,15 @@ class Strangers:
         found = [fact for each in orders if (fact := self._facts.get((each.instrument, each.order_id))) is not None]
         cancels = _Cancels(self, found, done, failed)
         for fact in found:
-            cancels.send(fact, self._as_order(venue, fact))
+            cancels.send(fact, self._as_order(venue.session, fact))
         cancels.begin()
 
-    def _as_order(self, venue: "VenueStrategy", fact: OrderFact) -> TrackedOrder:
-        """What a codec needs to know to cancel the order."""
+    def _as_order(self, session: "Session", fact: OrderFact) -> TrackedOrder:
+        """The order as the exchange has it, as if the session had sent it."""
         order = TrackedOrder(
             fact.wire_id,
             fact.wire_id,
-            venue.session,
+            session,
             self._port.account,
             fact.instrument,
             fact.side,
@@ -118,6 +148,11 @@ class Strangers:
         order.exchange_id = fact.exchange_id
         order.state = fact.status
         return order
+
+
+def _standing(fact: OrderFact) -> tuple[Any, ...]:
+    """What of a fact is news where it differs."""
+    return fact.status, fact.price, fact.qty, fact.filled, fact.stop_price
 
 
 class _Cancels:

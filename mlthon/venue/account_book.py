@@ -69,6 +69,8 @@ class AccountBook:
         self._closed = False
         self.on_execution: Callable[[ExecutionFact], None] | None = None
         """Who hears of each execution that counts, once."""
+        self.on_foreign: list[Callable[[OrderFact], None]] = []
+        """Who hears whatever a stream says of orders that nobody here sent."""
 
     # -- what is known -----------------------------------------------------------------------------------------------
 
@@ -173,8 +175,14 @@ class AccountBook:
         """What the exchange says of an order. `asked`: when the question was sent that it answers (ns of this clock);
         0 for streams. The order, or None for a foreign one that is over."""
         booked = self._named(fact)
+        foreign = booked is None or booked.order is None
         if booked is None:
-            return self._foreign_order(fact)
+            booked = self._foreign_order(fact)
+        if foreign and not asked:
+            for told in self.on_foreign:
+                told(fact)
+        if booked is None:
+            return None
         booked.claimed = max(booked.claimed, self._claim(booked, fact))
         if booked.order is None:
             booked.ended = booked.ended or fact.status in TERMINAL

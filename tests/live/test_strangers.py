@@ -3,12 +3,14 @@
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
+import msgspec
 import pytest
 
 from gateways import bybit
 from mlthon.basics.catalogue import resolve
-from mlthon.basics.defs import Exchange, GtwRejectCode, OrderStatus
+from mlthon.basics.defs import Exchange, GtwRejectCode, OrderStatus, OrderType
 from mlthon.engine.clock import SECOND, Clock
+from mlthon.engine.tracker import TrackedOrder
 from mlthon.link.host.desk import Others
 from mlthon.live.strangers import LOOKS_NS, Strangers
 from mlthon.venue.asking import Asker
@@ -44,6 +46,7 @@ class Order:
         self.client_id = client_id
         self.instrument = PERP
         self.is_open = True
+        self.is_foreign = False
         session.orders[client_id] = self
 
 
@@ -68,6 +71,7 @@ class Rig:
         real = bybit.codec(Exchange.Bybit, "a", [PERP, SPOT], endpoints, Credentials("k", "s"), {})
         self.throttle = Throttle(self.clock, self, real.rules, lambda request, answer: (), lambda percent, until: None)  # type: ignore[arg-type]
         self.account = "a"
+        self.sessions = [self.mine]
         self.cancel_order = real.cancel_order
         asker = Asker(self.clock, self.throttle)
         self.strangers = Strangers(self, self.clock, asker, self.throttle, self)  # type: ignore[arg-type]
@@ -101,6 +105,28 @@ class Rig:
         self.strangers.cancel(self.venue, others.strange, self._done, self._failed)
         self.clock.run_until(START + 60 * SECOND)
         return others
+
+    def heard(self, *facts: OrderFact) -> list[tuple[Any, ...]]:
+        """What is told of a stream's facts: id, state, type, price, whole quantity, what is left, time."""
+        told: list[tuple[Any, ...]] = []
+
+        def tell(order: TrackedOrder, ts: int) -> None:
+            told.append(
+                (
+                    order.exchange_id,
+                    order.state,
+                    order.order_type,
+                    order.price,
+                    order.qty,
+                    order.leaves,
+                    order.filled,
+                    ts,
+                )
+            )
+
+        for each in facts:
+            self.strangers.hear(each, tell)
+        return told
 
     def _done(self) -> None:
         self.told.append(self.clock.now - START)
@@ -158,3 +184,28 @@ def test_cancels_that_are_not_carried_out_fail_in_the_end() -> None:
     rig = Rig(*[[fact("3")]] * 6, replies=[TAKEN])
     rig.cancel()
     assert rig.told == [(GtwRejectCode.RequestPending, "the cancels were accepted, but still open are: 3")]
+
+
+def test_each_change_of_a_strangers_order_is_told_once() -> None:
+    rig = Rig()
+    new = fact("9")
+    moved = msgspec.structs.replace(new, price=500_100, ts=START + 1)
+    filled = msgspec.structs.replace(moved, status=OrderStatus.Filled, filled=None, ts=0)
+    rig.clock.run_until(START + 5)
+    limit = OrderType.Limit
+    assert rig.heard(new, new, moved, moved, filled, filled) == [
+        ("9", OrderStatus.New, limit, 500_000, 10, 6, 4, START),
+        ("9", OrderStatus.New, limit, 500_100, 10, 6, 4, START + 1),
+        ("9", OrderStatus.Filled, limit, 500_100, 10, 0, 10, START + 5),
+    ]
+    ended = msgspec.structs.replace(fact("8"), status=OrderStatus.Cancelled)
+    assert rig.heard(ended) == [("8", OrderStatus.Cancelled, limit, 500_000, 10, 0, 4, START)]
+
+
+def test_what_is_known_of_a_strangers_fills_is_of_its_order_afterwards() -> None:
+    rig = Rig()
+    order: Any = Order(rig.mine, "by-hand")
+    order.exchange_id, order.order_type, order.price = "by-hand", OrderType.Market, 0
+    rig.orders["by-hand"] = order
+    rig.heard(fact("9", "by-hand"))
+    assert (order.exchange_id, order.order_type, order.price) == ("9", OrderType.Limit, 500_000)

@@ -326,6 +326,18 @@ def test_orders_of_others_are_announced_once_and_then_their_fills(desk):
     assert desk.events.of("foreign_order")[1][4] == "liquidation"
 
 
+def test_whatever_streams_say_of_orders_of_others_is_told_and_of_ours_nothing(desk: Desk) -> None:
+    told: list[Any] = []
+    desk.book.on_foreign.append(told.append)
+    desk.sent()
+    theirs = order_fact("", exchange_id="77", qty=5)
+    over = order_fact("", CANCELLED, exchange_id="77")
+    at_once = order_fact("", FILLED, exchange_id="79")
+    desk.take(order_fact(), theirs, over, at_once)
+    desk.book.order(order_fact("", exchange_id="80"), asked=START)
+    assert told == [theirs, over, at_once]
+
+
 def test_an_execution_without_our_id_finds_its_order_by_the_exchanges(desk):
     desk.sent()
     desk.take(order_fact(), fill("1", 2, "", exchange_id="X-a"))

@@ -146,6 +146,7 @@ class Bots:
             venue.clock = engine.clock
             venue.show(listings_of(choice, engine.universe.of(choice.exchange), self.told))
             venue.desk = desks(venue, choice.account)
+            venue.hears_strange = venue.desk.hear_strange(venue.strange_changed)
             venue.port = engine.port(choice.exchange, choice.account)
             venue.watch = self.flow.watch
             self.flow.add(venue.session, venue)

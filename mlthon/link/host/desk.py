@@ -92,6 +92,10 @@ class AccountDesk(Protocol):
     ) -> None:
         """Cancel orders that nobody here sent; `done` when none of them is open any more."""
 
+    def hear_strange(self, told: Callable[["TrackedOrder", int], None]) -> bool:
+        """Tell of each change of an order that nobody here sent, and when it was (ns); False where that is not told,
+        and such an order is known by its fills alone."""
+
     def candles(
         self,
         instrument: "Instrument",
@@ -208,6 +212,9 @@ class EmbeddedDesk:
     ) -> None:
         # every order of an embedded account was sent by a strategy of the run
         self._exchange.clock.call_soon(done)
+
+    def hear_strange(self, told: Callable[["TrackedOrder", int], None]) -> bool:
+        return False  # there are liquidations, which trade at once
 
     def candles(
         self,

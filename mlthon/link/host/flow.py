@@ -1,8 +1,9 @@
 """The tap that tells venues what strategies are not told: execution id, fee, the exchange's time.
 
 A tap hears of an event just before the strategy does; so what it heard last is what a venue's next callback is about.
-It also tells a venue what becomes of orders of others that it cancels, and of fills of others on its account, which
-change its positions: those of other bots, of orders sent by hand, of liquidations.
+It also tells a venue what becomes of orders of others that it cancels, and whatever happens to orders of others on its
+account, because on the platform private events are the account's: those of other bots, fills of orders sent by hand,
+liquidations.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -39,10 +40,10 @@ class LinkFlow:
             return
         if self._watched:
             self._tell(kind, order, detail)
-        if kind == "fill":
+        if kind != "cancel_reject":
             for each in self._accounts.get((order.instrument.venue, order.account), ()):
                 if each.session is not order.session:
-                    each.clock.call_soon(each.position_changed, order.instrument)
+                    each.other_changed(kind, order, detail)
         venue = self._venues.get(order.session)
         if venue is not None and kind != "cancel_reject":
             venue.noted = (order, detail)

@@ -96,6 +96,8 @@ class VenueStrategy(IStrategy):
         self.translated: Callable[[str, str, Mapping[str, Any], Done[Any], Failed], None] | None = None
         """Answers the calls of its src's own (path, method, parameters) where another exchange is traded on."""
         self.noted: tuple[TrackedOrder, tuple[Any, ...]] | None = None
+        self.hears_strange = False
+        """Its desk tells of orders that nobody here sent; otherwise their fills do."""
         self.ready = False
         self.feed_live = False
         self.detail = ""
@@ -262,13 +264,11 @@ class VenueStrategy(IStrategy):
         order, _ = self._noted()
         if order is None:
             return
-        now = self.clock.now
-        same = price is None and qty is None
-        self._update(order, now, price=same or price is not None, size=same or qty is not None)
+        self._amended_to(order, price, qty)
         listing = self._by_instrument.get(order.instrument)
         waiting = self._next_amended(order.client_id)
         if waiting is not None and listing is not None:
-            waiting.done(payloads.order_answer(listing, order, now))
+            waiting.done(payloads.order_answer(listing, order, self.clock.now))
 
     def on_modify_order_reject(self, exchange: Exchange, client_id: str, code: GtwRejectCode, reason: str) -> None:
         waiting = self._next_amended(client_id)
@@ -294,14 +294,17 @@ class VenueStrategy(IStrategy):
             sent.lots += lots
             sent.cost += lots * price
         self._update(order, ts)
+        self._filled(order, price, lots, exec_id, ts)
+        if not leaves:
+            self._over(order, ts, filled=True)
+
+    def _filled(self, order: TrackedOrder, price: int, lots: int, exec_id: str, ts: int) -> None:
         listing = self._by_instrument.get(order.instrument)
         if listing is not None and self.teller is not None:
             if self.teller.wants("fill_update"):
                 data = payloads.fill_update(self.name, listing, order, price, lots, exec_id, ts)
                 self.teller.private("fill_update", self.src, listing.sym, data)
             self.position_changed(order.instrument)
-        if not leaves:
-            self._over(order, ts, filled=True)
 
     def on_order_cancelled(
         self,
@@ -338,11 +341,37 @@ class VenueStrategy(IStrategy):
         if order is not None:
             self.cancels.refused(order, code, reason)
 
+    def other_changed(self, kind: str, order: TrackedOrder, detail: tuple[Any, ...]) -> None:
+        """Something has happened to an order of the account that the venue did not send: as of `OrderFlowTap`."""
+        if kind == "fill":
+            exec_id, price, lots, _, _, _, _, ts = detail
+            self._update(order, ts)
+            self._filled(order, price, lots, exec_id, ts)
+        elif kind == "modify_ack":
+            price, qty, _ = detail
+            self._amended_to(order, price, qty)
+        else:
+            ts = detail[4 if kind == "ack" else 1]
+            self._update(order, ts or self.clock.now)
+
+    def strange_changed(self, order: TrackedOrder, ts: int) -> None:
+        """An order of the account that nobody here sent is now like this."""
+        self._tell_order(order, ts)
+
     def _noted(self) -> tuple[TrackedOrder | None, tuple[Any, ...]]:
         noted, self.noted = self.noted, None
         return noted if noted is not None else (None, ())
 
+    def _amended_to(self, order: TrackedOrder, price: Any, qty: Any) -> None:
+        """What an amendment has not changed is None, and left out."""
+        same = price is None and qty is None
+        self._update(order, self.clock.now, price=same or price is not None, size=same or qty is not None)
+
     def _update(self, order: TrackedOrder, ts: int, *, price: bool = True, size: bool = True) -> None:
+        if not (self.hears_strange and order.is_foreign):
+            self._tell_order(order, ts, price=price, size=size)
+
+    def _tell_order(self, order: TrackedOrder, ts: int, *, price: bool = True, size: bool = True) -> None:
         listing = self._by_instrument.get(order.instrument)
         if listing is not None and self.teller is not None and self.teller.wants("order_update"):
             sent = self._sent.get(order.client_id)

@@ -42,7 +42,7 @@ def two(tmp_path: Path, **options: Any) -> Any:
     return linked(tmp_path, files=files, **options)
 
 
-def test_bots_hear_of_their_own_orders_alone_and_see_and_cancel_the_accounts(tmp_path: Path) -> None:
+def test_bots_hear_of_all_orders_of_their_account_and_see_and_cancel_them(tmp_path: Path) -> None:
     run = two(tmp_path)
     one, other = run.bots
 
@@ -57,13 +57,39 @@ def test_bots_hear_of_their_own_orders_alone_and_see_and_cancel_the_accounts(tmp
         other.ask("cancel_order", venue="BitMEX")
 
     run.go(create)
-    assert one.private("order_update")
-    assert other.private("order_update") == []
     assert [each["order_id"] for each in other.envelopes[1]["data"]] == [one.envelopes[1]["data"]["order_id"]]
     (gone,) = other.envelopes[2]["data"]
     assert (gone["order_id"], gone["remain_size"]) == (one.envelopes[1]["data"]["order_id"], 0.0)
-    assert [each["remain_size"] for each in one.private("order_update")] == [100.0, 0.0], "whose order it was is told"
-    assert other.private("order_update") == []
+    assert [each["remain_size"] for each in one.private("order_update")] == [100.0, 0.0]
+    assert other.private("order_update") == one.private("order_update")
+
+
+def test_amendments_of_others_leave_out_what_they_have_not_changed(tmp_path: Path) -> None:
+    run = two(tmp_path)
+    one, other = run.bots
+
+    def create(bot: ScriptedBot) -> None:
+        price = bot.quotes[-1][1] - 500.0
+        bot.ask("create_limit_order", amend, venue="BitMEX", sym="XBTUSD", side="Buy", size=100, price=price)
+
+    def amend(answer: Any) -> None:
+        one.ask("amend_order", venue="BitMEX", order_id=answer["data"]["order_id"], size=200)
+
+    run.go(create)
+    told = [("order_price" in each, "order_size" in each) for each in other.private("order_update")]
+    assert told[:2] == [(True, True), (False, True)]
+
+
+def test_what_happens_on_one_account_is_none_of_anothers(tmp_path: Path) -> None:
+    run = two(tmp_path, settings=["venues.BitMEX.src=bitmex", "venues.Second.src=bitmex"])
+    one, other = run.bots
+
+    def trade(bot: ScriptedBot) -> None:
+        bot.ask("create_market_order", venue="BitMEX", sym="XBTUSD", side="Buy", size=300)
+
+    run.go(trade)
+    for bot in (one, other):
+        assert {each["venue"] for each in bot.private("fill_update")} == {"BitMEX"}
 
 
 def test_fills_of_others_on_the_account_change_the_position(tmp_path: Path) -> None:
@@ -77,7 +103,7 @@ def test_fills_of_others_on_the_account_change_the_position(tmp_path: Path) -> N
     told = [each["pos_size"] for each in other.private("position_update")]
     assert told[-1] == 300.0
     assert told == [each["pos_size"] for each in one.private("position_update")]
-    assert other.private("fill_update") == []
+    assert other.private("fill_update") == one.private("fill_update") != []
 
 
 def test_any_open_order_of_the_account_is_cancelled_by_its_id(tmp_path: Path) -> None:
