@@ -15,6 +15,7 @@ import trio
 from attrs import field, frozen
 from attrs.validators import gt
 
+from mlthon.live.tls import cause
 from mlthon.venue.wire import Answer, Failure, HttpAnswer, HttpMessage, Loss
 
 log = logging.getLogger("mlthon.live")
@@ -131,5 +132,8 @@ async def _exchange(
 
 def _words(error: httpx.HTTPError) -> str:
     """What went wrong, without the URL and without headers, which the text of a local error may show."""
-    local = isinstance(error, httpx.LocalProtocolError)
-    return type(error).__name__ if local or not str(error) else f"{type(error).__name__}: {error}"
+    name = type(error).__name__
+    if isinstance(error, httpx.LocalProtocolError):
+        return name
+    why = str(error) or cause(error)
+    return name if why in (name, "") else f"{name}: {why}"

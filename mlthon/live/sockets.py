@@ -32,7 +32,7 @@ from websockets.trio.client import connect_http_proxy
 from websockets.uri import WebSocketURI, parse_uri
 
 from mlthon.live.socks import connect_socks
-from mlthon.live.tls import Tls, read, secure
+from mlthon.live.tls import Tls, cause, read, secure
 
 MOST_BYTES: Final = 16 * 1024 * 1024
 """The largest message taken."""
@@ -123,7 +123,7 @@ class WebSocket:
         try:
             data = await read(self._stream, self._tls)
         except BROKEN as error:
-            raise Lost(f"broken: {_cause(error)}") from error
+            raise Lost(f"broken: {cause(error)}") from error
         self.recv_ts = self._now()
         if not data:
             self._protocol.receive_eof()
@@ -216,7 +216,7 @@ class WebSocket:
             except trio.TooSlowError as error:
                 raise Lost(f"the other side took nothing for {SEND_LIMIT_S:g} s") from error
             except BROKEN as error:
-                raise Lost(f"broken: {_cause(error)}") from error
+                raise Lost(f"broken: {cause(error)}") from error
 
     def _take(self, data: bytes) -> list[bytes]:
         """The messages that are whole with this read."""
@@ -347,7 +347,7 @@ async def connect(
     except InvalidProxy as error:
         raise Lost("the address of the proxy is no http://, https:// or socks5:// URL with a host") from error
     except (InvalidHandshake, *BROKEN) as error:
-        raise Lost(f"{uri.host}:{uri.port}: {_cause(error)}") from error
+        raise Lost(f"{uri.host}:{uri.port}: {cause(error)}") from error
 
 
 async def _open_tcp(uri: WebSocketURI, tls: ssl.SSLContext, proxy: str | None) -> trio.abc.Stream:
@@ -404,17 +404,3 @@ def _ending(protocol: ClientProtocol) -> str:
     if protocol.parser_exc is not None:
         return f"what came is no websocket message that is taken here: {protocol.parser_exc}"
     return "closed"
-
-
-def _cause(error: BaseException) -> str:
-    """The innermost reason in words: trio says only that a stream is broken, or that no attempt succeeded; what that
-    came from says why."""
-    while error.__cause__ is not None and not isinstance(error, ssl.SSLError):
-        error = error.__cause__
-    if isinstance(error, BaseExceptionGroup):
-        return "; ".join(_cause(each) for each in error.exceptions)
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not to be trusted: {error.verify_message}"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return str(error) or type(error).__name__

@@ -97,3 +97,20 @@ async def read(stream: trio.abc.Stream, tls: Tls | None) -> bytes:
         opened = tls.decrypt(data)
         if opened or tls.over:
             return opened
+
+
+def cause(error: BaseException) -> str:
+    """The innermost reason in words: trio says only that a stream is broken, or that no attempt succeeded, and the HTTP
+    library nothing at all; what that came from says why."""
+    while not isinstance(error, ssl.SSLError):
+        inner = error.__cause__ or (None if str(error) else error.__context__)
+        if inner is None:
+            break
+        error = inner
+    if isinstance(error, BaseExceptionGroup):
+        return "; ".join(cause(each) for each in error.exceptions)
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not to be trusted: {error.verify_message}"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__

@@ -12,6 +12,7 @@ from websockets.trio.server import ServerConnection
 from mlthon.engine.clock import MS, SECOND
 from mlthon.live.backoff import BackoffSettings
 from mlthon.live.edge import RENEWED
+from mlthon.venue.wire import Answer, Failure, HttpMessage, Loss
 from tests.live.servers import User, edge_to, line, raw_server, until, websocket_server
 
 pytestmark = pytest.mark.trio
@@ -378,11 +379,19 @@ class TestTls:
         assert user.messages == [b"over TLS"]
 
     async def test_an_unknown_authority_is_refused(self, authority: trustme.CA) -> None:
-        user = User()
-        async with websocket_server(echo, ssl=self.server(authority, "localhost")) as port, edge_to() as edge:
+        user, answers = User(), list[Answer]()
+        async with (
+            websocket_server(echo, ssl=self.server(authority, "localhost")) as port,
+            edge_to(f"https://localhost:{port}") as edge,
+        ):
             edge.open_line(line(port, scheme="wss", host="localhost"), user)
-            await until(lambda: user.closed)
+            edge.http(HttpMessage("GET", "/"), 5.0, answers.append)
+            await until(lambda: user.closed and answers)
         assert user.opened == 0
+        (answer,) = answers
+        assert isinstance(answer, Failure)
+        assert answer.loss is Loss.NOT_SENT
+        assert "ConnectError: its certificate is not to be trusted: " in answer.reason
         assert "certificate is not to be trusted" in user.closed[0]
 
     async def test_a_certificate_of_another_host_is_refused(self, authority: trustme.CA, tmp_path: Path) -> None:
