@@ -166,3 +166,62 @@ def test_options_of_bots_are_refused_elsewhere(tmp_path: Path) -> None:
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 2
     assert "--venue: only for ProfitView bots" in ended.stderr
+
+
+BY_HAND = """
+import json, time, urllib.request
+from mlthon.protocols.bitmex import sign
+from profitview import Link, logger
+
+URL = '{url}'
+
+def by_hand(verb, **params):
+    body, expires = json.dumps(params), int(time.time()) + 60
+    headers = {{'content-type': 'application/json', 'api-key': 'test-key', 'api-expires': str(expires),
+               'api-signature': sign('test-secret', verb, '/api/v1/order', expires, body)}}
+    asked = urllib.request.Request(URL + '/api/v1/order', body.encode(), headers, method=verb)
+    return json.load(urllib.request.urlopen(asked))
+
+class Trading(Link):
+    def on_start(self):
+        self.orders, self.fills = [], []
+        bid = self.call_endpoint('BitMEX', 'instrument', 'public', params={{'symbol': 'XBTUSD'}})['data'][0]['bidPrice']
+        rests = by_hand('POST', symbol='XBTUSD', side='Buy', orderQty=100, price=bid - 100)['orderID']
+        self.until(self.orders, 1)
+        by_hand('PUT', orderID=rests, orderQty=300)
+        self.until(self.orders, 2)
+        by_hand('DELETE', orderID=rests)
+        self.until(self.orders, 3)
+        trades = by_hand('POST', symbol='XBTUSD', side='Sell', orderQty=200, ordType='Market')['orderID']
+        self.until(self.fills, 1)
+        self.until(self.orders, 4)
+        logger.info('rested %s', [each[1:] for each in self.orders if each[0] == rests])
+        logger.info('traded %s', {{each[1:3] for each in self.orders if each[0] == trades}})
+        logger.info('filled %s', {{each[1:] for each in self.fills if each[0] == trades}})
+        self.stop_trading('done')
+
+    def until(self, told, count):
+        for _ in range(400):
+            if len(told) >= count:
+                return
+            time.sleep(0.05)
+        logger.error('it never came')
+
+    def order_update(self, src, sym, data):
+        kept = tuple(data.get(each) for each in ('order_id', 'side', 'order_type', 'order_size', 'remain_size'))
+        self.orders.append(kept)
+
+    def fill_update(self, src, sym, data):
+        self.fills.append((data['order_id'], data['side'], data['order_type']))
+"""
+
+
+def test_a_live_bot_hears_of_orders_that_are_sent_by_hand(exchange: str, tmp_path: Path) -> None:
+    journal = f"live.journal={tmp_path / 'run.journal'}"
+    told = run_bot(tmp_path, "--mode", "live", "--url", exchange, "--set", journal, text=BY_HAND.format(url=exchange))[
+        2
+    ]
+    rested = [("Buy", "LIMIT", 100.0, 100.0), ("Buy", "LIMIT", 300.0, 300.0), ("Buy", "LIMIT", 300.0, 0.0)]
+    assert f"rested {rested}" in told, told
+    assert "traded {('Sell', 'MARKET')}" in told, told
+    assert "filled {('Sell', 'MARKET')}" in told, told
