@@ -12,7 +12,7 @@ from typing import Any, Final
 from attrs import evolve, frozen
 
 from mlthon.arsenal.ca import missing_member, missing_members
-from mlthon.arsenal.choice import PairChoice, checked_options, choose_pairs, listed, with_options
+from mlthon.arsenal.choice import PairChoice, checked_options, choose_pairs, meant, with_options
 from mlthon.arsenal.market import FetchHistory, Pair, Tap
 from mlthon.arsenal.outcomes import Tell
 from mlthon.arsenal.pages import Fetch
@@ -83,11 +83,11 @@ class Arsenals:
         self._mode = mode
         self._states = states or (lambda name: MemoryState())
         given, where = (list(pairs), "--pair") if pairs else (config.arsenal.pairs or [], "arsenal.pairs")
-        instruments = None if data is None else [each for source in data for each in source.instruments]
+        self._instruments = None if data is None else [each for source in data for each in source.instruments]
         self.members = []
         for name, source in sources.items():
             options = checked_options(strategies[name].params, {} if source is None else source.options)
-            chosen, told = choose_pairs(given, where, source, instruments)
+            chosen, told = choose_pairs(given, where, source, self._instruments)
             params = strategies[name].params
             trader = WebhookTrader(name) if source is None else ArsenalStrategy(name, source, options, params)
             if isinstance(trader, ArsenalStrategy):
@@ -126,7 +126,7 @@ class Arsenals:
             for exchange in dict.fromkeys(each.exchange for each in member.pairs):
                 mine = [each for each in member.pairs if each.exchange is exchange]
                 settings = self.config.exchanges.get(exchange.name, ExchangeSettings())
-                traded = [each for each in map(listed, mine) if each is not None]
+                traded = [each for each in (meant(pair, self._instruments) for pair in mine) if each is not None]
                 settings = with_options(settings, member.config.params, member.options, traded)
                 other = seen.setdefault(exchange, (member.name, settings))
                 if _terms(other[1]) != _terms(settings):

@@ -98,8 +98,11 @@ def _instrument(choice: PairChoice, there: Iterable[Instrument]) -> Instrument |
     return None
 
 
-def listed(choice: PairChoice) -> Instrument | None:
-    """The instrument in the catalogue; None where that does not have it."""
+def meant(choice: PairChoice, there: Iterable[Instrument] | None) -> Instrument | None:
+    """The instrument of the data (None: without), else of the catalogue; None where neither has it."""
+    found = _instrument(choice, there or ())
+    if found is not None:
+        return found
     try:
         return resolve(choice.exchange, choice.key)
     except UnknownInstrument:

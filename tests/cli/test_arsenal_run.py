@@ -34,6 +34,34 @@ def test_a_file_is_run_with_its_options(tmp_path: Path, capsys: pytest.CaptureFi
     assert float(told["fees"]["USDT"]) == pytest.approx(float(told["volume"]["USDT"]) * 0.001)
 
 
+DAILY = """
+class Strategy(StrategyBase):
+    def __init__(self):
+        self.period = 86400
+        self.subscribed_books = {'Binance': {'pairs': ['ADA-USDT']}}
+    def trade(self, candles):
+        row = candles['Binance']['ADA-USDT'][0]
+        CA.log(' '.join(str(row[name]) for name in ('time', 'open', 'high', 'low', 'close', 'volume')))
+        CA.log('has ' + str(CA.get_balance('Binance', 'USDT').total))
+"""
+
+
+def test_candles_of_a_file_are_what_the_strategy_gets(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also those of an instrument that the catalogue does not have; and its account has something to begin with."""
+    file, data = tmp_path / "daily.py", tmp_path / "binance_ADAUSDT_1d.csv"
+    file.write_text(DAILY)
+    data.write_text(
+        "Date,Open,High,Low,Close,Volume\n"
+        "2024-01-01,0.5,0.6,0.4,0.55,1000.5\n2024-01-02,0.55,0.56,0.3,0.31,20\n2024-01-03,0.31,0.4,0.3,0.35,30\n"
+    )
+    assert main([str(file), "--data", str(data)]) == 0
+    told = capsys.readouterr().err
+    assert "bin:spot:ada-usdt: candles of 1 d, each as trades" in told
+    assert "2024-01-01T00:00:00.000Z 0.5 0.6 0.4 0.55 1000.5" in told
+    assert "2024-01-02T00:00:00.000Z 0.55 0.56 0.3 0.31 20.0" in told
+    assert "has 10000.0" in told
+
+
 def test_what_is_wrong_is_told_with_its_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "mine.py"
     file.write_text(CODE.replace("self.period = 60", "self.period = wrong"))

@@ -1,4 +1,4 @@
-"""What a user is shown at the start: the addresses of bots' webhooks, of the stream, of signals and of the metrics.
+"""What a user is shown at the start: the addresses of bots' webhooks, the stream, signals, alerts and the metrics.
 
 The run itself shows them, on standard error, when its bots are loaded. The secrets stand in them only where that is a
 terminal: what is written to a file or a log says `WEBHOOK_SECRET` and `API_KEY`, and where those are.
@@ -48,6 +48,8 @@ def addresses(
         yield f"stream: {base.replace('http', 'ws', 1)}/stream?token={api_key}"
     for name in connectors:
         yield f"signals of {name}: {base}/trading-signal/webhook (its token: python -m mlthon webhook token {name})"
+    for name in settings.alerts:
+        yield f"alerts of {name}: {base}/tradingview/TOKEN (its token: python -m mlthon webhook token {name})"
     yield f"metrics: {base}/metrics"
     if keys is not None and routes:
         yield f"WEBHOOK_SECRET and API_KEY: as configured, else in {keys}"

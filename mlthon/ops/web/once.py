@@ -52,15 +52,15 @@ def keys_of(payload: Mapping[str, Any], nonce: str, run: str) -> tuple[str, ...]
 
 
 class Once:
-    """Carries requests out. `kind`: what they are called (`signal`); `outcome`: the header that says what the engine
-    answered, if there is one."""
+    """Carries requests out. `kind`: what they are called (`signal`); `tells`: a header, `X-Outcome`, says what the
+    engine answered."""
 
-    def __init__(self, engine: Engine, edge: Edge, store: WebhookStore, kind: str, outcome: str | None = None) -> None:
+    def __init__(self, engine: Engine, edge: Edge, store: WebhookStore, kind: str, *, tells: bool = False) -> None:
         self._engine = engine
         self._edge = edge
         self._store = store
         self._kind = kind
-        self._outcome = outcome
+        self._tells = tells
 
     async def carry_out(self, visit: Visit, name: str, action: Action, who: str, keys: tuple[str, ...]) -> Response:
         """Ask the engine for `action`, unless the same was done before; `name` is the token's. Raises `Refused`."""
@@ -84,7 +84,7 @@ class Once:
             self._settle(name, keys, done=False)
             raise unanswered(error, self._engine) from None
         self._settle(name, keys, done=True)
-        return plain("ok", **({} if self._outcome is None else {self._outcome: str(done)}))
+        return plain("ok", x_outcome=str(done)) if self._tells else plain("ok")
 
     def _settle(self, name: str, keys: tuple[str, ...], *, done: bool) -> None:
         """Write down what became of a claim; one that cannot be stays, so that nothing is done twice."""

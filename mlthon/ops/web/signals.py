@@ -60,7 +60,7 @@ class Signals:
         run: str = "",
     ) -> None:
         self._run = run
-        self._once = Once(engine, edge, store, "signal", "x_outcome")
+        self._once = Once(engine, edge, store, "signal", tells=True)
         self._edge = edge
         self._store = store
         self._window_s = window_s

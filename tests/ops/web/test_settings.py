@@ -10,6 +10,7 @@ import pytest
 import trio
 
 from mlthon.config import WebConfig, load_config
+from mlthon.config.operations import AlertConfig
 from mlthon.errors import UserError
 from mlthon.live.secrets import Places, find_values
 from mlthon.live.services import Host
@@ -156,7 +157,8 @@ ROUTES = {"one": [("get", "status"), ("post", "order")], "two": [("get", "status
 
 
 def test_the_addresses_have_their_secrets_on_a_terminal_alone(tmp_path: Path) -> None:
-    settings = read(prepare(WebConfig(url="https://bots.example.org"), PLACES, tmp_path))
+    alerts = {"cross": AlertConfig(strategy="grid", hook="cross")}
+    settings = read(prepare(WebConfig(url="https://bots.example.org", alerts=alerts), PLACES, tmp_path))
     shown_on_terminal = list(addresses(settings, ROUTES, None))
     assert f"one: POST https://bots.example.org/trading/bot/{settings.webhook_secret}/order" in shown_on_terminal
     assert f"stream: wss://bots.example.org/stream?token={settings.api_key}" in shown_on_terminal
@@ -164,6 +166,7 @@ def test_the_addresses_have_their_secrets_on_a_terminal_alone(tmp_path: Path) ->
     assert settings.webhook_secret not in kept
     assert settings.api_key not in kept
     assert "/trading/bot/WEBHOOK_SECRET/one/status" in kept
+    assert "alerts of cross: https://bots.example.org/tradingview/TOKEN (its token: " in kept
 
 
 @pytest.mark.trio
