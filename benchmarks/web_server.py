@@ -27,6 +27,7 @@ from attrs import frozen
 
 from benchmarks import control_socket, messages
 from benchmarks.tick_to_order import WARM_UP, Beside, measure
+from mlthon.arsenal.outcomes import TAKEN
 from mlthon.config import WebConfig
 from mlthon.engine.engine import Engine
 from mlthon.live.driver import Driver
@@ -83,7 +84,7 @@ def flood(port: int, sent: bytes, rate: float, counts: "multiprocessing.queues.Q
 async def serve(folder: Path, port: int, engine: Engine, driver: Driver, nursery: trio.Nursery) -> None:
     """A run's control socket and its operations process with the web server."""
     path = folder / "run.sock"
-    await control_socket.serve(path, engine, driver, nursery, {NAME: lambda _: None})
+    await control_socket.serve(path, engine, driver, nursery, {NAME: lambda _, tell: tell(TAKEN)})
     settings = prepare(WebConfig(port=port), Places({}), folder)
     parts = {"web": PartSpec("mlthon.ops.web", settings)}
     operations = OpsService(ProcessSpec("benchmark", "live", str(path), str(folder), parts))

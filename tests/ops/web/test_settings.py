@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 import trio
 
-from mlthon.config import WebConfig, load_config
-from mlthon.config.operations import AlertConfig
+from mlthon.config import AlertConfig, WebConfig, load_config
 from mlthon.errors import UserError
 from mlthon.live.secrets import Places, find_values
 from mlthon.live.services import Host
