@@ -122,20 +122,23 @@ def held_on_spot(before: dict[str, Any], after: dict[str, Any]) -> Decimal:
     return held_before(after) - held_before(before) + sum(fees)
 
 
-def killed_and_compared(folder: Path, exchange: str, kills: int, seed: int) -> tuple[list[str], Counter[str]]:
+def killed_and_compared(
+    folder: Path, exchange: str, kills: int, seed: int, durability: str = "process"
+) -> tuple[list[str], Counter[str]]:
     """Kill that many runs, let one end, compare: what does not agree, and counts of what there was."""
+    durable = ("--set", f"live.durability={durability}")
     rng = Random(seed)
     spot = "spot" in INSTRUMENTS[exchange]
     with local_exchange(exchange, "--instruments", INSTRUMENTS[exchange]) as url:
         before = account_at(url, exchange)
         for _ in range(kills):
-            run = Session(folder, exchange, url)
+            run = Session(folder, exchange, url, *durable)
             try:
                 run.begun()
                 time.sleep(rng.uniform(0.2, 2.5))
             finally:
                 run.kill()
-        last = settled(folder, exchange, url)
+        last = settled(folder, exchange, url, durable)
         theirs = account_at(url, exchange)
     problems = []
     verified = subprocess.run([*COMMAND, "journal", "verify", str(folder / "run.journal")], check=False)
@@ -145,12 +148,12 @@ def killed_and_compared(folder: Path, exchange: str, kills: int, seed: int) -> t
     return problems, Counter(orders=len(theirs["orders"]), fills=len(theirs["executions"]), last=last)
 
 
-def settled(folder: Path, exchange: str, url: str) -> int:
+def settled(folder: Path, exchange: str, url: str, durable: tuple[str, ...]) -> int:
     """Have runs end by themselves until one leaves no order open; how many it took. The first goes on trading, the
     others only settle what is left. Raises RuntimeError where none does."""
     for count in range(1, MOST_LAST + 1):
         quiet = ("--set", "quiet=true") if count > 1 else ()
-        left = Session(folder, exchange, url, "--duration", LAST, *quiet).end()["open_orders"]
+        left = Session(folder, exchange, url, "--duration", LAST, *durable, *quiet).end()["open_orders"]
         if not left:
             return count
     raise RuntimeError(f"{MOST_LAST} runs were allowed to end, and each left orders open: {', '.join(left)}")
@@ -190,9 +193,10 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0, help="of the moments at which runs are killed")
     parser.add_argument("--exchange", choices=sorted(INSTRUMENTS), default="bitmex")
+    parser.add_argument("--durability", choices=["process", "power"], default="process")
     wished = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="mlthon-kill-"))
-    problems, counts = killed_and_compared(folder, wished.exchange, wished.kills, wished.seed)
+    problems, counts = killed_and_compared(folder, wished.exchange, wished.kills, wished.seed, wished.durability)
     made = f"{counts['orders']} orders, {counts['fills']} fills, {counts['last']} last runs"
     print(f"{wished.kills} kills: {made}, {len(problems)} differences")
     for problem in problems:
