@@ -16,8 +16,8 @@ from mlthon.engine.clock import SECOND, Clock
 
 WAIT: Final = SECOND
 """How long (ns) a sender waits at most: TradingView's alerts wait for 3 s."""
-MOST_WAITING: Final = 8
-"""Senders who wait at once."""
+MOST_WAITING: Final = 4
+"""Senders who wait at once: the web server carries out 16 requests of an address at a time."""
 
 
 @frozen
