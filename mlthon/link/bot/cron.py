@@ -4,10 +4,13 @@ A job runs at once when it is started and then by its schedule: `every` on a gri
 run, `on` at the beginning of each candle of a level, `expr` by a cron expression. A job that is still running when it
 is due again does not pile up: what it missed is left out, and the next run is the next that the schedule names.
 
+A method that is an `async def` is run to its end in an event loop of its own.
+
 Jobs start when the bot's constructor has returned, before `on_start`; with `cron.options['auto_start'] = False` when
 the bot calls `cron.start()`.
 """
 
+import asyncio
 import inspect
 import math
 import threading
@@ -74,6 +77,13 @@ class Cron:
 def jobs_of(cls: type) -> dict[str, Schedule]:
     """The scheduled methods of a class."""
     return {each: getattr(getattr(cls, each), _MARK) for each in dir(cls) if hasattr(getattr(cls, each), _MARK)}
+
+
+def carry_out(method: Callable[[], Any]) -> None:
+    """Run a scheduled method: an `async def` in an event loop of its own."""
+    result = method()
+    if inspect.iscoroutine(result):
+        asyncio.run(result)
 
 
 class Job:

@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from mlthon.errors import UserError, near
 from mlthon.link.bot.calls import Calls
-from mlthon.link.bot.cron import Cron, Job, jobs_of
+from mlthon.link.bot.cron import Cron, Job, carry_out, jobs_of
 from mlthon.link.bot.guard import Guard, said_of, trace_of
 from mlthon.link.bot.http import routes_of
 from mlthon.link.bot.lines import CallLines
@@ -162,10 +162,9 @@ class BotRuntime:
         try:
             bot.__init__()
         except (Exception, SystemExit) as error:
-            if not isinstance(error, LinkClosed):
-                self.logger.error("%s raised\n%s", name, trace_of(error))
             where = place(error, Path(self.hello.file).resolve())
-            raise UserError(f"{where}: {name}: {said_of(error)}", "") from error
+            trace = "" if isinstance(error, LinkClosed) else trace_of(error)
+            raise UserError(f"{where}: {name}: {said_of(error)}", trace) from error
         if self._bot is None:
             raise UserError(
                 f"{self.hello.file}: {name} never calls Link.__init__, so that no event can reach the bot",
@@ -372,7 +371,7 @@ class BotRuntime:
                 self._jobs[name].start(run_now)
 
     def _job(self, name: str) -> Callable[[], None]:
-        return lambda: self.guard.call(name, getattr(self._bot, name))
+        return lambda: self.guard.call(name, carry_out, getattr(self._bot, name))
 
     def _unknown(self, venue: str) -> dict[str, Any]:
         known = ", ".join(self.venues) or "none"

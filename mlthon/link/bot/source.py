@@ -8,6 +8,7 @@ The folder of the file comes first on `sys.path`: packages beside a bot are impo
 with a file is a `UserError` that names the file and the line.
 """
 
+import inspect
 import re
 import sys
 import tokenize
@@ -20,7 +21,8 @@ from typing import Any, Final
 from attrs import frozen
 
 from mlthon.errors import UserError, near
-from mlthon.link.bot.link import Link
+from mlthon.link.bot.http import routes_of
+from mlthon.link.bot.link import Link, overridden
 
 KINDS: Final = ("Trading", "Signals")
 TAB: Final = 4
@@ -113,6 +115,7 @@ def load(path: Path, profitview: ModuleType) -> Program:
     sys.modules[module.__name__] = module
     execute(code, module, path)
     cls = find_class(module, path)
+    refuse_coroutines(cls)
     return Program(cls, "Signals" if vars(module).get("Signals") is cls else "Trading", module, mended)
 
 
@@ -146,6 +149,19 @@ def find_class(module: ModuleType, path: Path) -> type[Link]:
     if issubclass(cls, Link):
         return cls
     raise UserError(f"{path}: class {name} does not derive from Link", _TEMPLATE)
+
+
+def refuse_coroutines(cls: type[Link]) -> None:
+    """A callback or webhook that is an `async def` would be called, and never run. Raises `UserError`."""
+    for name in (*overridden(cls), *routes_of(cls).values()):
+        method = getattr(cls, name)
+        if inspect.iscoroutinefunction(method):
+            code = method.__code__
+            raise UserError(
+                f"{code.co_filename}:{code.co_firstlineno}: async def {name}: it is called, and nobody awaits it",
+                f"Write def {name}, with asyncio.run(...) where something is awaited. "
+                "Methods under @cron.run may be async.",
+            )
 
 
 def place(error: BaseException, path: Path) -> str:

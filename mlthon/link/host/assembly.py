@@ -93,7 +93,7 @@ class Bots:
             self._files[name] = str(choice.file)
             venues.append(venue)
         signed = any(each.signed_positions for each in choice.venues)
-        settings = evolve(settings, signed_positions=signed)
+        settings = evolve(settings, signed_positions=signed, alone=len(self.choices) == 1)
         host = BotHost(choice.name, str(choice.file.resolve()), venues, [], settings, self.board, self.channels)
         self.hosts.append(host)
 
@@ -200,9 +200,11 @@ class Bots:
 
     @property
     def failures(self) -> list[UserError]:
-        """Why bots could not be run."""
+        """Why bots could not be run; where there are several it has been told at once."""
         return [
             UserError(f"{host.name}: {host.failure.problem}", host.failure.hint)
+            if host.settings.alone
+            else UserError(f"{host.name} could not be run: what was wrong stands above")
             for host in self.hosts
             if host.failure is not None
         ]

@@ -71,11 +71,13 @@ def _nobody(host: "BotHost", message: Any) -> None:
 
 @frozen(kw_only=True)
 class HostSettings:
-    """How a bot is kept: see `mlthon.config.LinkConfig`. `reload`: the bot takes changes of its packages. `publish` and
-    `web` are what `BotHost.on_publish` and `on_web_answer` begin as."""
+    """How a bot is kept: see `mlthon.config.LinkConfig`. `reload`: the bot takes changes of its packages. `alone`: the
+    run ends with it, and tells then why it could not be run. `publish` and `web` are what `BotHost.on_publish` and
+    `on_web_answer` begin as."""
 
     signed_positions: bool = False
     reload: bool = False
+    alone: bool = False
     cancel_on_exit: bool = True
     call_timeout_s: float = 30.0
     backlog: int = BACKLOG
@@ -379,7 +381,8 @@ class BotHost:
 
     def _failed(self, message: Failed) -> None:
         self.failure = message
-        log.error("%s: %s%s", self.name, message.problem, f" ({message.hint})" if message.hint else "")
+        if not self.settings.alone:
+            log.error("%s: %s%s", self.name, message.problem, f"\n{message.hint}" if message.hint else "")
         self.clock.call_soon(self.gone, "")
 
     def _stopped(self, message: Stopped) -> None:

@@ -125,6 +125,24 @@ def test_jobs_run_at_once_then_by_schedule_and_never_pile_up(tmp_path: Path) -> 
         assert len(bot.it.at) == count
 
 
+def test_a_job_may_be_async(tmp_path: Path) -> None:
+    source = """
+        import asyncio
+        from profitview import Link, cron
+
+        class Trading(Link):
+            @cron.run(expr='0 0 1 1 *')
+            async def yearly(self):
+                await asyncio.sleep(0)
+                self.publish('ran')
+                raise ValueError('this year')
+    """
+    with running(tmp_path, source) as bot:
+        raised = bot.host.wait(Raised)
+        assert (raised.where, raised.error) == ("yearly", "ValueError: this year")
+        assert [each.topic for each in bot.host.all(Publish)] == ["ran"]
+
+
 @pytest.mark.parametrize(("run_now", "runs"), [(True, 1), (False, 0)])
 def test_a_bot_may_start_its_jobs_itself(tmp_path: Path, run_now: bool, runs: int) -> None:
     source = f"""

@@ -180,6 +180,16 @@ HEAD = "from profitview import Link, cron, http\n"
             "bot.py:3: @http.route on 'price': it answers neither GET nor POST",
             "get_ or post_",
         ),
+        (
+            HEAD + "class Trading(Link):\n    async def trade_update(self, src, sym, data): pass\n",
+            "bot.py:3: async def trade_update: it is called, and nobody awaits it",
+            "asyncio.run",
+        ),
+        (
+            HEAD + "class Trading(Link):\n    @http.route\n    async def get_price(self, data): pass\n",
+            "bot.py:3: async def get_price: it is called",
+            "asyncio.run",
+        ),
         (HEAD + "from my.broken import x\n", "broken.py:1: invalid syntax", "imports this file"),
         (HEAD + "from my.raising import x\n", "raising.py:2: ValueError: no", ""),
     ],

@@ -210,11 +210,20 @@ def test_a_bot_that_stops_trading_is_over_and_hears_nothing_more(tmp_path: Path)
     assert not bot.host.venues["BitMEX"].session.open
 
 
-def test_a_bot_that_cannot_be_loaded_is_a_failure_of_the_run(tmp_path: Path) -> None:
+def test_a_bot_that_cannot_be_loaded_is_a_failure_of_the_run_which_tells_it_once(tmp_path: Path, caplog: Any) -> None:
     run = linked(tmp_path, seconds=3)
     run.go(lambda bot: bot.host.tell(Failed("bot.py:1: no", "Mend it.")))
     (failure,) = run.linked.bots.failures
     assert (failure.message, failure.hint) == ("bot: bot.py:1: no", "Mend it.")
+    assert "bot.py:1: no" not in caplog.text
+
+
+def test_one_of_several_bots_that_cannot_be_loaded_is_told_at_once(tmp_path: Path, caplog: Any) -> None:
+    run = two(tmp_path)
+    run.go(lambda bot: bot.host.tell(Failed("one.py:1: no", "Mend it.")))
+    assert "one: one.py:1: no\nMend it." in caplog.text
+    (failure,) = run.linked.bots.failures
+    assert failure.message == "one could not be run: what was wrong stands above"
 
 
 def test_a_call_that_nobody_answers_expires(tmp_path: Path) -> None:
