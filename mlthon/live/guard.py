@@ -254,6 +254,7 @@ class Guard:
         elif self._late:
             self._late = False
             log.warning("the engine is back")
+        self._leave_ended(orders)
         self._sweep()
 
     def finish(self) -> None:
@@ -272,9 +273,21 @@ class Guard:
 
     def _aim(self, orders: list[OpenOrder]) -> None:
         for order in orders:
-            target = (order.exchange, order.account, order.wire_id)
+            target = _target(order)
             if target not in self._done:
                 self._targets.setdefault(target, order)
+
+    def _leave_ended(self, orders: list[OpenOrder]) -> None:
+        """What has ended in the journal meanwhile, by the engine's own cancel for one, is not asked for any more: the
+        exchange would only say that it has no such order."""
+        still = {_target(each) for each in orders}
+        for target in [each for each in self._targets if each not in still]:
+            log.warning("%s %s: order %s is over by the journal", target[0].name, *target[1:])
+            self._gone += 1
+            self._done.add(target)
+            del self._targets[target]
+            if self._report is not None:
+                self._tell(self._report)
 
     def _tell(self, report: GuardReport) -> None:
         """Write down what has come of it, where that has changed."""
@@ -308,6 +321,10 @@ class Guard:
                 self._not_before[target] = time.monotonic() + wait_s
             if self._report is not None:
                 self._tell(self._report)
+
+
+def _target(order: OpenOrder) -> Target:
+    return order.exchange, order.account, order.wire_id
 
 
 # -- the process ---------------------------------------------------------------------------------------------------

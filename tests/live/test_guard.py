@@ -21,6 +21,7 @@ from mlthon.errors import UserError
 from mlthon.live import guard as guards
 from mlthon.live.guard import Guard
 from mlthon.live.guard_process import GuardedAccount, GuardProcess, GuardSpec
+from mlthon.live.guard_report import read_report, report_path
 from mlthon.live.heartbeat import Heartbeat, read_beat
 from mlthon.live.journal_store import SqliteJournal
 from tests.live.test_journal_store import entry, new, standing
@@ -377,6 +378,29 @@ def test_an_order_that_is_not_there_is_believed_only_when_it_can_no_longer_arriv
     watched.turn()
     assert watched.idle
     assert exchange.asked.count("mab3f1-1") == 2
+
+
+def test_what_the_engine_itself_ends_meanwhile_is_not_asked_for_again(
+    exchange: StubExchange, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A kill of an engine that lives: its strategy cancels its order too, and whoever comes second finds none."""
+    journal = write_journal(tmp_path)
+    heartbeat = Heartbeat(tmp_path / "heartbeat")
+    guard = Guard(spec(tmp_path, exchange.url, timeout_s=30.0))
+    exchange.answers["mab3f1-1"] = [{"missing": True}] * 3
+    guard.fire("a test")
+    guard.turn()
+    assert not guard.idle
+    journal.commit([entry("cancelled", "mab3f1-1", standing=standing(OrderStatus.Cancelled))])
+    guard.turn()
+    assert guard.idle
+    assert exchange.asked.count("mab3f1-1") == 1
+    told = read_report(report_path(tmp_path / "guard.log"), 0)
+    assert told is not None
+    assert (told.cancelled, told.gone, told.left) == (1, 1, 0)
+    assert "order mab3f1-1 is over by the journal" in caplog.text
+    heartbeat.close()
+    journal.close()
 
 
 def test_ids_known_before_are_used_when_the_journal_cannot_be_read(
