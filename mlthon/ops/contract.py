@@ -181,6 +181,10 @@ FromEngine = Told | News
 """What the engine sends."""
 
 
+STOPPED: Final = "stopped"
+"""The phase in which a strategy can be started."""
+
+
 class StrategyState(Struct, frozen=True):
     """One strategy: its phase (`running`, `stopped`, ...), its open orders, fills so far, callbacks that raised."""
 

@@ -18,6 +18,7 @@ from attrs import field, frozen
 
 from mlthon.arsenal.outcomes import Outcome, Tell
 from mlthon.backtest.books import Book
+from mlthon.backtest.show import show_count
 from mlthon.basics.money import parse, to_str
 from mlthon.engine.clock import SECOND
 from mlthon.engine.engine import Engine
@@ -297,20 +298,21 @@ class Control:
         session = self._session(asked.strategy)
         count = len(session.open)
         session.cancel_open_orders()
-        return f"{session.name}: {count} cancels on their way"
+        return f"{session.name}: {show_count(count, 'cancel')} on the way"
 
     def _kill(self, _: Kill) -> str:
         sessions = self._engine.sessions.values()
         count = sum(len(each.open) for each in sessions)
+        opened = show_count(count, "open order")
         for session in sessions:
             if session.phase is Phase.RUNNING:
                 session.stop("killed")
         if self._facts.kill is not None:
             self._facts.kill()
-            return f"every strategy is stopping, and the guard cancels {count} open orders"
+            return f"every strategy is stopping, and the guard cancels {opened}"
         for session in sessions:
             session.cancel_open_orders()
-        return f"every strategy is stopping, and {count} open orders are being cancelled"
+        return f"every strategy is stopping, and {opened} {'is' if count == 1 else 'are'} being cancelled"
 
     def _reread(self) -> str:
         if self.reread is None:

@@ -174,7 +174,7 @@ def test_cancel_all_cancels_only_that_strategys_orders(desk: Desk) -> None:
     desk.order(desk.first)
     desk.order(desk.second)
     desk.rig.wait(5)
-    assert desk.ask(CancelAll("s0")).value == "s0: 1 cancels on their way"
+    assert desk.ask(CancelAll("s0")).value == "s0: 1 cancel on the way"
     desk.rig.wait(5)
     assert [len(each.open) for each in desk.rig.sessions] == [0, 1]
     assert desk.rig.sessions[0].phase is Phase.RUNNING
@@ -185,7 +185,7 @@ def test_kill_stops_everything_and_cancels_by_the_guard_where_there_is_one(tmp_p
     desk = Desk(tmp_path, kill=lambda: fired.append(True))
     desk.order(desk.first)
     desk.rig.wait(5)
-    assert "the guard cancels 1 open orders" in desk.ask(Kill()).value
+    assert "the guard cancels 1 open order" in desk.ask(Kill()).value
     assert fired == [True]
     assert all(each.phase is Phase.STOPPING for each in desk.rig.sessions)
 

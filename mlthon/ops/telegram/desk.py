@@ -21,6 +21,7 @@ from mlthon.config import TelegramConfig
 from mlthon.errors import UserError
 from mlthon.ops.client import AskFailed
 from mlthon.ops.contract import (
+    STOPPED,
     Action,
     CancelAll,
     GetCommands,
@@ -244,8 +245,18 @@ class Desk:
     # -- actions -----------------------------------------------------------------------------------------------------
 
     async def _start(self, rest: str, sender: _Sender) -> Text:
+        if not rest and (greeting := await self._greeting(sender)):
+            return greeting
         strategy, params = (await self.hooks(sender.who)).addressed(rest, "start")
         return await self._act(StartStrategy(strategy, params), sender)
+
+    async def _greeting(self, sender: _Sender) -> Text | None:
+        """The answer to the `/start` that Telegram sends when somebody opens the bot; None where it may be meant."""
+        told: Status = await self._engine.ask(GetStatus(), sender.who)
+        if any(each.phase == STOPPED for each in told.strategies):
+            return None
+        running = ", ".join(f"{each.name} is {each.phase}" for each in told.strategies) or "no strategies"
+        return answers.plain(f"{self._run} ({told.mode}): {running}. /help lists what there is.")
 
     async def _stop(self, rest: str, sender: _Sender) -> Text:
         strategy, params = (await self.hooks(sender.who)).addressed(rest, "stop")

@@ -9,11 +9,13 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
 from mlthon.config import TelegramConfig
+from mlthon.engine.session import Phase
 from mlthon.live.guard_report import GuardReport, report_path, write_report
 from mlthon.ops.client import AskFailed, NoAnswer
 from mlthon.ops.contract import (
@@ -189,6 +191,15 @@ async def test_strategies_are_started_and_stopped_by_name_or_without_where_there
         CancelAll("demo"),
     ]
     assert "takes a strategy's name only" in await room.say("/cancel_all demo more")
+
+
+async def test_a_start_by_itself_is_a_greeting_while_nothing_is_stopped(room: Room) -> None:
+    assert await room.say("/start") == "demo (paper): demo is running. /help lists what there is."
+    assert room.engine.done == [GetStatus()]
+    stopped = msgspec.structs.replace(STATUS.strategies[0], phase=Phase.STOPPED.value)
+    room.engine.values[GetStatus] = msgspec.structs.replace(STATUS, strategies=[stopped])
+    await room.say("/start")
+    assert room.engine.done[-1] == StartStrategy("demo", "")
 
 
 async def test_with_several_strategies_the_name_is_asked_for(room: Room) -> None:
