@@ -14,6 +14,7 @@ from mlthon.basics.instrument import Instrument
 from mlthon.data.rows import Kind
 from mlthon.engine.clock import NEVER, SECOND, Handle
 from mlthon.engine.faces import STALE
+from mlthon.venue.feed_streams import HEAD, StreamHandler
 from mlthon.venue.feed_wiring import LiveFeedHandler
 from mlthon.venue.wire import Answer, HttpAnswer
 
@@ -79,6 +80,7 @@ class FeedLine:
         }
         self._handler = cast(LiveFeedHandler, feed.module.feed_handler(feed.exchange, mine, self._problem))
         self._message = self._handler.message
+        self._ways = self._handler.ways if isinstance(self._handler, StreamHandler) else {}
         self._ears: dict[Reading, _Ear] = {}
         self._recoveries: dict[Instrument, _Recovery] = {}
         self._whole: set[Instrument] = set()
@@ -111,12 +113,17 @@ class FeedLine:
 
     def line_messages(self, _name: str, messages: Sequence[bytes], first: int, recv_ts: int) -> int:
         """See `mlthon.venue.wire.BatchUser`."""
-        message, clock = self._message, self._feed.clock
+        message, ways, clock = self._message, self._ways, self._feed.clock
         heard = first
         try:
             for data in messages[first:] if first else messages:
                 heard += 1
-                message(data, recv_ts)
+                try:
+                    way = ways[data[HEAD]]
+                except KeyError:
+                    message(data, recv_ts)
+                else:
+                    way(data, recv_ts)
                 if clock.due <= recv_ts:
                     break
         except Exception:

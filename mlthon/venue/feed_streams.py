@@ -107,12 +107,15 @@ class StreamHandler(ABC, Generic[S]):
 
     A subclass has: `PREFIX`, how a message begins before the name of its stream; `_stream`, the name in a message that
     is spelled in another way, empty for an answer; `_route`, the way of a stream's messages. Both raise ValueError.
+
+    `ways`: how a message begins, its first bytes (`HEAD`) -> the way that `message` sends it, as far as it is known.
+    Whoever has many messages may look there first and save a call each.
     """
 
     PREFIX: ClassVar[bytes]
     EXCHANGES: ClassVar[Collection[Exchange]]
 
-    __slots__ = ("_heads", "_on_problem", "_routes", "_streams", "counts", "exchange")
+    __slots__ = ("_on_problem", "_routes", "_streams", "counts", "exchange", "ways")
 
     def __init__(
         self,
@@ -135,13 +138,12 @@ class StreamHandler(ABC, Generic[S]):
             self._streams[instrument] = make(instrument, events, self._report)
         self._routes: dict[bytes, Route] = {}
         """By how a message begins, up to the end of its stream's name."""
-        self._heads: dict[bytes, Route] = {}
-        """By its first bytes."""
+        self.ways: dict[bytes, Route] = {}
 
     def message(self, data: bytes, recv_ts: int) -> None:
         """A message of the line, received at `recv_ts` (ns)."""
         try:
-            route = self._heads[data[HEAD]]
+            route = self.ways[data[HEAD]]
         except KeyError:
             self._new_head(data, recv_ts)
         else:
@@ -176,9 +178,9 @@ class StreamHandler(ABC, Generic[S]):
             self._first_of_stream(data, recv_ts)
             return
         if end < HEAD_BYTES:
-            if len(self._heads) >= MOST_HEADS:
-                self._heads.clear()
-            self._heads[data[HEAD]] = route
+            if len(self.ways) >= MOST_HEADS:
+                self.ways.clear()
+            self.ways[data[HEAD]] = route
         route(data, recv_ts)
 
     def _first_of_stream(self, data: bytes, recv_ts: int) -> None:

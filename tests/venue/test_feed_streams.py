@@ -83,7 +83,7 @@ def test_beginnings_that_differ_do_not_pile_up(handler: Handler, monkeypatch: py
     for number in range(100):
         handler.message(message("a", number), 1)
     assert len(handler.went) == 100
-    assert len(handler._heads) <= 10
+    assert len(handler.ways) <= 10
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b'{"other":"one"}', b"\xff"])
