@@ -185,6 +185,27 @@ class InstrumentFeed:
 
         return quote
 
+    def _quote_to_sides(self, session: "Session") -> Lane:
+        """The way of a quote to one strategy that takes the sides one by one."""
+        all_prices, prices = self._prices, self._prices.known
+        ladder, climb = self.instrument.qty_scale.ladder, self.instrument.qty_scale.climb
+        tell_sides = self.tell_sides
+
+        def quote(bid: int, bid_qty: int, ask: int, ask_qty: int, exch_ts: int, recv_ts: int) -> None:
+            rising = bid > self.bid
+            self.bid = bid
+            try:
+                shown_bid, shown_ask = ladder[bid_qty], ladder[ask_qty]
+            except IndexError:
+                shown_bid, shown_ask = climb(bid_qty), climb(ask_qty)
+            try:
+                bid_price, ask_price = prices[bid], prices[ask]
+            except KeyError:
+                bid_price, ask_price = all_prices[bid], all_prices[ask]
+            tell_sides(session, rising, bid_price, shown_bid, ask_price, shown_ask, recv_ts // MS)
+
+        return quote
+
     def _quote_to_all(self, bid: int, bid_qty: int, ask: int, ask_qty: int, exch_ts: int, recv_ts: int) -> None:
         """The way of a quote to whoever asked for it. Who takes the sides one by one gets both with each quote, the ask
         first when prices rise, so that nobody ever sees a crossed pair."""
@@ -433,7 +454,8 @@ class InstrumentFeed:
         self._traders = tuple(map(self._trade_to_one, traders))
         self._bind_books([each for each in mine if each.kinds[self] & BOOK_KINDS])
         self._top_books = () if self._has_books else self._books
-        quote = self._shortest(self._pairs, bool(self._sides or self._top_books), self._quote_to_all)
+        quotes = (*self._pairs, *map(self._quote_to_sides, self._sides))
+        quote = self._shortest(quotes, bool(self._top_books), self._quote_to_all)
         self.quote = quote if self._quote_way is None else self._quote_way(quote)
         self.trade = self._shortest(self._traders, False, self._trade_to_all)
         self.trade_hearer = traders[0] if len(traders) == 1 and not self._taps else None

@@ -281,3 +281,15 @@ def test_ids_are_read_only_while_somebody_reads_them() -> None:
         seen.reads_trade_ids = read
         rig.send("publicTrade.BTCUSDT", "snapshot", [trade])
     assert [row[3] for row in seen.trades] == [0, 7, 0]
+
+
+@pytest.mark.parametrize("empty", [["", "0"], ["0", "0"], ["100.05", "0"]])
+def test_the_price_of_an_empty_side_is_not_read(empty: list[str]) -> None:
+    rig = Rig()
+    for _ in range(2):
+        rig.send("orderbook.1.BTCUSDT", "snapshot", {"b": [empty], "a": [["100.1", "2"]], "u": 1}, cts=4)
+        rig.send("orderbook.1.BTCUSDT", "snapshot", {"b": [["100.0", "1"]], "a": [empty], "u": 1}, cts=4)
+    assert rig.seen[PERP].quotes == 2 * [
+        (NO_BID, 0, 1001, 2000, 4_000_000, 1),
+        (1000, 1000, NO_ASK, 0, 4_000_000, 1),
+    ]
