@@ -42,6 +42,8 @@ class FeedBook:
         "_changes",
         "_counts",
         "_events",
+        "_known_lots",
+        "_known_ticks",
         "_lots",
         "_ticks",
         "live",
@@ -54,6 +56,8 @@ class FeedBook:
         self._counts = counts
         self._ticks = ticks
         self._lots = lots
+        self._known_ticks = ticks.known
+        self._known_lots = lots.known
         self._bids: dict[int, int] = {}
         self._asks: dict[int, int] = {}
         self._best_bid = NO_BID
@@ -77,12 +81,12 @@ class FeedBook:
 
     def change(self, bids: Texts, asks: Texts, exch_ts: int, recv_ts: int) -> None:
         """The levels that a message changes. Raises ValueError as `start` does; the book must be lost then."""
-        ticks, lots = self._ticks.known, self._lots.known
+        ticks, lots = self._known_ticks, self._known_lots
         changed_bids: list[tuple[int, int]] = []
         changed_asks: list[tuple[int, int]] = []
         bid, ask = self._best_bid, self._best_ask
         if bids:
-            levels = self._bids
+            levels, lost = self._bids, False
             for price_text, qty_text in bids:
                 try:
                     price = ticks[price_text]
@@ -95,12 +99,14 @@ class FeedBook:
                         bid = price
                 elif price in levels:
                     del levels[price]
+                    if price == bid:
+                        lost = True
                 changed_bids.append((price, qty))
-            if bid not in levels:
+            if lost and bid not in levels:
                 bid = next_best(levels, bid, -1)
             self._best_bid = bid
         if asks:
-            levels = self._asks
+            levels, lost = self._asks, False
             for price_text, qty_text in asks:
                 try:
                     price = ticks[price_text]
@@ -113,8 +119,10 @@ class FeedBook:
                         ask = price
                 elif price in levels:
                     del levels[price]
+                    if price == ask:
+                        lost = True
                 changed_asks.append((price, qty))
-            if ask not in levels:
+            if lost and ask not in levels:
                 ask = next_best(levels, ask, 1)
             self._best_ask = ask
         changes = self._changes
