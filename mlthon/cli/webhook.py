@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final
 from attrs import frozen
 from cyclopts import App, Parameter
 
+from mlthon.arsenal.signals import CANCEL_ALL
 from mlthon.backtest.show import show_time
 from mlthon.cli.webhook_run import run_webhook
 from mlthon.config import RunConfig, WebConfig, load_config
@@ -181,10 +182,10 @@ def message(
 
 
 def _check(action: str, client_order_id: str | None) -> None:
-    folded = {each.lower(): each for each in ACTIONS}
-    meant = folded.get(action.lower())
-    if meant is not None and meant != action:
-        raise UserError(f"--action: {action!r} is spelled {meant!r}")
+    """Raises `UserError` for what is nearly a documented action; any other is for a strategy to understand."""
+    meant = near(action, ACTIONS)
+    if action not in (*ACTIONS, *CANCEL_ALL) and meant:
+        raise UserError(f"--action: {action!r} is none{meant}", f"There are {', '.join(ACTIONS)}.")
     if action == "cancel" and not client_order_id:
         raise UserError("--action cancel needs --client-order-id: which order is cancelled?")
 

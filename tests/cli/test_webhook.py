@@ -83,7 +83,8 @@ def test_an_alerts_address_has_its_token(config: Path, capsys: pytest.CaptureFix
     [
         (("message", "crosss", "--action", "buy"), "no token for 'crosss'; did you mean 'cross'?"),
         (("message", "tv"), "--action: what is the strategy to do?"),
-        (("message", "tv", "--action", "BUY"), "'BUY' is spelled 'buy'"),
+        (("message", "tv", "--action", "BUY"), "'BUY' is none; did you mean 'buy'?"),
+        (("message", "tv", "--action", "open_long"), "'open_long' is none; did you mean 'openLong'?"),
         (("message", "tv", "--action", "cancel"), "needs --client-order-id"),
         (("token", " "), "no name for a connector"),
     ],
