@@ -39,13 +39,14 @@ RENEWED: Final = "renewed before the exchange cuts it off for its age"
 class EdgeSettings:
     """How an edge connects. `proxy`: a URL, "" for none, None for what the environment says. `ca_file`: a file with
     certificates to trust beside the system's own (a local exchange's). `deflate`: whether to offer compression of
-    websocket messages, which costs more time than it saves on a good connection."""
+    websocket messages, which costs more time than it saves on a good connection. `close_limit_s`: how long the other
+    side has to answer a goodbye; a run that stops waits for no more."""
 
     proxy: str | None = field(default=None, repr=False)
     ca_file: str | None = None
     deflate: bool = False
     connect_limit_s: float = 10.0
-    close_limit_s: float = 2.0
+    close_limit_s: float = 0.5
     most_message_bytes: int = MOST_BYTES
     backoff: BackoffSettings = field(factory=BackoffSettings)
     http: HttpSettings = field(factory=HttpSettings)

@@ -46,7 +46,7 @@ STOP_S: Final = 5.0
 """How long a clean stop takes at most."""
 ACK_S: Final = 2.5
 """How much of it strategies have to acknowledge."""
-CLOSE_S: Final = 1.25
+CLOSE_S: Final = 1.75
 """How much of it is kept for closing connections and the journal, and for the end of the process."""
 ANSWERS_S: Final = 1.0
 """How long a gateway that has been stopped is given to hear what it still waits for."""
@@ -300,6 +300,9 @@ class LiveRun:
         orders = self._orders()
         if parts.cancel_on_stop:
             await self._cancel(orders, end - CLOSE_S)
+        # now, so that their lines are closed while the gateways wait for their last answers
+        for feed in parts.feeds:
+            deliver(feed.stop)
         await self._close_gateways(min(end - CLOSE_S / 2, trio.current_time() + ANSWERS_S))
         deliver(engine.end)
         left = [order for order in orders if order.is_open]
@@ -307,8 +310,8 @@ class LiveRun:
         if left and parts.cancel_on_stop:
             log.error("%s still open when the run ended: %s", show_count(len(left), "order"), ", ".join(names))
         result, standings = self._result(ended), parts.standings()
-        for part in (*parts.feeds, *(() if parts.watch is None else (parts.watch,))):
-            deliver(part.stop)
+        if parts.watch is not None:
+            deliver(parts.watch.stop)
         parts.close()
         doubtful = tuple(order.wire_id for order in left if order.state in IN_DOUBT)
         return LiveResult(result=result, standings=standings, open_orders=names, in_doubt=doubtful)
