@@ -34,6 +34,7 @@ from mlthon.data.importers.lines import Line, Problems, head, read_lines
 from mlthon.data.importers.naming import Unnamed, instrument_of
 from mlthon.data.rows import CHUNK_ROWS, Kind, RowLists
 from mlthon.engine.clock import MS, SECOND, US
+from mlthon.protocols.decimals import Steps
 
 NAME: Final = "candles as CSV (time, open, high, low, close, volume)"
 
@@ -201,10 +202,17 @@ class _Whole:
 
     def __init__(self, step_units: int, rounded: Callable[[int, int], int]) -> None:
         self.cut = 0
+        self._exact = Steps(step_units)
         self._step = step_units
         self._rounded = rounded
 
     def __getitem__(self, text: str) -> int:
+        try:
+            return self._exact[text]
+        except ValueError:  # not so simple: between two steps, or spelled like 1e-05
+            return self._nearest(text)
+
+    def _nearest(self, text: str) -> int:
         number = to_decimal(text)
         units = parse(round(number, 18) if number.as_tuple().exponent < -18 else number)  # type: ignore[operator]
         if units < 0:
@@ -294,7 +302,7 @@ def _time(text: str) -> int:
 def _counted(text: str) -> int:
     whole, _, fraction = text.partition(".")
     unit = next((unit for digits, unit in _UNITS if len(whole) <= digits), 0)
-    return int(whole) * unit + int(Decimal(f"0.{fraction or 0}") * unit)
+    return int(whole) * unit + (int(Decimal(f"0.{fraction}") * unit) if fraction else 0)
 
 
 def _written(text: str) -> int:
