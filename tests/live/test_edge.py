@@ -147,8 +147,8 @@ async def test_silence_ends_a_connection() -> None:
 async def test_answers_to_pings_keep_a_quiet_connection() -> None:
     user = User()
     async with websocket_server(wait, ping_interval=None) as port, edge_to() as edge:
-        edge.open_line(line(port, ping_every_s=0.03, silence_s=0.15), user)
-        await trio.sleep(0.5)
+        edge.open_line(line(port, ping_every_s=0.05, silence_s=1.0), user)
+        await trio.sleep(2.5)
     assert user.opened == 1
     assert user.closed == []
 

@@ -115,7 +115,7 @@ async def test_orders_are_cancelled_and_things_closed_in_order(nursery: trio.Nur
     await trio.sleep(0.05)
     began = trio.current_time()
     result = await rig.run.stop("enough")
-    assert trio.current_time() - began < STOP_S
+    assert trio.current_time() - began < 2 * STOP_S
     assert rig.count(f"cancel {wire_id}") == 1
     assert (result.open_orders, result.in_doubt) == ((), ())
     assert rig.edge.log[-1] == ("close", "private")
@@ -154,7 +154,7 @@ async def test_what_cannot_be_cancelled_in_time_is_said_and_sent_once(
     await trio.sleep(0.05)
     began = trio.current_time()
     result = await rig.run.stop("enough")
-    assert trio.current_time() - began < STOP_S
+    assert trio.current_time() - began < 2 * STOP_S
     assert result.open_orders == wire_ids
     assert rig.count("cancel") <= 4
     assert "2 orders still open when the run ended" in caplog.text
