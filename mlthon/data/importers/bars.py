@@ -21,20 +21,20 @@ from mlthon.engine.clock import MS
 
 
 class BarTicks:
-    """Turns the bars of one instrument into quotes and trades. `shown`: lots on either side of each quote; None: the
-    trade's."""
+    """Turns the bars of one instrument into quotes and trades."""
 
-    def __init__(self, rows: RowLists, shown: int | None = None) -> None:
+    def __init__(self, rows: RowLists) -> None:
         self._rows = rows
-        self._shown = shown
         self._end = 0
         self._price = 0
         self._side = 1
 
-    def bar(self, start: int, end: int, prices: tuple[int, int, int, int], volume: int) -> None:
-        """A bar from `start` to `end` (ns): open, high, low, close (ticks) and volume (lots). An open outside high and
-        low did not trade in the bar: the nearer extreme stands for it. Raises ValueError for a bar that contradicts
-        itself, or does not come after the one before."""
+    def bar(
+        self, start: int, end: int, prices: tuple[int, int, int, int], volume: int, shown: int | None = None
+    ) -> None:
+        """A bar from `start` to `end` (ns): open, high, low, close (ticks) and volume (lots). `shown`: lots on either
+        side of each quote; None: the trade's. An open outside high and low did not trade in the bar: the nearer extreme
+        stands for it. Raises ValueError for a bar that contradicts itself, or does not come after the one before."""
         first, high, low, close = prices
         if not 0 < low <= min(close, high) or high < close:
             raise ValueError("the bar contradicts itself: its close is not within its high and low")
@@ -47,14 +47,13 @@ class BarTicks:
         times = (start, start + third, start + 2 * third, end - MS)
         parts = (quarter, quarter, quarter, volume - 3 * quarter)
         for ts, until, price, qty in zip(times, (*times[1:], end), path, parts, strict=True):
-            self._tick(ts, until, price, qty)
+            self._tick(ts, until, price, qty, max(qty, 1) if shown is None else shown)
 
-    def _tick(self, ts: int, until: int, price: int, qty: int) -> None:
+    def _tick(self, ts: int, until: int, price: int, qty: int, shown: int) -> None:
         if self._price and price != self._price:
             self._side = 1 if price > self._price else -1
         self._price = price
         bid, ask = (price - 1, price) if self._side > 0 else (price, price + 1)
-        shown = max(qty, 1) if self._shown is None else self._shown
         self._rows.quote(bid, shown, ask, shown, ts, ts)
         if qty:
             self._rows.trade(price, qty, self._side, 0, ts, ts)

@@ -58,6 +58,8 @@ _NUMBER: Final = re.compile(r"\d+(?:\.\d*)?")
 _DATE: Final = re.compile(r"(\d{4})[./-](\d{1,2})[./-](\d{1,2})(?=\D|$)")
 _UNITS: Final = ((11, SECOND), (14, MS), (17, US), (20, 1))
 """Digits of a time since 1970 up to which it is in this unit."""
+LOTS: Final = 4
+"""The volume (lots) of a candle that says none: one for each of its trades."""
 _EARLIEST: Final = 0
 _LATEST: Final = 1 << 62
 
@@ -129,7 +131,7 @@ def read(files: Sequence[RecordedFile], options: ReadOptions, report: Report) ->
     instrument = files[0].instrument
     rows = RowLists()
     shown = options.displayed_units * UNIT // instrument.qty_scale.step_units
-    bars = {True: BarTicks(rows), False: BarTicks(rows, shown)}
+    bars = BarTicks(rows)
     for file in files:
         problems = Problems(file.path, report)
         first = head(file.path)
@@ -143,7 +145,7 @@ def read(files: Sequence[RecordedFile], options: ReadOptions, report: Report) ->
         lines: Iterable[Line] = read_lines(file.path, problems)
         if len(begun) > 1 and begun[0].time > begun[-1].time:
             lines = reversed(list(lines))
-        reader = _Reader(layout, period, instrument, bars[layout.volume is not None])
+        reader = _Reader(layout, period, instrument, bars, None if layout.volume is not None else shown)
         for candle in _candles(layout, lines, problems.add):
             try:
                 reader.take(candle)
@@ -158,13 +160,15 @@ def read(files: Sequence[RecordedFile], options: ReadOptions, report: Report) ->
 
 
 class _Reader:
-    """Turns the candles of a file into ticks of its instrument."""
+    """Turns the candles of a file into ticks of its instrument. `shown`: lots on either side of quotes, of a file
+    without volumes."""
 
-    def __init__(self, layout: _Layout, period: int, instrument: Instrument, bars: BarTicks) -> None:
+    def __init__(self, layout: _Layout, period: int, instrument: Instrument, bars: BarTicks, shown: int | None) -> None:
         self._layout = layout
         self._period = period
         self._instrument = instrument
         self._bars = bars
+        self._shown = shown
         self._ticks = _Whole(instrument.price_scale.step_units, ratio)
         self._lots = _Whole(instrument.qty_scale.step_units, int.__floordiv__)
         self._symbol: str | None = None
@@ -174,9 +178,9 @@ class _Reader:
         layout, cells = self._layout, candle.cells
         self._check_symbol(cells)
         first, high, low, close = (self._ticks[cells[column]] for column in layout.prices)
-        volume = 4 if layout.volume is None else self._lots[cells[layout.volume] or "0"]
+        volume = LOTS if layout.volume is None else self._lots[cells[layout.volume] or "0"]
         start = candle.time - (self._period if layout.ends else 0)
-        self._bars.bar(start, start + self._period, (first, high, low, close), volume)
+        self._bars.bar(start, start + self._period, (first, high, low, close), volume, self._shown)
 
     def _check_symbol(self, cells: Sequence[str]) -> None:
         if self._layout.symbol is None:
