@@ -33,13 +33,21 @@ class Progress:
     @property
     def told(self) -> str:
         """In a sentence."""
-        over = f" ({self.gone:,} were over already)" if self.gone else ""
-        done = "" if self.cancelled is None else f"{_orders(self.cancelled)} cancelled{over}; "
+        done = self._done
         if not self.left:
             return f"{done}nothing is open any more"
         more = f" and {self.left - len(self.names):,} more" if self.names and self.left > len(self.names) else ""
         which = f": {', '.join(self.names)}{more}" if self.names else ""
         return f"{done}{self.left:,} MAY STILL BE OPEN{which}"
+
+    @property
+    def _done(self) -> str:
+        if self.cancelled is None:
+            return ""
+        if self.gone and not self.cancelled:
+            return f"{_orders(self.gone)} over already; "
+        over = f" ({self.gone:,} were over already)" if self.gone else ""
+        return f"{_orders(self.cancelled)} cancelled{over}; "
 
 
 def _orders(count: int) -> str:

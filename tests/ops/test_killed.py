@@ -13,6 +13,7 @@ from mlthon.ops.killed import LAST_S, SOON_S, Follow, Progress, progress_of_engi
     ("progress", "told"),
     [
         (Progress(0, 0, 0), "0 orders were cancelled; nothing is open any more"),
+        (Progress(0, 2, 0), "2 orders were over already; nothing is open any more"),
         (Progress(1, 2, 0), "1 order was cancelled (2 were over already); nothing is open any more"),
         (
             Progress(3, 0, 2, ["Bybit main a", "Bybit main b"]),
