@@ -62,9 +62,10 @@ class NativeOrders(ABC):
 
     # -- client ids --------------------------------------------------------------------------------------------------
 
-    def name(self, order: TrackedOrder, given: Any) -> None:
-        """The bot calls an order so."""
-        if given:
+    def name(self, venue: VenueStrategy, client_id: str, given: Any) -> None:
+        """The bot calls the order so that the venue has sent under its own client id."""
+        order = venue.session.orders.get(client_id)
+        if given and order is not None:
             self._given[order.wire_id] = str(given)
             self._wire_ids[str(given)] = order.wire_id
             for names in (self._given, self._wire_ids):

@@ -124,9 +124,7 @@ class BinanceOrders(NativeOrders):
             stop_ticks=stop,
             close=close,
         )
-        order = venue.session.orders.get(client_id)
-        if order is not None:
-            self.name(order, params.get("newClientOrderId"))
+        self.name(venue, client_id, params.get("newClientOrderId"))
 
     def _amend(self, venue: VenueStrategy, params: Params, done: Done[Any], failed: Failed) -> None:
         only(params, _NAMED | {"side", "quantity", "price"})

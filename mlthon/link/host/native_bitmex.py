@@ -137,7 +137,6 @@ class BitmexOrders(NativeOrders):
             if order is None or text is None:
                 failed(code, reason)
                 return
-            self.name(order, params.get("clOrdID"))
             done(self.row(order) | {"ordStatus": "Canceled", "text": f"{text}\nSubmitted via API."})
 
         client_id = venue.send(
@@ -145,13 +144,14 @@ class BitmexOrders(NativeOrders):
             self._side(instrument, params, closing=closing),
             lots or 0,
             None if order_type in (OrderType.Market, OrderType.Stop, OrderType.TakeProfit) else price,
-            Waiting(lambda answer: done(self._new_row(venue, params, answer)), refused),
+            Waiting(lambda answer: done(self._new_row(venue, answer)), refused),
             order_type=order_type,
             exec_instr=ExecInstructions((wire.POST_ONLY in words) + 2 * (wire.REDUCE_ONLY in words or closing)),
             tif=wire.TIFS_READ.get(str(params.get("timeInForce") or "GoodTillCancel"), TIF.GTC),
             stop_ticks=stop,
             close=closing and not lots,
         )
+        self.name(venue, client_id, params.get("clOrdID"))
 
     def _side(self, instrument: Instrument, params: Params, *, closing: bool) -> int:
         """Buy or Sell; without either the sign of the quantity, or for a close what closes the position."""
@@ -165,12 +165,10 @@ class BitmexOrders(NativeOrders):
             return -1 if self._position(instrument) > 0 else 1
         return -1 if str(params.get("orderQty")).startswith("-") else 1
 
-    def _new_row(self, venue: VenueStrategy, params: Params, answer: Mapping[str, Any]) -> rows.Row:
-        """The row of a new order, under the client id that the bot gave it."""
+    def _new_row(self, venue: VenueStrategy, answer: Mapping[str, Any]) -> rows.Row:
         order = venue.order(answer["order_id"])
         if order is None:
             return dict(answer)
-        self.name(order, params.get("clOrdID"))
         return self.row(order) | {"avgPx": answer["order_price"] if order.filled else None}
 
     def _amend(self, venue: VenueStrategy, params: Params, done: Done[Any], failed: Failed) -> None:

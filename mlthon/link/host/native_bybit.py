@@ -110,9 +110,7 @@ class BybitOrders(NativeOrders):
             stop_ticks=stop,
             close=close,
         )
-        order = venue.session.orders.get(client_id)
-        if order is not None:
-            self.name(order, params.get("orderLinkId"))
+        self.name(venue, client_id, params.get("orderLinkId"))
 
     def _kind(self, instrument: Instrument, params: Params, side: int, *, limit: bool) -> tuple[OrderType, int | None]:
         """The type of an order and its trigger price. Raises Fault."""

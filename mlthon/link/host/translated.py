@@ -119,12 +119,7 @@ class TranslatedEndpoint:
         given = dict(params)
 
         def told(found: list[rows.Row]) -> None:
-            try:
-                shown = columns(found, given)
-            except Fault as fault:
-                failed(GtwRejectCode.InvalidRequest, fault.message)
-            else:
-                done(shown)
+            _tell(lambda: columns(found, given), done, failed)
 
         try:
             change = self._orders.change(method, path)
@@ -204,7 +199,7 @@ class TranslatedEndpoint:
             whole = [each for each in found if each.start + interval <= self._clock.now or is_set(params, "partial")]
             opens = payloads.CandleRows(listing, opens_at_close=True).rows(whole)
             made = [self._bin(listing, candle, row, interval) for candle, row in zip(whole, opens, strict=True)]
-            _tell(made[1:], params, done, failed)
+            _tell(lambda: page(made[1:], params), done, failed)
 
         self._venue.desk.candles(listing.instrument, interval, CANDLES + 1, None, told, failed)
 
@@ -265,7 +260,7 @@ class TranslatedEndpoint:
                 made += [self._other(each) for each in found if each.order_id not in known]
             wanted = [row for row in made if row and symbol in (None, row["symbol"])]
             meant = [row for row in wanted if all(row.get(key) == value for key, value in conditions.items())]
-            _tell(meant, params, done, failed)
+            _tell(lambda: page(meant, params), done, failed)
 
         self._venue.desk.open_orders(told, failed)
 
@@ -286,10 +281,10 @@ class TranslatedEndpoint:
         }
 
 
-def _tell(found: list[rows.Row], params: Params, done: Done[list[rows.Row]], failed: Failed) -> None:
-    """Tell the page of rows that is asked for."""
+def _tell(make: Callable[[], list[rows.Row]], done: Done[list[rows.Row]], failed: Failed) -> None:
+    """Tell the rows that are asked for, or why there are none."""
     try:
-        shown = page(found, params)
+        shown = make()
     except Fault as fault:
         failed(GtwRejectCode.InvalidRequest, fault.message)
     else:

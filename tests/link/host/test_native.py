@@ -217,3 +217,35 @@ def test_bitmex_refuses_what_would_be_dropped(tmp_path: Path) -> None:
     hidden = {"symbol": "XBTUSD", "orderQty": 100, "price": 1000, "displayQty": 0, "clOrdLinkID": "x"}
     (told,) = rig.go(("POST", "order", hidden))
     assert told == "fault: clOrdLinkID is not supported here"
+
+
+@pytest.mark.parametrize(
+    ("exchange", "path", "params"),
+    [
+        (Exchange.BitMEX, "order", {"symbol": "XBTUSD", "side": "Buy", "orderQty": 100, "price": 100, "clOrdID": "x"}),
+        (
+            Exchange.Bybit,
+            "order/create",
+            {"category": "linear", "symbol": "BTCUSDT", "side": "Buy", "orderType": "Limit", "qty": "1", "price": "100"}
+            | {"orderLinkId": "x"},
+        ),
+    ],
+)
+def test_an_order_is_known_by_the_bots_id_before_it_is_answered(
+    tmp_path: Path, exchange: Exchange, path: str, params: dict[str, Any]
+) -> None:
+    rig = Rig(tmp_path, exchange)
+    key = next(each for each in params if each in rig.orders.client_ids)
+    asked: list[Any] = []
+
+    def send(bot: ScriptedBot) -> None:
+        change = rig.orders.change("POST", path)
+        assert change is not None
+        change(rig.venue, params, rig.told.append, lambda code, reason: rig.told.append(reason))
+        asked.append((list(rig.told), rig.orders.as_sent({key: "x"})))
+
+    rig.run.go(send)
+    (order,) = rig.venue.session.orders.values()
+    assert order is not None
+    assert asked == [([], {key: order.wire_id})]
+    assert len(rig.told) == 1
