@@ -120,6 +120,17 @@ def connect(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
 
 
+def inodes(path: Path) -> dict[Path, int]:
+    """Which files on the disk the journal's are at present; 0: there is none."""
+    found = {}
+    for each in (path, Path(f"{path}-wal")):
+        try:
+            found[each] = each.stat().st_ino
+        except OSError:
+            found[each] = 0
+    return found
+
+
 def locked(path: Path) -> IO[str]:
     """The lock that keeps other processes from writing the journal; it goes with the process."""
     try:

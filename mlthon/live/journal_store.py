@@ -40,6 +40,7 @@ from mlthon.live.journal_file import (
     check_file,
     connect,
     fields_of,
+    inodes,
     instrument_of,
     intent_blob,
     locked,
@@ -227,6 +228,9 @@ class SqliteJournal(JournalReader):
         """Orders of which only the first event is written."""
         self._since_rows = 0
         """How many entries have been written since all orders had their rows."""
+        self._files = inodes(path)
+        self._gone = ""
+        """Which file was deleted, so that nothing that is written can be found again; empty: none."""
         self._closing = threading.Event()
         self._checkpoints = threading.Thread(target=self._checkpoint, name="journal checkpoints", daemon=True)
         self._checkpoints.start()
@@ -278,6 +282,8 @@ class SqliteJournal(JournalReader):
     # -- writing ---------------------------------------------------------------------------------------------------
 
     def commit(self, entries: Sequence[Entry]) -> None:
+        if self._gone:
+            raise StoreFailed(f"{self._gone} was deleted or replaced")
         before = len(self._keys)
         try:
             if len(entries) == 1 and _is_one_row(entries[0]) and self._since_rows < MOST_INTENTS:
@@ -369,6 +375,10 @@ class SqliteJournal(JournalReader):
             key = self._keys[instrument] = int(self._write.execute(query, steps).fetchone()[0])
         return key
 
+    def look(self) -> None:
+        """See that the files are still those that were opened: SQLite goes on writing into one that was deleted."""
+        self._gone = ", ".join(str(each) for each, inode in inodes(self.path).items() if inode != self._files[each])
+
     def _checkpoint(self) -> None:
         """Copy the write-ahead log into the file from time to time, on a connection of this thread's own."""
         try:
@@ -380,6 +390,7 @@ class SqliteJournal(JournalReader):
         failure = ""
         while not last:
             last = self._closing.wait(CHECKPOINT_EVERY_S)
+            self.look()
             try:
                 db.execute(f"PRAGMA wal_checkpoint({'TRUNCATE' if last else 'PASSIVE'})")
                 failure = ""

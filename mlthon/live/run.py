@@ -5,9 +5,9 @@ then the strategies are connected; they hear `ReadyToTrade` when their account h
 clock go on until the run's time is over or somebody asks it to stop. `stop` winds down within `STOP_S` seconds:
 `on_stop`, the acknowledgement; then no gateway takes a new order any more, and the open ones are cancelled (if so
 configured) until their ends have come in, those of strategies that ran earlier and do not now included. Then feeds and
-gateways are stopped, which sends nothing more, and what is on its way has a moment to come back; after that nothing comes
-up any more, and the journal is closed. The connections are closed by whoever made them, later than all of this. What
-could not be cancelled in time is said, and the guard process goes on with it.
+gateways are stopped, which sends nothing more, and what is on its way has a moment to come back; after that nothing
+comes up any more, and the journal is closed. The connections are closed by whoever made them, later than all of this.
+What could not be cancelled in time is said, and the guard process goes on with it.
 
 The books of a live run (`LiveBooks`) are kept from the fills that strategies were told of; the account's positions are
 what the exchange says. They are shown beside one another and need not agree: the account may be traded elsewhere too.

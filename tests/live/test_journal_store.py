@@ -121,6 +121,20 @@ def test_a_run_whose_end_cannot_be_written_has_still_ended(path: Path, caplog: p
         assert reader.rows("SELECT ended FROM runs") == [(None,)]
 
 
+@pytest.mark.parametrize("suffix", ["", "-wal"])
+def test_a_journal_that_is_deleted_under_a_run_takes_nothing_more(path: Path, suffix: str) -> None:
+    """Nobody would find again what is written into a file without a name."""
+    journal = SqliteJournal(path, now=NOW)
+    journal.commit([new()])
+    journal.look()
+    journal.commit([new("mab3f1-2")])
+    Path(f"{path}{suffix}").unlink()
+    journal.look()
+    with pytest.raises(StoreFailed, match="was deleted or replaced"):
+        journal.commit([new("mab3f1-3")])
+    journal.close()
+
+
 def test_a_lock_that_cannot_be_written_is_told(path: Path) -> None:
     Path(f"{path}.lock").symlink_to("/dev/full")
     with pytest.raises(UserError, match="the journal cannot be locked"):
