@@ -378,7 +378,7 @@ def _order(each: OrderRow) -> Cells:
         f"{each.exchange} {each.account}",
         each.instrument,
         each.side,
-        each.price or "market",
+        (each.price or "market") + (f" at {each.trigger}" if each.trigger else ""),
         each.quantity,
         each.leaves,
         each.state,

@@ -233,7 +233,8 @@ class Position(Struct, frozen=True):
 
 
 class OrderRow(Struct, frozen=True):
-    """An open order. `price` is None for a market order; `age_s` since it was sent."""
+    """An open order. `price` is None for a market order; `trigger`: the price at which it begins to count, of a stop or
+    take-profit order; `age_s` since it was sent."""
 
     strategy: str
     exchange: str
@@ -246,6 +247,7 @@ class OrderRow(Struct, frozen=True):
     leaves: str
     state: str
     age_s: float
+    trigger: str | None = None
 
 
 class Profit(Struct, frozen=True):

@@ -425,6 +425,7 @@ def _order(order: TrackedOrder, now: int) -> OrderRow:
         leaves=instrument.qty_scale.values[order.leaves].to_str(),
         state=order.state.name,
         age_s=(now - order.created_ts) / SECOND,
+        trigger=instrument.price_scale.values[order.stop_price].to_str() if order.stop_price else None,
     )
 
 

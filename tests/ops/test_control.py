@@ -9,7 +9,7 @@ import pytest
 
 from mlthon.api.istrat_env import MDSub
 from mlthon.arsenal.outcomes import ACCEPTED, TAKEN, Outcome
-from mlthon.basics.defs import Exchange, Side
+from mlthon.basics.defs import Exchange, OrderType, Side
 from mlthon.engine.session import Phase
 from mlthon.engine.taps import Tally
 from mlthon.errors import UserError
@@ -114,6 +114,11 @@ def test_orders_are_told_with_plain_numbers_and_no_more_than_a_page_holds(desk: 
     first = rows[0]
     assert (first.side, float(first.price), first.quantity, first.state) == ("Buy", 100.0, "0.01", "New")
     assert desk.ask(GetOrders("s0")).value == []
+    desk.first.env.send_new_order(
+        None, Exchange.Bybit, BTC, Side.Sell, None, "0.010", ord_type=OrderType.Stop, stop_price="90.5"
+    )
+    [stop] = desk.ask(GetOrders("s0")).value
+    assert (stop.price, stop.trigger, rows[0].trigger) == (None, "90.5", None)
 
 
 def test_a_fill_shows_in_positions_and_profit(desk: Desk) -> None:

@@ -89,7 +89,7 @@ def orders(told: Sequence[OrderRow]) -> Text:
                     each.client_id,
                     each.side,
                     number(each.leaves),
-                    "market" if each.price is None else number(each.price),
+                    _price(each),
                     show_span(round(each.age_s * 1e9)),
                 ),
             )
@@ -98,6 +98,11 @@ def orders(told: Sequence[OrderRow]) -> Text:
         len(told),
         left=3,
     )
+
+
+def _price(order: OrderRow) -> str:
+    price = "market" if order.price is None else number(order.price)
+    return price if order.trigger is None else f"{price} at {number(order.trigger)}"
 
 
 def profits(told: Sequence[Profit]) -> Text:

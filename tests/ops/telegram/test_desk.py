@@ -168,10 +168,13 @@ async def test_positions_orders_and_profit(room: Room) -> None:
     room.engine.values[GetOrders] = [
         OrderRow("demo", "Bybit", "main", "byt:perp:btc-usd", "7", "Buy", "9000.5", "100", "50", "New", 75.0),
         OrderRow("demo", "Bybit", "main", "byt:perp:btc-usd", "8", "Sell", None, "100", "100", "New", 0.5),
+        OrderRow("demo", "Bybit", "main", "byt:perp:btc-usd", "9", "Sell", None, "100", "100", "New", 0.5, "8000.50"),
     ]
     told = await room.say("/orders@trader_bot")
-    assert "7   Buy     50  9,000.5  1m 15s" in told
-    assert "8   Sell   100   market    0.5s" in told
+    lines = [each.split() for each in told.splitlines()]
+    assert ["byt:perp:btc-usd", "7", "Buy", "50", "9,000.5", "1m", "15s"] in lines
+    assert ["byt:perp:btc-usd", "8", "Sell", "100", "market", "0.5s"] in lines
+    assert ["byt:perp:btc-usd", "9", "Sell", "100", "market", "at", "8,000.5", "0.5s"] in lines
     room.engine.values[GetProfit] = [Profit("demo", "BTC", "0.5", None, "0.00012", "1234567")]
     assert "BTC       +0.5     -  +0.00012  1,234,567" in await room.say("/pnl")
     assert room.engine.done[3] == GetPositions("demo")
