@@ -16,7 +16,7 @@ from mlthon.live.services import Host
 from mlthon.ops.contract import Level
 
 EVERY_S: Final = 1.0
-DEAD_GUARD: Final = "the guard process has died: nobody cancels orders if the engine hangs; stop the run and start anew"
+DEAD_GUARD: Final = "the guard process has died: nothing that adds to a risk is sent until a new one watches"
 QuoteTimes = Callable[[], Iterator[tuple[str, object, int, int]]]
 """The last quotes: exchange, instrument, when it was made (exchange's clock), when it came (the same clock); ns."""
 
