@@ -33,6 +33,8 @@ SLICE_S: Final = 0.0003
 REST: Final = 4.0
 """A bot that says more at once than one of these is not heard for so many times as long as that took: it may say what
 it likes, and takes the engine a fifth of its time at most."""
+AGAIN_S: Final = 1.0
+"""After so long it is tried again to accept a line."""
 PIECE: Final = 1000
 """Quotes, trades and messages that are sent to a bot at once: tens of thousands may wait for it."""
 
@@ -228,7 +230,13 @@ class BotLines:
 
     async def _join(self, accept: Callable[[], Awaitable[socket.socket]], nursery: trio.Nursery) -> None:
         while True:
-            connected = await accept()
+            try:
+                connected = await accept()
+            except OSError as error:
+                # no descriptors are left, say; the bot does with the lines that it has
+                log.warning("a bot gets no further line: %s", error)
+                await trio.sleep(AGAIN_S)
+                continue
             if self._count < CALL_LINES:
                 self._count += 1
                 nursery.start_soon(self._carry_calls, connected)

@@ -127,6 +127,32 @@ async def test_an_answer_leaves_by_the_line_that_its_call_came_by() -> None:
 
 
 @pytest.mark.trio
+async def test_a_line_that_cannot_be_accepted_is_waited_for(
+    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX)
+    lines = BotLines(ours, lambda message: lines.face.tell(Answer(message.call, {})))  # type: ignore[union-attr]
+    here, there = socket.socketpair(socket.AF_UNIX)
+    found: list[socket.socket | OSError] = [OSError(24, "Too many open files"), here]
+
+    async def accept() -> socket.socket:
+        if not found:
+            await trio.sleep_forever()
+        each = found.pop(0)
+        if isinstance(each, OSError):
+            raise each
+        return each
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(lines.carry, accept)
+        caller = Bot(there)
+        await caller.tell(Call(1, "a", {}))
+        assert await caller.hear(1) == [Answer(1, {})]
+        theirs.close()
+    assert "Too many open files" in caplog.text
+
+
+@pytest.mark.trio
 async def test_what_the_engine_says_unasked_is_sent() -> None:
     line, bot = joined(lambda message: None)
     async with trio.open_nursery() as nursery:

@@ -185,13 +185,12 @@ def test_defaults_stand_in_for_what_is_not_set() -> None:
     assert (params.exits.stop_loss, bot.effective["max_position_size"]) == (2, 5)
 
 
-def test_scripts_hear_nothing_of_bots(tmp_path: Path) -> None:
-    """The account is shared, the orders are not."""
+def test_scripts_hear_of_what_bots_do_on_their_account(tmp_path: Path) -> None:
     run = linked(tmp_path, seconds=5, settings=settings("trend"))
     script: ScriptedBot = run.go(says(size=0.5))
     assert held(run, "bot.trend") == 5
-    assert script.private("order_update") == []
-    assert script.private("fill_update") == []
+    assert [each["remain_size"] for each in script.private("order_update")] == [500.0, 0.0]
+    assert [(each["side"], each["fill_size"]) for each in script.private("fill_update")] == [("Buy", 500.0)]
 
 
 EXAMPLES: list[tuple[dict[str, Any], dict[str, Any]]] = [
