@@ -153,6 +153,7 @@ def test_a_bot_ends_when_its_engine_dies_after_on_stop(tmp_path: Path) -> None:
         class Trading(Link):
             def __init__(self):
                 super().__init__()
+                self.publish('begun')
                 while True:
                     time.sleep(0.01)
 
@@ -163,8 +164,7 @@ def test_a_bot_ends_when_its_engine_dies_after_on_stop(tmp_path: Path) -> None:
                     print('on_stop:', type(error).__name__)
     """
     with child(tmp_path, source) as engine:
-        engine.wait(Loaded)
-        time.sleep(0.1)
+        engine.wait(Publish)
         engine.line.close()
         _, err = engine.process.communicate(timeout=20)
         assert "on_stop: LinkClosed" in err
