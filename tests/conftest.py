@@ -5,6 +5,11 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# how long an example takes is a matter of how busy the machine is
+settings.register_profile("mlthon", deadline=None)
+settings.load_profile("mlthon")
 
 
 @pytest.hookimpl(wrapper=True)
