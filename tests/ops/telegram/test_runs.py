@@ -100,7 +100,8 @@ async def test_a_run_on_paper_is_asked_commanded_and_heard(fake: FakeTelegram, t
         await said(fake, "/say 'a b' “c d” ```x```", "talker did say")
         for text in ("a b", "c d", "x"):
             await fake.until_said(text)
-        assert fake.texts()[-3:] == ["a b", "c d", "x"] or fake.texts()[-4:-1] == ["a b", "c d", "x"]
+        # the answer to the command, and alerts of a busy machine, may stand between them
+        assert [each for each in fake.texts() if each in ("a b", "c d", "x")] == ["a b", "c d", "x"]
         assert "20,000" in await said(fake, "/orders", "btc-usdt")
         await said(fake, "/stop talker enough", "talker is stopping")
         await fake.until_said("stopping: enough")
