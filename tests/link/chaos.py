@@ -4,20 +4,23 @@ Each case is a paper run of two bots, a well-behaved one and the case's, by the 
 beside them a process that sends its clock through a socket every 5 ms, and a service of the run that reads it and has
 the engine make a callback. The time from one to the other is what stands between an exchange's message and a strategy.
 The well-behaved bot asks the exchange something every 20 ms and counts what it is told. The quiet case has the same two
-bots, the second of them with nothing to do.
+bots, the second of them with nothing to do. Beside it stands what the machine itself costs whose cores are busy
+(virtual ones are paused by their host then): the quiet case, with an idle program (SCHED_IDLE) on each core.
 
 Figures depend on how many processor cores there are and on who else uses them: all cases and the quiet one are measured
 in turn, `--rounds` times, and the lowest figures of each are compared: what others do only adds. By default it takes
-four and a half minutes. A case's bot has a process of its own, but cores are shared.
+five minutes. A case's bot has a process of its own, but cores are shared.
 """
 
 import argparse
 import logging
 import os
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from textwrap import dedent, indent
 from typing import Final
@@ -41,6 +44,7 @@ WARM_S: Final = LOOK_S * (PATIENCE + 1) + 1.0
 START_S: Final = 1.5
 """What a run takes beyond its duration, about."""
 QUIET: Final = "quiet"
+BUSY: Final = "no chaos, busy cores"
 SETTINGS: Final = (
     "engine.stop_ack_timeout_s=1",
     "exchanges.BitMEX.entry_latency.ms=0.1",
@@ -49,6 +53,7 @@ SETTINGS: Final = (
 
 CASES: Final = {
     QUIET: "pass",
+    BUSY: "pass",
     "raises in every callback": "self.act = lambda: 1 / 0",
     "sleeps 1 s in every callback": "self.act = lambda: time.sleep(1)",
     "deadlocks on a lock": """
@@ -105,7 +110,7 @@ CASES: Final = {
         """,
 }
 
-CHAOS: Final = tuple(each for each in CASES if each != QUIET)
+CHAOS: Final = tuple(each for each in CASES if each not in (QUIET, BUSY))
 
 HEAD: Final = """
 import re
@@ -211,6 +216,19 @@ class Probe:
         self.delays.append(time.monotonic_ns() - sent)
 
 
+@contextmanager
+def busy_cores() -> Iterator[None]:
+    """Each core computes, as idle work that gives way to all else."""
+    spin = "import os\nos.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))\nwhile True: pass"
+    spinning = [subprocess.Popen([sys.executable, "-c", spin]) for _ in range(os.cpu_count() or 1)]
+    try:
+        yield
+    finally:
+        for each in spinning:
+            each.kill()
+            each.wait()
+
+
 @frozen
 class Measured:
     """`p50`, `p99`: milliseconds from socket to callback. `pace`: what the well-behaved bot said of itself."""
@@ -247,7 +265,8 @@ def measure(case: str, seconds: float, settings: Sequence[str] = ()) -> Measured
         )
         probe = Probe()
         services: list[Service] = [BotProcesses(linked.bots.hosts, config.link), probe]
-        run_trio(lambda: go_paced(linked.run, services=services))
+        with busy_cores() if case == BUSY else nullcontext():
+            run_trio(lambda: go_paced(linked.run, services=services))
     if not paces:
         raise RuntimeError(f"{case}: the well-behaved bot did not tell how it fared")
     delays = sorted(each / 1e6 for each in probe.delays)
@@ -327,7 +346,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--set", action="append", default=[], help="a setting of the runs, as link.nice=19")
     parser.add_argument("--first", action="store_true", help="go before other programs (root, Linux)")
     options = parser.parse_args(arguments)
-    cases = [case for case in CHAOS if any(each in case for each in options.cases)]
+    usual = [case for case in CHAOS if any(each in case for each in options.cases)]
+    cases = [BUSY, *usual] if hasattr(os, "SCHED_IDLE") else usual
     if options.first:
         go_first()
     logging.getLogger("mlthon").setLevel(logging.CRITICAL)
