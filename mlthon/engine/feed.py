@@ -9,7 +9,7 @@ runs. One with a true attribute `hears_by_tap` subscribes for others, who hear b
 is told the state of the feed, but no quotes and no trades.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mlthon.api.istrat_env import MDSub
@@ -30,6 +30,7 @@ from mlthon.engine.faces import (
     BatchEvents,
     MarketEvents,
 )
+from mlthon.engine.hearers import BookHearer, id_way, level_way
 
 if TYPE_CHECKING:
     from mlthon.engine.exchange_feed import ExchangeFeed
@@ -55,27 +56,6 @@ class Subscription:
         return [feed for feed, kinds in self.kinds.items() if kinds & BOOK_KINDS]
 
 
-class BookHearer:
-    """Who hears of one instrument's book, and how: by prices, by the ids of levels, by single orders. It says the truth
-    after each change of subscriptions, so whoever unsubscribes in the midst of a delivery hears no more of it."""
-
-    __slots__ = ("by_id", "by_order", "by_price", "subscription")
-
-    def __init__(self, subscription: Subscription) -> None:
-        self.subscription = subscription
-        self.read(frozenset())
-
-    def read(self, kinds: Collection[MDSub]) -> "BookHearer":
-        self.by_price = MDSub.PriceLevelBook in kinds
-        self.by_id = MDSub.LevelBook in kinds
-        self.by_order = MDSub.OrderBook in kinds
-        return self
-
-
-LevelWay = Callable[[BookHearer, int, int, int, int, bool, int], None]
-"""To one who reads the book: side (SET_BID, SET_ASK), price, quantity, level id or 0, whether it is new, time (ms)."""
-
-
 class Hearers(NamedTuple):
     """Who hears of an instrument where that is one strategy each at most: `quotes` both sides one after the other,
     `pairs` both in one call, `trades` the trades; or no strategy, and `tap`."""
@@ -98,6 +78,7 @@ class InstrumentFeed:
 
     __slots__ = (
         "_books",
+        "_deliver_by_id",
         "_deliver_level",
         "_exchange",
         "_group",
@@ -151,7 +132,8 @@ class InstrumentFeed:
         # ids. Single orders: id -> (op, price, quantity).
         self._levels: tuple[dict[int, int], dict[int, int]] = ({}, {})
         self._level_ids: dict[tuple[int, int], int] = {}
-        self._deliver_level = self._level_way()
+        self._deliver_by_id = id_way(instrument)
+        self._deliver_level = level_way(instrument)
         self.orders: dict[int, tuple[int, int, int]] = {}
         self._has_books = False
         self.has_orders = False
@@ -348,52 +330,6 @@ class InstrumentFeed:
             for hearer in self._books:
                 if hearer.subscription.live:
                     self._deliver_level(hearer, op, price, qty, level_id, not before, recv_ms)
-
-    def _level_way(self) -> LevelWay:
-        """The way of a level to one who reads books, as a function with all it needs at hand."""
-        exchange, number, all_prices, prices = self._exchange, self._id, self._prices, self._prices.known
-        ladder, climb = self.instrument.qty_scale.ladder, self.instrument.qty_scale.climb
-        deliver_by_id = self._deliver_by_id
-        buy, sell = Side.Buy, Side.Sell
-
-        def deliver(hearer: BookHearer, op: int, price: int, qty: int, level_id: int, new: bool, recv_ms: int) -> None:
-            side = sell if op == SET_ASK else buy
-            session = hearer.subscription.session
-            if hearer.by_price:
-                try:
-                    at, shown = prices[price], ladder[qty]
-                except LookupError:
-                    at, shown = all_prices[price], climb(qty)
-                strategy = session.strategy
-                try:
-                    if not qty:
-                        callback = "on_delete_price_level"
-                        strategy.on_delete_price_level(exchange, number, side, at, recv_ms)
-                    elif new:
-                        callback = "on_add_price_level"
-                        strategy.on_add_price_level(exchange, number, side, at, shown, recv_ms)
-                    else:
-                        callback = "on_modify_price_level"
-                        strategy.on_modify_price_level(exchange, number, side, at, shown, recv_ms)
-                except Exception as error:  # noqa: BLE001 - see _quote_to_pair
-                    session.failed(callback, error)
-            if hearer.by_id:
-                # A price may change sides before its old level is deleted, so a derived id says the side too.
-                derived = 2 * price + (op == SET_ASK)
-                deliver_by_id(session, side, price, qty, level_id or derived, new, recv_ms)
-
-        return deliver
-
-    def _deliver_by_id(
-        self, session: "Session", side: Side, price: int, qty: int, level_id: int, new: bool, recv_ms: int
-    ) -> None:
-        call, exchange, number = session.call, self._exchange, self._id
-        if not qty:
-            call("on_delete_level", exchange, number, side, level_id, recv_ms)
-        elif new:
-            call("on_add_level", exchange, number, side, level_id, self._prices[price], self._qtys[qty], recv_ms)
-        else:
-            call("on_modify_level", exchange, number, side, level_id, self._qtys[qty], recv_ms)
 
     def _set_order(self, op: int, price: int, qty: int, order_id: int, recv_ms: int) -> None:
         before = self.orders.get(order_id)
