@@ -43,6 +43,7 @@ IdWay = Callable[["Session", Side, int, int, int, bool, int], None]
 
 
 def id_way(instrument: Instrument) -> IdWay:
+    """What tells a strategy of this instrument's levels, or orders, by their ids."""
     exchange, number = instrument.venue, instrument.number
     prices, qtys = instrument.price_scale.values, instrument.qty_scale.values
 
@@ -59,6 +60,7 @@ def id_way(instrument: Instrument) -> IdWay:
 
 
 def level_way(instrument: Instrument) -> LevelWay:
+    """What tells of this instrument's levels whoever reads them by price, by id or both."""
     exchange, number, all_prices = instrument.venue, instrument.number, instrument.price_scale.values
     prices, ladder, climb = all_prices.known, instrument.qty_scale.ladder, instrument.qty_scale.climb
     deliver_by_id = id_way(instrument)
