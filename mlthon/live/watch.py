@@ -61,6 +61,8 @@ class Watch:
         self._missing = ""
         self._again = 0
         """When a new guard may be started (ns)."""
+        self._owed = False
+        """Whether everything is to be cancelled, and no guard has been there to be told."""
         self._spec = GuardSpec(
             journal=str(journal.path.absolute()),
             heartbeat=str(path.absolute()),
@@ -108,6 +110,8 @@ class Watch:
                 self._missing = ""
                 self._name(self.guard)
                 log.warning("a new guard process watches (id %d)", self.guard.pid)
+            if self._owed:
+                self.cancel()
             return
         if not self._missing:
             self._missing = UNGUARDED
@@ -121,8 +125,10 @@ class Watch:
                 log.error("a new guard process cannot be started: %s", error.strerror)
 
     def cancel(self) -> None:
-        """Have the guard cancel every open order now."""
-        self.guard.cancel()
+        """Have the guard cancel every open order now; where none watches, the next one as soon as it does."""
+        self._owed = not self.guard.ready
+        if not self._owed:
+            self.guard.cancel()
 
     def stop(self) -> None:
         """The run ends in order; everything that it knows is in the journal."""

@@ -152,6 +152,20 @@ def test_while_no_guard_watches_nothing_that_adds_to_a_risk_is_sent_and_a_new_on
     rig.watch.stop()
 
 
+def test_a_kill_while_no_guard_watches_is_carried_out_by_the_next_one(journal: SqliteJournal) -> None:
+    rig = Watched(journal)
+    rig.watch.start()
+    StubGuard.slow = True
+    StubGuard.made[0].alive = False
+    rig.watch.cancel()
+    rig.wait(1)
+    assert [each.told for each in StubGuard.made] == [["drop"], []]
+    StubGuard.made[1].watches = True
+    rig.wait(1)
+    assert StubGuard.made[1].told == ["cancel"]
+    rig.watch.stop()
+
+
 def test_a_machine_that_has_no_process_left_is_told(journal: SqliteJournal, caplog: pytest.LogCaptureFixture) -> None:
     rig = Watched(journal)
     rig.watch.start()
