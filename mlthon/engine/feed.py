@@ -354,8 +354,11 @@ class InstrumentFeed:
                 self._set_level(op, price, qty, 0, recv_ms)
 
     def deliver_book(self, subscription: Subscription, recv_ms: int) -> None:
-        """The whole book as additions, best level first."""
-        hearer = next(each for each in self._books if each.subscription is subscription)
+        """The whole book as additions, best level first. To nobody where it was unsubscribed in the midst of another
+        book's delivery."""
+        hearer = next((each for each in self._books if each.subscription is subscription), None)
+        if hearer is None:
+            return
         for op in (SET_BID, SET_ASK):
             for price, qty in sorted(self._levels[op].items(), reverse=op == SET_BID):
                 self._deliver_level(hearer, op, price, qty, self._level_ids.get((op, price), 0), True, recv_ms)

@@ -132,8 +132,11 @@ class WebSocket:
             raise Lost(f"broken: {cause(error)}") from error
         self.recv_ts = self._now()
         if not data:
+            # the beginning of a frame may break the rules already
+            self._hand_over(self._tail, 0, len(self._tail), [])
+            self._tail = b""
             self._protocol.receive_eof()
-            raise Lost("cut off by the other side")
+            raise Lost(self._over or "cut off by the other side")
         if self._tls is not None and self._tls.has_to_say:
             self._wake.set()
         return self._take(data)
@@ -169,6 +172,8 @@ class WebSocket:
                 if self._protocol.state is State.OPEN:
                     self._protocol.send_close(1000)
                 await self._flush()
+                self._protocol.receive_data(self._tail)
+                self._tail = b""
                 while self._protocol.close_rcvd is None and self._protocol.parser_exc is None:
                     data = await read(self._stream, self._tls)
                     if not data:

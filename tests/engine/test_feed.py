@@ -347,6 +347,18 @@ def test_a_lost_source_disconnects_everyone_and_books_wait_for_their_snapshots()
     assert [each[0] for each in statuses(rig)] == ["Disconnected", "SnapshotStart", "SnapshotEnd"]
 
 
+def test_unsubscribing_from_a_book_while_another_is_shown_ends_the_showing_of_it() -> None:
+    rig = two_books()
+    feed = rig.engine.feeds[Exchange.Bybit]
+    feed.disconnect("no data")
+    feed.reconnect("back")
+    rig.strategy.then["on_add_price_level"] = lambda *_: rig.env.unsubscribe_from_market_data(Exchange.Bybit, ETH)
+    rig.strategy.calls.clear()
+    for each in (ETH, BTC):
+        book(rig, each, (RESET, 0, 0), (SET_BID, 100, 1), (LIVE, 0, 0))
+    assert [added[1] for added in rig.strategy.of("on_add_price_level")] == [BTC.number]
+
+
 def test_another_exchange_is_not_concerned() -> None:
     rig = Rig(exchanges=(Exchange.Bybit, Exchange.BinanceUsdm))
     rig.env.subscribe_to_market_data(Exchange.BinanceUsdm, USDM_BTC, MDSub.PriceLevelBook)

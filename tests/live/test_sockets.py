@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 import trio
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from websockets.client import ClientProtocol
 from websockets.frames import Frame, Opcode
@@ -148,6 +148,7 @@ FRAMES = st.builds(
 )
 
 
+@example([b"\x03~"], [1], 500)
 @given(
     st.lists(st.one_of(FRAMES, FRAMES, FRAMES, st.binary(max_size=6)), max_size=12),
     st.lists(st.integers(1, 40), min_size=1, max_size=10),
