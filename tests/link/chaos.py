@@ -102,6 +102,13 @@ CASES: Final = {
                 print("x" * 50)
         self.create_thread(shout)
         """,
+    "asks without end": """
+        def ask():
+            while True:
+                self.fetch_open_orders("Good")
+        for _ in range(10):
+            self.create_thread(ask)
+        """,
     "never returns": """
         def forever():
             while True:

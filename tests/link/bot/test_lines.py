@@ -103,7 +103,7 @@ def test_one_line_serves_call_after_call() -> None:
 def test_answers_are_read_by_who_asked_for_them_in_whatever_order_they_come() -> None:
     waiting: list[tuple[socket.socket, Call]] = []
     with engine(lambda line, call: waiting.append((line, call))) as host:
-        lines = CallLines(host.path)
+        lines = CallLines(host.path, most=4)
         threads = [Thread(partial(lines.ask, Call(number, "a", {"n": number}))) for number in range(1, 5)]
         for _ in threads:
             assert host.asked.acquire(timeout=20)
@@ -159,7 +159,7 @@ def test_a_call_for_which_no_line_is_free_and_one_that_has_its_place_among_trade
 
 def test_calls_under_way_and_to_come_end_with_the_bot() -> None:
     with engine(silent) as far:
-        lines = CallLines(far.path)
+        lines = CallLines(far.path, most=3)
         _, asking = calls(lines)
         threads = [Thread(lambda: asking.ask("fetch_balances", {})) for _ in range(3)]
         for _ in threads:
