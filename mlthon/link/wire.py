@@ -32,8 +32,8 @@ LARGEST_ITEM: Final = LARGEST_FRAME // 2
 ENOUGH: Final = 1 << 18
 """Bytes after which a frame is closed."""
 CALL_LINES: Final = 2
-"""So many connections a bot may have beside its first one, each for one call at a time: a `Call`, then its `Answer`. Few:
-who asks by one is answered at once, however often, and with the many threads of a bot nobody else would have a turn."""
+"""So many connections a bot may have beside its first one, each for one call at a time: a `Call`, then its `Answer`.
+Few, for who asks by one is answered at once, however often: with a bot's many threads nobody else would have a turn."""
 
 _ARRAY_32: Final = b"\xdd"
 """MessagePack's head of an array whose length follows in four bytes."""
