@@ -2,7 +2,7 @@
 
 `Bots` is the part that every run has: it gives the configuration, the strategies and the tap that a run is made with,
 and is attached to the run's engine once that is there. `link_run` makes a run on data or on the synthetic market, for a
-backtest as for paper; a live run is made by `mlthon.cli.live` from the same `Bots`.
+backtest as for paper; a live run is made by `mlthon.cli.live_session` from the same `Bots`.
 """
 
 import logging
