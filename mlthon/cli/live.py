@@ -26,6 +26,7 @@ from mlthon.cli.run import (
     exit_status,
     refuse_bot_options,
     warn_of_signals,
+    with_webhooks,
 )
 from mlthon.cli.values import duration_ns
 from mlthon.cli.view import make_view
@@ -46,6 +47,7 @@ def run_live(options: Options) -> int:
     strategies = choose(options.strategy, config)
     refuse_strays(config)
     files = bot_files(strategies)
+    config = with_webhooks(config, files)
     theirs = bool(files or arsenal_files(strategies))
     wish = Wish(
         exchanges=exchanges_wished(options.exchange, config, theirs=theirs),

@@ -1,6 +1,7 @@
 """`python -m mlthon STRATEGY`: from options to a run, and from its result to what is printed."""
 
 import logging
+import re
 import signal
 import sys
 import time
@@ -27,7 +28,7 @@ from mlthon.cli.logs import set_up
 from mlthon.cli.values import duration_ns, time_ns
 from mlthon.cli.view import View, make_busy, make_view
 from mlthon.cli.watch import JoinsBots, ParamsWatch
-from mlthon.config import RunConfig, StrategyConfig, load_config, refuse_strays
+from mlthon.config import RunConfig, StrategyConfig, WebConfig, load_config, refuse_strays
 from mlthon.data.rows import Source
 from mlthon.data.sources import NoData, open_sources
 from mlthon.engine.clock import TimeStuck
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("mlthon")
 
 PROBLEMS_SHOWN = 10
+_WEBHOOK = re.compile(rb"@\s*http\s*\.\s*route\b")
 
 
 @frozen(kw_only=True)
@@ -104,6 +106,8 @@ def _run(options: Options) -> tuple[Report, int]:
     speed = _speed(options)
     quiet = options.verbosity < 0
     config, strategies = configuration(options)
+    if options.mode == "paper":
+        config = with_webhooks(config, bot_files(strategies))
     with make_busy("reading the data ...", quiet=quiet):
         sources = open_data(options.paths(config))
     report = Report()
@@ -317,6 +321,13 @@ def bot_files(strategies: Mapping[str, StrategyConfig]) -> dict[str, Path]:
             if is_bot(file):
                 files[name] = file
     return files
+
+
+def with_webhooks(config: RunConfig, files: Mapping[str, Path]) -> RunConfig:
+    """Serve the webhooks of bots also where nothing is said of a web server: without one they could not be called."""
+    if config.web is None and any(_WEBHOOK.search(file.read_bytes()) for file in files.values()):
+        return evolve(config, web=WebConfig())
+    return config
 
 
 def refuse_bot_options(options: Options, *, network: bool = False) -> None:
