@@ -13,6 +13,18 @@ from mlthon.venue.wire import Failure, HttpAnswer, HttpMessage, Loss, Request
 from tests.venue.feed_kit import BTC, ETH, START, Module, Rig, wanting
 
 
+def with_whole_book() -> Rig:
+    """A rig whose book is whole, with nothing of it left to look at."""
+    rig = wanting(Kind.BOOK)
+    rig.open()
+    rig.diff()
+    rig.run(0.3)
+    rig.answer()
+    rig.run(1)
+    rig.seen[BTC].ops()
+    return rig
+
+
 class TestBooks:
     def test_a_snapshot_is_asked_for_once_a_change_has_come(self) -> None:
         rig = wanting(Kind.BOOK)
@@ -70,13 +82,7 @@ class TestBooks:
         assert LIVE in rig.seen[BTC].ops()
 
     def test_after_a_gap_the_book_is_stale_and_comes_back(self) -> None:
-        rig = wanting(Kind.BOOK)
-        rig.open()
-        rig.diff()
-        rig.run(0.3)
-        rig.answer()
-        rig.run(1)
-        rig.seen[BTC].ops()
+        rig = with_whole_book()
         rig.diff(skip=7)
         assert rig.seen[BTC].ops() == [STALE]
         rig.run(0.3)
@@ -84,13 +90,7 @@ class TestBooks:
         assert LIVE in rig.seen[BTC].ops()
 
     def test_a_lost_line_makes_the_book_stale_and_an_answer_from_before_does_not_count(self) -> None:
-        rig = wanting(Kind.BOOK)
-        rig.open()
-        rig.diff()
-        rig.run(0.3)
-        rig.answer()
-        rig.run(1)
-        rig.seen[BTC].ops()
+        rig = with_whole_book()
         rig.diff(skip=3)
         rig.run(0.3)
         rig.lose()
