@@ -108,6 +108,7 @@ async def _serve(options: ExchangeOptions, dialect_class: DialectClass, plan: Fa
         seed=options.seed,
         ids=dialect_class.ids,
         history_minutes=HISTORY_MINUTES,
+        first_id=clock.now // MS,
     )
     usual = usual_balances(tuple(served.markets))
     try:

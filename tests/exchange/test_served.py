@@ -295,3 +295,12 @@ def test_faults(fault: Fault, statuses: list[int], carried_out: int) -> None:
 def test_an_unknown_fault_is_refused() -> None:
     with pytest.raises(ValueError, match="there is no fault 'boom'"):
         Fault("boom")
+
+
+@pytest.mark.parametrize("ids", IdStyle)
+def test_exchanges_that_count_from_different_numbers_share_no_id(ids: IdStyle) -> None:
+    instrument = resolve(Exchange.Bybit, "byt:perp:btc-usdt")
+    first, second = (
+        ServedExchange(Exchange.Bybit, [instrument], Clock(), ids=ids, first_id=number) for number in (1_000, 2_000)
+    )
+    assert {first.next_execution()[1] for _ in range(50)}.isdisjoint(second.next_execution()[1] for _ in range(50))

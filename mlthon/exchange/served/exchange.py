@@ -62,9 +62,11 @@ class ServedExchange:
         seed: int = 0,
         ids: IdStyle = IdStyle.UUID,
         history_minutes: int = 0,
+        first_id: int = 0,
     ) -> None:
         """`config`: its response latency is not used: what the exchange says is known to the server at once.
-        `history_minutes`: candles to make up before the first price."""
+        `history_minutes`: candles to make up before the first price. `first_id`: ids of orders and executions count
+        from here; clients that remember those of an exchange before this one take the same ids for the same fills."""
         self.exchange = exchange
         self.clock = clock
         self.ids = ids
@@ -80,8 +82,8 @@ class ServedExchange:
         self.accounts: dict[str, ServedAccount] = {}
         self.keys: dict[str, ApiKey] = {}
         self._seed = seed
-        self._orders = 0
-        self._executions = 0
+        self._orders = first_id
+        self._executions = first_id
         for market in self.markets.values():
             market.changed = self._look_at_stops
         clock.call_at(clock.now + SECOND, self._every_second)
