@@ -59,7 +59,12 @@ class Engine:
             for message in self._decoder.feed(data):
                 self.told.append(message)
                 if isinstance(message, Call):
-                    self.tell(Answer(message.call, envelope([] if message.name == "history" else message.arguments)))
+                    with suppress(
+                        BrokenPipeError
+                    ):  # a bot that is ending does not wait for it; what it said last is still to be read
+                        self.tell(
+                            Answer(message.call, envelope([] if message.name == "history" else message.arguments))
+                        )
 
 
 @contextmanager
